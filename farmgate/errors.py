@@ -1,0 +1,120 @@
+"""Every error Farmgate raises, one family.
+
+An error names a fact: what is wrong, where, and what to do. What is expected to happen (a failing test, a lost claim)
+is a value and has no class here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class FarmgateError(Exception):
+    """The base of all of them; its text is fit to be shown to a person."""
+
+
+class LostRace(FarmgateError):
+    """A guarded update found no row: someone else moved it first."""
+
+
+class StaleAttempt(FarmgateError):
+    """What arrived belongs to an attempt that is no longer the live one."""
+
+
+class StaleEpoch(FarmgateError):
+    """An older controller asked a target to act."""
+
+
+class IllegalMove(FarmgateError):
+    """A move that the page of states does not allow: a bug of ours."""
+
+
+class NotFound(FarmgateError):
+    """No such repository, run, lane, node..."""
+
+
+class Conflict(FarmgateError):
+    """The request contradicts what is already there."""
+
+
+class Unauthorised(FarmgateError):
+    """No credential, a wrong one, or one without this right."""
+
+
+class BadSignature(FarmgateError):
+    """A webhook whose signature does not fit its bytes."""
+
+
+class BadPayload(FarmgateError):
+    """A webhook that cannot be read; the text names the field."""
+
+
+class NotInRepository(FarmgateError):
+    """A commit, ref or path that the mirror does not hold."""
+
+
+class RemoteUnreachable(FarmgateError):
+    """Git could not reach the repository; the text is git's own last line."""
+
+
+class BrokerUnreachable(FarmgateError):
+    """Redis did not answer; nothing is lost, the bell is rung again."""
+
+
+class ServerUnreachable(FarmgateError):
+    """The scheduler's API did not answer."""
+
+
+class EngineError(FarmgateError):
+    """The container engine failed: lost infrastructure, never a failed test."""
+
+
+class ImageMissing(FarmgateError):
+    """An image that cannot be had, by its name."""
+
+
+class TargetError(FarmgateError):
+    """A target did not do what it was asked; the text says how far it came."""
+
+
+class MissingProgram(FarmgateError):
+    """A program that Farmgate needs is not on this machine; the text says how to get it."""
+
+
+class FolderInUse(FarmgateError):
+    """Another farm works in this data folder."""
+
+
+class PortTaken(FarmgateError):
+    """The address to listen on is in use."""
+
+
+class NoSpace(FarmgateError):
+    """A disk is full; the text names the folder."""
+
+
+class BadSettings(FarmgateError):
+    """A setting that cannot be used; the text names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong in a document, at a place. Lines and columns count from 1."""
+
+    source: str
+    line: int
+    column: int
+    message: str
+    suggestion: str | None = None
+
+    def __str__(self) -> str:
+        hint = f" ({self.suggestion})" if self.suggestion else ""
+        return f"{self.source}:{self.line}:{self.column}: {self.message}{hint}"
+
+
+class BadDocument(FarmgateError):
+    """A pipeline or policy file with problems, each at file:line:column."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
