@@ -53,6 +53,10 @@ class NotInRepository(FarmgateError):
     """A commit, ref or path that the mirror does not hold."""
 
 
+class NotAFile(FarmgateError):
+    """A symbolic link, a folder, a submodule or something too large, where a file was wanted."""
+
+
 class RemoteUnreachable(FarmgateError):
     """Git could not reach the repository; the text is git's own last line."""
 

@@ -1,0 +1,83 @@
+"""The read side of a repository: what plans need to know of its history. `Mirror` and `FakeHistory` both keep it.
+
+Rules:
+1. Whatever is asked by hash and is not there raises NotInRepository; a path that is not there is None.
+2. Histories are first-parent histories, told oldest first. A position counts from 1.
+3. Text is shown, never trusted: bytes that are not UTF-8 become U+FFFD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol
+
+READ_LIMIT: Final = 1024 * 1024
+"""The largest file `read` gives, in bytes, where the caller names no other limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class GitCommit:
+    """A commit. `committed_at` is aware (UTC); `title` is the first line of `message`."""
+
+    sha: str
+    parents: tuple[str, ...]
+    tree: str
+    author_name: str
+    author_email: str
+    committed_at: datetime
+    title: str
+    message: str
+
+
+class History(Protocol):
+    """A repository as the plans see it. Every method may raise NotInRepository."""
+
+    def refs(self) -> Mapping[str, str]:
+        """Every branch, tag and fetched pull request by full name, with the commit it leads to."""
+        ...
+
+    def resolve(self, ref: str) -> str:
+        """The commit that a full ref, a branch's or tag's short name, or a whole hash leads to."""
+        ...
+
+    def commit(self, sha: str) -> GitCommit: ...
+
+    def commits(self, shas: Iterable[str]) -> tuple[GitCommit, ...]:
+        """In the order asked."""
+        ...
+
+    def first_parent(
+        self, after: str, *, before: str | None = None, exclude: Iterable[str] = (), limit: int
+    ) -> tuple[GitCommit, ...]:
+        """The first-parent history of `after`, oldest first, without what `before` and `exclude` reach.
+
+        Of more than `limit` commits the newest are given. A `before` or `exclude` that the repository does not hold
+        (a forced push took it away) excludes nothing.
+        """
+        ...
+
+    def position(self, sha: str) -> int:
+        """How many commits its first-parent history has, itself included."""
+        ...
+
+    def merge_base(self, a: str, b: str) -> str | None:
+        """The best common ancestor; None for histories that have nothing in common."""
+        ...
+
+    def is_ancestor(self, a: str, b: str) -> bool:
+        """True if `b` contains `a`; a commit contains itself."""
+        ...
+
+    def read(self, sha: str, path: str, *, limit: int = READ_LIMIT) -> bytes | None:
+        """The file's bytes at that commit; None if it is absent. Raises NotAFile for anything but a file that fits."""
+        ...
+
+    def changed_paths(self, since: str | None, until: str) -> Sequence[str]:
+        """The paths that differ between two commits' trees, sorted; all paths of `until` where `since` is None."""
+        ...
+
+    def patch_id(self, sha: str) -> str | None:
+        """An id of what the commit changes, the same wherever it is applied; None for merges and empty commits."""
+        ...
