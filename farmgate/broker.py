@@ -1,0 +1,146 @@
+"""Redis and Celery: the doorbell, and the wake-up of the loops.
+
+Rules (each was measured):
+1. Nothing depends on a message. A bell that cannot be rung is logged; the loop rings again.
+2. Celery stays minimal: JSON, no result backend, no events, no ETA, no revoke; messages are acknowledged early, since
+   the row and not the message is the work.
+3. Every connection has socket timeouts, keepalive and health checks: a half-open connection heals in seconds.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import Any, Protocol
+
+import redis
+from celery import Celery
+from kombu import Queue
+from kombu.exceptions import OperationalError
+
+from farmgate.clock import Clock
+from farmgate.errors import BrokerUnreachable
+from farmgate.messages import TASK, queue_of
+
+TRANSPORT: dict[str, Any] = {
+    "socket_timeout": 5,
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+    "retry_on_timeout": True,
+}
+
+
+def make_app(url: str, pool: str | None = None) -> Celery:
+    """A Celery application on the broker at `url`; with `pool`, one that listens to the pool's queue only."""
+    app = Celery("farmgate", broker=celery_url(url))
+    app.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        result_backend=None,
+        task_ignore_result=True,
+        task_acks_late=False,
+        worker_prefetch_multiplier=1,
+        worker_send_task_events=False,
+        worker_enable_remote_control=False,
+        worker_hijack_root_logger=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options=TRANSPORT,
+        broker_pool_limit=4,
+        task_create_missing_queues=True,
+    )
+    if pool is not None:
+        app.conf.task_queues = [Queue(queue_of(pool))]
+        app.conf.task_default_queue = queue_of(pool)
+    return app
+
+
+def celery_url(url: str) -> str:
+    """kombu's spelling of a Redis URL: a unix socket is `redis+socket://`."""
+    return url.replace("unix://", "redis+socket://", 1) if url.startswith("unix://") else url
+
+
+def connect(url: str) -> redis.Redis:
+    """A Redis client with the settings of rule 3."""
+    options = {name: value for name, value in TRANSPORT.items() if name != "socket_keepalive" or "unix" not in url}
+    plain = url.replace("redis+socket://", "unix://", 1)
+    if plain.startswith("unix://"):
+        options.pop("socket_keepalive", None)
+    return redis.Redis.from_url(plain, **options)
+
+
+class Bell(Protocol):
+    """Tells a pool that a job's attempt waits to be claimed. May be rung twice, may be lost."""
+
+    def ring(self, pool: str, job: int, attempt: int) -> None:
+        """Raises BrokerUnreachable."""
+        ...
+
+
+class CeleryBell:
+    """The bell that Celery workers hear."""
+
+    def __init__(self, url: str) -> None:
+        self.app = make_app(url)
+
+    def ring(self, pool: str, job: int, attempt: int) -> None:
+        try:
+            self.app.send_task(TASK, args=(job, attempt), queue=queue_of(pool), retry=False, ignore_result=True)
+        except (OperationalError, redis.RedisError, OSError) as error:
+            raise BrokerUnreachable(f"the bell for job {job} could not be rung: {error}") from error
+
+
+class Signals(Protocol):
+    """Dirty signals to the loops: 'look again'. Lost or doubled ones are harmless."""
+
+    def wake(self, loop: str) -> None: ...
+
+    def wait(self, loop: str, at_most: timedelta) -> None: ...
+
+
+class LocalSignals:
+    """Between the threads of one process."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._events: dict[str, threading.Event] = {}
+        self._lock = threading.Lock()
+
+    def _event(self, loop: str) -> threading.Event:
+        with self._lock:
+            return self._events.setdefault(loop, threading.Event())
+
+    def wake(self, loop: str) -> None:
+        self._event(loop).set()
+
+    def wait(self, loop: str, at_most: timedelta) -> None:
+        event = self._event(loop)
+        self._clock.wait(event, at_most)
+        event.clear()
+
+
+class RedisSignals:
+    """Between processes: a list of at most a few tokens per loop. Without Redis, `wait` just waits."""
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        self._client = connect(url)
+        self._clock = clock
+
+    def wake(self, loop: str) -> None:
+        try:
+            with self._client.pipeline(transaction=False) as pipe:
+                pipe.lpush(f"farmgate:wake:{loop}", 1)
+                pipe.ltrim(f"farmgate:wake:{loop}", 0, 0)
+                pipe.execute()
+        except redis.RedisError:
+            return  # the loop looks again by itself
+
+    def wait(self, loop: str, at_most: timedelta) -> None:
+        seconds = min(at_most.total_seconds(), 4.0)  # below the socket timeout
+        try:
+            self._client.blpop([f"farmgate:wake:{loop}"], timeout=seconds)
+        except redis.RedisError:
+            self._clock.sleep(min(at_most, timedelta(seconds=1)))

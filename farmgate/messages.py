@@ -1,0 +1,150 @@
+"""What processes say to each other: the doorbell, and the bodies of the worker's and the agent's HTTP calls.
+
+Rules:
+1. A Celery message carries a job's id and attempt number, nothing else: no secret, no specification.
+2. A claim is answered with the specification, a lease and a token for this attempt alone (`Claimed`).
+3. Every other call of an attempt carries that token and is refused (409) once the attempt is stale.
+4. A refusal is final: the worker kills the containers and uploads nothing more.
+
+The paths, all below the scheduler's address:
+
+    POST /api/worker/claim                          Claim -> Claimed | 409         node credential
+    POST /api/worker/renew                          Renew -> Renewed               node credential
+    GET  /git/{repository}/info/refs, POST /git/{repository}/git-upload-pack       attempt token (HTTP basic or bearer)
+    POST /api/attempts/{job}/{attempt}/log?offset=  raw bytes -> LogTaken          attempt token
+    POST /api/attempts/{job}/{attempt}/steps        StepReport                     attempt token
+    PUT  /api/attempts/{job}/{attempt}/artifacts?path=  raw bytes -> ArtifactTaken  attempt token
+    POST /api/attempts/{job}/{attempt}/result       Result                         attempt token
+    POST /api/nodes/join                            Join -> Joined                 join token in the body
+    POST /api/nodes/heartbeat                       Heartbeat -> Heard             node credential
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+TASK = "farmgate.run_job"
+
+
+def queue_of(pool: str) -> str:
+    """The Celery queue of a pool."""
+    return f"farmgate.{pool}"
+
+
+class Message(BaseModel):
+    """A frozen body; unknown fields are ignored, so that neighbours of different versions understand each other."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Claim(Message):
+    job: int
+    attempt: int
+
+
+class Claimed(Message):
+    """All that a worker needs to run an attempt. Times are seconds unless they are datetimes."""
+
+    job: int
+    attempt: int
+    token: str
+    lease_seconds: float
+    run: int
+    repository: str
+    repository_id: int
+    git_url: str  # of the scheduler's mirror; fetch with the token
+    sha: str
+    ref: str
+    trust: str
+    name: str
+    spec: dict[str, Any]  # farmgate.pipeline.JobSpec as JSON
+    variables: dict[str, str]  # FARMGATE_SHA, FARMGATE_REF, ...: set in every step
+    log_limit_bytes: int
+
+
+class Held(Message):
+    job: int
+    attempt: int
+
+
+class Renew(Message):
+    held: tuple[Held, ...]
+
+
+class Renewed(Message):
+    """Leases that go on, and attempts to give up: cancelled (say so in the result) or lost (say nothing)."""
+
+    lease_seconds: float
+    cancelled: tuple[Held, ...] = ()
+    lost: tuple[Held, ...] = ()
+
+
+class LogTaken(Message):
+    """How many bytes of the log the server has now: the next chunk's offset. `cut`: the limit is reached, send no more."""
+
+    length: int
+    cut: bool = False
+
+
+class StepReport(Message):
+    number: int
+    name: str
+    state: Literal["running", "passed", "failed", "skipped"]
+    exit_code: int | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    log_offset: int | None = None
+
+
+class ArtifactTaken(Message):
+    sha256: str
+    size_bytes: int
+
+
+class Result(Message):
+    """How an attempt ended. `lost` means infrastructure: the server gives it a new attempt while retries last."""
+
+    outcome: Literal["passed", "failed", "error", "lost", "cancelled"]
+    exit_code: int | None = None
+    reason: str | None = None
+    timings: dict[str, float] = Field(default_factory=dict)
+    log_bytes: int = 0
+
+
+class Join(Message):
+    token: str
+    name: str
+    pool: str
+    slots: int
+    engine: str
+    labels: dict[str, str] = Field(default_factory=dict)
+    version: str
+
+
+class Joined(Message):
+    node: int
+    name: str
+    credential: str
+    broker_url: str
+    heartbeat_seconds: float
+
+
+class Heartbeat(Message):
+    slots: int
+    holding: tuple[Held, ...]
+    worker_alive: bool
+    free_disk_bytes: int
+    problem: str | None = None
+    version: str
+
+
+class Heard(Message):
+    """What the server wants of the node. `restart_worker`: bells go unanswered although slots are free."""
+
+    heartbeat_seconds: float
+    drain: bool = False
+    restart_worker: bool = False
+    remove: tuple[Held, ...] = ()  # attempts it holds that are over: kill and clean up

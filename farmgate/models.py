@@ -1,0 +1,435 @@
+"""The rows of the farm, as values.
+
+Rules:
+1. One frozen dataclass per table; field names are the column names (a test compares them with the schema).
+2. Times are aware UTC datetimes, sizes are bytes with the unit in the name, shas are full lower-case hex.
+3. A position is a commit's place in its branch's first-parent history, counted from 1 at the root.
+4. Nothing here does anything: rules stand in `states`, `lanes` and the plan modules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from farmgate import states
+
+
+class Trust(StrEnum):
+    """What the server computes from who and where; never from what a repository says."""
+
+    TRUSTED = "trusted"  # pushed to the repository itself
+    UNTRUSTED = "untrusted"  # proposed from a fork
+
+
+class Trigger(StrEnum):
+    """Why a run exists."""
+
+    PUSH = "push"
+    TAG = "tag"
+    PULL = "pull"
+    PERSON = "person"
+
+
+class RolloutKind(StrEnum):
+    """Why a rollout exists."""
+
+    FORWARD = "forward"  # the next batch of the queue
+    SEARCH = "search"  # a half of a sealed batch, on the way to its culprit
+    ROLLBACK = "rollback"  # a person went back to an earlier good release
+
+
+class TokenKind(StrEnum):
+    """What a credential is for."""
+
+    API = "api"  # a person's or a tool's
+    SESSION = "session"  # a browser that signed in
+    SIGNIN = "signin"  # one use: opens a session
+    JOIN = "join"  # one use: lets a node join
+    NODE = "node"  # a node's own
+
+
+# --- repositories and what they report ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    id: int
+    name: str  # unique, [a-z0-9._-]+
+    url: str  # what git fetches
+    forge: str  # github, gitlab, gitea, forgejo, bitbucket, bitbucket-dc, git
+    secret: str  # the webhook secret, encrypted (farmgate.vault)
+    default_branch: str
+    created_at: datetime
+    polled_at: datetime | None
+    poll_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A branch or tag as the farm knows it; `sha` is None once it was deleted."""
+
+    repository_id: int
+    name: str  # refs/heads/main
+    sha: str | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A webhook that was accepted."""
+
+    id: int
+    repository_id: int
+    delivery_id: str  # unique per repository
+    event: str
+    received_at: datetime
+    outcome: str  # what became of it, in words
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeRow:
+    """A ref change or pull request, waiting to be read."""
+
+    id: int
+    repository_id: int
+    delivery_id: int | None  # None: found by polling
+    kind: str  # push, delete, pull, pull_closed
+    ref: str  # refs/heads/main, refs/tags/v1, refs/pull/7/head
+    before: str | None
+    after: str | None
+    details: dict[str, Any]  # of a pull request: number, base, from_fork, fetch_url, fetch_ref, title, author
+    state: states.Intake
+    tries: int
+    not_before: datetime  # next try
+    deadline: datetime
+    created_at: datetime
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    id: int
+    repository_id: int
+    sha: str
+    parents: list[str]
+    tree: str
+    author_name: str
+    author_email: str
+    title: str
+    message: str
+    committed_at: datetime
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BranchCommit:
+    """A commit's place in its branch. `gone_at` is set when a forced push dropped it."""
+
+    repository_id: int
+    branch: str
+    position: int
+    sha: str
+    gone_at: datetime | None
+
+
+# --- integration ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    id: int
+    repository_id: int
+    sha: str
+    ref: str
+    trigger: Trigger
+    trust: Trust
+    ordinal: int  # 1, and more for re-runs: (repository, ref, sha, ordinal) is unique
+    state: states.Run
+    reason: str | None  # why it is in error, lost or cancelled; of a bad pipeline file: its problems
+    asked_by: str
+    created_at: datetime  # of the intake, so that delays count from the push
+    started_at: datetime | None
+    finished_at: datetime | None
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    id: int
+    run_id: int
+    name: str
+    needs: list[str]
+    spec: dict[str, Any]  # farmgate.pipeline.JobSpec as JSON
+    pool: str
+    state: states.Job
+    attempt: int  # the current attempt's number, from 1: the fencing token
+    losses: int  # attempts lost to infrastructure
+    rings: int  # bells rung for the current attempt
+    ready_at: datetime | None
+    rung_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    deadline: datetime
+    reason: str | None
+    cancel_asked: str | None  # by whom and why; a running job ends as soon as its worker hears it
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    id: int
+    job_id: int
+    number: int
+    node_id: int
+    state: states.Attempt
+    token_hash: str
+    claimed_at: datetime
+    lease_until: datetime
+    finished_at: datetime | None
+    exit_code: int | None
+    reason: str | None
+    timings: dict[str, float]  # seconds by phase: claim, mirror, checkout, image, container, first_step, ...
+    log_bytes: int
+    log_blob: str | None  # sha256 of the gzip-compressed log, once the attempt ended
+    log_cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    attempt_id: int
+    number: int  # from 1
+    name: str
+    state: states.Step
+    exit_code: int | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    log_offset: int | None  # byte of the log where it begins
+
+
+@dataclass(frozen=True, slots=True)
+class LogChunk:
+    attempt_id: int
+    offset: int  # in bytes, from 0, without gaps
+    data: bytes
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    id: int
+    attempt_id: int
+    job_id: int
+    path: str  # relative to the workspace
+    sha256: str
+    size_bytes: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """The one hand-off from integration to delivery."""
+
+    id: int
+    repository_id: int
+    sha: str
+    run_id: int | None  # None: submitted from outside
+    source: str  # farmgate, jenkins, ...
+    artifacts: dict[str, str]  # name -> sha256:... or an image by digest
+    created_at: datetime
+
+
+# --- delivery ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One application in one environment."""
+
+    id: int
+    application: str
+    environment: str
+    repository_id: int
+    policy: dict[str, Any]  # farmgate.policy.LanePolicy as JSON
+    policy_version: int
+    epoch: int  # the fencing token of the controller that last took the lane
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyVersion:
+    lane_id: int
+    version: int
+    policy: dict[str, Any]
+    changed_by: str
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A batch on its way: the commits after `since` (exclusive) up to `until` (inclusive)."""
+
+    id: int
+    lane_id: int
+    number: int  # per lane, from 1
+    kind: RolloutKind
+    candidate_id: int
+    since_position: int  # 0: from the beginning
+    since_sha: str | None
+    until_position: int
+    until_sha: str
+    from_release_id: int | None  # what was live when it was cut: where a restore goes
+    search_id: int | None
+    policy: dict[str, Any]  # as it stood at the cut
+    policy_version: int
+    state: states.Rollout
+    wave: int  # index of the wave under way, from 0
+    epoch: int
+    asked_by: str
+    reason: str | None  # why it is where it is, in words
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutCommit:
+    rollout_id: int
+    lane_id: int
+    sha: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """A step of a rollout: written before it begins, completed when it ended; its key makes it repeatable."""
+
+    rollout_id: int
+    key: str  # prepare, wave-0/shift, wave-0/check-3, finish, restore, ...
+    epoch: int
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: str | None  # done, failed; of a check: healthy, sick, cannot tell
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What a good rollout left live."""
+
+    id: int
+    lane_id: int
+    rollout_id: int
+    candidate_id: int
+    sha: str
+    position: int
+    artifacts: dict[str, str]
+    config: dict[str, Any]  # the target's configuration as it was: a restore needs nothing else
+    live_from: datetime
+    live_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRow:
+    """A sealed batch that went sick: the culprit is after `since` and at or before `until`."""
+
+    id: int
+    lane_id: int
+    rollout_id: int  # the one that went sick first
+    since_position: int
+    until_position: int
+    state: states.Search
+    rollouts: int  # further rollouts so far
+    culprit: str | None
+    opened_at: datetime
+    closed_at: datetime | None
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ban:
+    """A commit that may not ship in this lane until its fix or revert is in the same batch."""
+
+    id: int
+    lane_id: int
+    sha: str
+    position: int
+    covers: list[str]  # every commit that may be the culprit; a revert of any of them fixes
+    rollout_id: int | None  # the evidence
+    reason: str
+    created_by: str
+    created_at: datetime
+    lifted_at: datetime | None
+    lifted_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A lane stopped by someone, with a reason and an end."""
+
+    id: int
+    lane_id: int
+    reason: str
+    created_by: str
+    created_at: datetime
+    until: datetime
+    lifted_at: datetime | None
+    lifted_by: str | None
+
+
+# --- the farm itself ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    id: int
+    name: str
+    pool: str
+    labels: dict[str, str]
+    engine: str
+    slots: int
+    state: states.Node
+    version: str
+    joined_at: datetime
+    seen_at: datetime
+    claimed_at: datetime | None  # last claim: a worker that never claims is deaf
+    holding: list[str]  # "job/attempt" of what it says it holds
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    id: int
+    kind: TokenKind
+    name: str
+    hash: str
+    rights: list[str]
+    node_id: int | None
+    created_at: datetime
+    expires_at: datetime | None
+    used_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """Who runs a loop; the epoch grows with each change of hands."""
+
+    name: str
+    holder: str
+    epoch: int
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A line of the farm's own record: what happened to what, by whom and why."""
+
+    id: int
+    at: datetime
+    kind: str  # run.finished, job.lost, rollout.sick, lane.held, ...
+    subject: str  # run/7, lane/shop/production
+    actor: str
+    text: str

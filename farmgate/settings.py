@@ -1,0 +1,135 @@
+"""Settings: read once per process, then handed down. The only module that reads the environment.
+
+Rules:
+1. One class per process kind; every field is described; no global.
+2. A setting comes from the environment (`FARMGATE_...`), else from a secret file of the same name in lower case below
+   `/run/secrets` (or `FARMGATE_SECRETS_DIR`), else from its default.
+3. The defaults make the embedded farm: SQLite, a private Redis, local files, loopback only.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from farmgate.errors import BadSettings
+
+
+class CommonSettings(BaseSettings):
+    """What every process of the control plane needs."""
+
+    model_config = SettingsConfigDict(env_prefix="FARMGATE_", extra="ignore", frozen=True)
+
+    data: Path = Field(Path("data"), description="the data folder: database, mirrors, blobs, keys")
+    database_url: SecretStr | None = Field(
+        None, description="SQLAlchemy URL; default: SQLite in WAL mode in the data folder"
+    )
+    broker_url: SecretStr | None = Field(None, description="Redis URL; default: the private Redis of `farmgate up`")
+    blobs_url: str | None = Field(
+        None, description="where blobs live: a folder, or s3://bucket/prefix; default: data/blobs"
+    )
+    s3_endpoint: str | None = Field(None, description="endpoint of an S3-compatible store; default: the cloud's own")
+    s3_access_key: SecretStr | None = Field(None, description="access key for the S3 store; default: boto3's own chain")
+    s3_secret_key: SecretStr | None = Field(None, description="secret key for the S3 store")
+    s3_region: str = Field("us-east-1", description="region of the S3 store")
+    secret_key: SecretStr | None = Field(
+        None, description="key that hashes tokens and encrypts secrets; default: drawn once into data/secret.key"
+    )
+    embedded: bool = Field(False, description="one machine, one user: set by `farmgate up` and `farmgate demo`")
+    log_format: str = Field("text", pattern="^(text|json)$", description="how the processes log: text or json")
+
+
+class SchedulerSettings(CommonSettings):
+    """The web application and its loop."""
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8470, ge=1, le=65535, description="port to listen on")
+    public_url: str | None = Field(None, description="how people and forges reach this server; default: host and port")
+    webhook_limit_bytes: int = Field(5 * 2**20, description="largest webhook body taken")
+    lease: timedelta = Field(timedelta(seconds=30), description="how long a claim lasts without a renewal")
+    ring_again: timedelta = Field(timedelta(seconds=5), description="how long a bell may go unanswered at first")
+    poll_every: timedelta = Field(
+        timedelta(seconds=60), description="how often repositories are asked for what webhooks missed"
+    )
+    silent_after: timedelta = Field(timedelta(seconds=30), description="heartbeat age at which a node counts as silent")
+    infrastructure_retries: int = Field(3, ge=0, description="new attempts a job gets for lost infrastructure")
+    look_ahead: float = Field(0.5, ge=0, description="jobs sent beyond the free slots, as a share of all slots")
+    push_limit: int = Field(
+        500, ge=1, description="commits of one push that get a run; older ones are recorded without"
+    )
+    log_limit_bytes: int = Field(
+        2**30, description="log bytes kept per attempt; beyond it the log says that it was cut"
+    )
+    artifact_limit_bytes: int = Field(2 * 2**30, description="largest artifact taken")
+    git_timeout: timedelta = Field(timedelta(minutes=2), description="longest git fetch")
+
+
+class DeploySettings(CommonSettings):
+    """The deploy loop."""
+
+    public_url: str = Field("http://127.0.0.1:8470", description="where people find the pages, for messages")
+    tick: timedelta = Field(timedelta(seconds=1), description="longest pause between two looks at the lanes")
+
+
+class NodeSettings(BaseSettings):
+    """The agent of a node and the workers it supervises. No database credential here."""
+
+    model_config = SettingsConfigDict(env_prefix="FARMGATE_", extra="ignore", frozen=True)
+
+    server: str = Field("http://127.0.0.1:8470", description="the scheduler's address")
+    node_data: Path = Field(Path("data/node"), description="the node's folder: credential, mirrors, workspaces")
+    node_name: str | None = Field(None, description="how the node is called; default: the host's name")
+    join_token: SecretStr | None = Field(None, description="one-time token that lets the node join")
+    slots: int = Field(2, ge=1, le=256, description="jobs at a time")
+    pool: str = Field("default", description="the pool that the node serves")
+    engine: str = Field("docker", pattern="^(docker|process)$", description="what runs the steps")
+    default_image: str = Field("debian:12-slim", description="image of jobs that name none")
+    default_memory_bytes: int = Field(2 * 2**30, description="memory limit of jobs that name none")
+    default_cpus: float = Field(1.0, description="processor limit of jobs that name none")
+    pids_limit: int = Field(2048, description="processes a job may have")
+    network: str = Field("bridge", pattern="^(bridge|none)$", description="network of jobs: own bridge, or none")
+    workspace_limit_bytes: int = Field(10 * 2**30, description="disk below which no workspace is made")
+    embedded: bool = Field(False, description="set by `farmgate up`; allows the process engine")
+    log_format: str = Field("text", pattern="^(text|json)$", description="how the processes log: text or json")
+
+
+class ClientSettings(BaseSettings):
+    """What the command line needs to reach a farm."""
+
+    model_config = SettingsConfigDict(env_prefix="FARMGATE_", extra="ignore", frozen=True)
+
+    server: str = Field("http://127.0.0.1:8470", description="the scheduler's address")
+    token: SecretStr | None = Field(None, description="API token; default: the admin token in the data folder")
+    data: Path = Field(Path("data"), description="the data folder of a farm on this machine")
+
+
+T = TypeVar("T", bound=BaseSettings)
+
+
+def read(kind: type[T], **given: Any) -> T:
+    """Read the settings of one process kind; `given` wins over the environment. Raises BadSettings with each field."""
+    folder = Path(os.environ.get("FARMGATE_SECRETS_DIR", "/run/secrets"))
+    present: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    try:
+        return kind(_secrets_dir=folder if folder.is_dir() else None, **present)
+    except ValidationError as error:
+        lines = (f"FARMGATE_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+        raise BadSettings("; ".join(lines)) from None
+
+
+def environment_for_child(settings: BaseSettings | None = None, **extra: str) -> dict[str, str]:
+    """The environment of a process we start: this one's, with `settings` and `extra` written over it as FARMGATE_*."""
+    child = dict(os.environ)
+    if settings is not None:
+        for name, value in settings.model_dump(mode="python", exclude_none=True).items():
+            raw = value.get_secret_value() if isinstance(value, SecretStr) else value
+            if isinstance(raw, timedelta):
+                raw = f"PT{raw.total_seconds()}S"
+            child[f"FARMGATE_{name.upper()}"] = str(raw)
+    child.update(extra)
+    return child

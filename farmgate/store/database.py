@@ -1,0 +1,170 @@
+"""The connection to the database, and the three things every store module is made of.
+
+Rules:
+1. `reading()` gives a connection for looking, `writing()` one transaction that commits at the end or not at all.
+2. On SQLite a writing transaction takes the write lock at its beginning, so that it never fails half way; readers are
+   never blocked (WAL).
+3. A state moves by `move`: along `farmgate.states.MOVES`, guarded by the state it is expected in. No row: LostRace.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Executable,
+    Row,
+    Table,
+    create_engine,
+    event,
+    select,
+    update,
+)
+from sqlalchemy.pool import StaticPool
+
+from farmgate import states
+from farmgate.errors import IllegalMove, LostRace
+
+T = TypeVar("T")
+BUSY_TIMEOUT_MS = 30_000
+
+
+class Store:
+    """The database of a farm. Safe to share between threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.is_sqlite = engine.dialect.name == "sqlite"
+
+    @classmethod
+    def at(cls, url: str) -> Store:
+        """Connect to `sqlite:///path`, `sqlite://` (in memory, for tests) or `postgresql+psycopg://...`."""
+        if url.startswith("postgresql://"):
+            url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+        if url in ("sqlite://", "sqlite:///:memory:"):
+            engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+        elif url.startswith("sqlite"):
+            engine = create_engine(url, pool_size=10, max_overflow=30)
+        else:
+            engine = create_engine(url, pool_size=10, max_overflow=30, pool_pre_ping=True)
+        if engine.dialect.name == "sqlite":
+            _tune_sqlite(engine)
+        return cls(engine)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection to look with: one consistent snapshot; nothing is kept of what it writes."""
+        with self.engine.connect() as connection:
+            if self.is_sqlite:
+                connection.exec_driver_sql("BEGIN")
+            else:
+                connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            yield connection
+            connection.rollback()
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction: commits at the end of the block, rolls back when an error leaves it."""
+        with self.engine.connect() as connection:
+            if self.is_sqlite:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            with _committing(connection):
+                yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+@contextmanager
+def _committing(connection: Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+
+
+def _tune_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def on_connect(raw: Any, _record: object) -> None:
+        raw.isolation_level = None  # we say BEGIN ourselves
+        cursor = raw.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        cursor.close()
+
+
+def path_of(url: str) -> Path | None:
+    """The file of a SQLite URL; None for another database or one in memory."""
+    prefix = "sqlite:///"
+    return Path(url[len(prefix) :]) if url.startswith(prefix) and not url.endswith(":memory:") else None
+
+
+def as_model(kind: type[T], row: Row[Any]) -> T:
+    """A row of `select(table)` as its dataclass."""
+    return kind(**row._mapping)
+
+
+def as_values(model: Any, *, without: tuple[str, ...] = ("id",)) -> dict[str, Any]:
+    """A dataclass as the values of an insert."""
+    return {f.name: getattr(model, f.name) for f in dataclasses.fields(model) if f.name not in without}
+
+
+def one(connection: Connection, kind: type[T], statement: Executable) -> T | None:
+    """The first row of a select over one table, or None."""
+    row = connection.execute(statement).first()
+    return None if row is None else as_model(kind, row)
+
+
+def many(connection: Connection, kind: type[T], statement: Executable) -> list[T]:
+    """All rows of a select over one table."""
+    return [as_model(kind, row) for row in connection.execute(statement)]
+
+
+def move(
+    connection: Connection,
+    table: Table,
+    key: Mapping[str, Any],
+    before: StrEnum | tuple[StrEnum, ...],
+    after: StrEnum,
+    **values: Any,
+) -> None:
+    """Move one row from `before` (or any of them) to `after` and write `values`; guarded by `key` and the state.
+
+    Raises IllegalMove when the page of states does not allow it and LostRace when no such row was there.
+    """
+    expected = before if isinstance(before, tuple) else (before,)
+    for state in expected:
+        if not states.may_move(state, after):
+            raise IllegalMove(f"{table.name}: {state} -> {after} is not on the page of states")
+    statement = update(table).where(table.c.state.in_(expected)).values(state=after, **values)
+    for name, value in key.items():
+        statement = statement.where(table.c[name] == value)
+    if connection.execute(statement).rowcount != 1:
+        wanted = ", ".join(f"{name}={value}" for name, value in key.items())
+        raise LostRace(f"{table.name} {wanted} is not {' or '.join(expected)} any more")
+
+
+def insert_if_absent(connection: Connection, table: Table, values: Mapping[str, Any], *key: str) -> bool:
+    """Insert unless a row with the same `key` columns is there; True if it was inserted. Safe against a race."""
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert
+    else:
+        from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
+    statement = insert(table).values(**values).on_conflict_do_nothing(index_elements=list(key))
+    return connection.execute(statement).rowcount == 1
+
+
+def newest(table: Table) -> Any:
+    """`select` of a table, newest id first."""
+    return select(table).order_by(table.c.id.desc())

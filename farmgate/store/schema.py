@@ -1,0 +1,489 @@
+"""The tables, one per dataclass of `farmgate.models`, alike on SQLite and PostgreSQL.
+
+Rules:
+1. Times go in and come out as aware UTC; states as their enums; both are stored as plain text or timestamps.
+2. What must be unique is unique here: a delivery, a run of a commit, an attempt, an active rollout of a lane.
+3. No relationship, no event hook, no default that hides a decision.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+from farmgate import states
+from farmgate.models import RolloutKind, TokenKind, Trigger, Trust
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata = MetaData(naming_convention=NAMING)
+
+
+class Utc(TypeDecorator[datetime]):
+    """An aware UTC datetime on both databases; a naive one is refused."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime reached the store")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class State(TypeDecorator[StrEnum]):
+    """A StrEnum stored as its text."""
+
+    impl = String(16)
+    cache_ok = True
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: StrEnum | str | None, dialect: Dialect) -> str | None:
+        return None if value is None else str(self.kind(value))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
+        return None if value is None else self.kind(value)
+
+
+def _id() -> Column[int]:
+    return Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+
+
+def _ref(name: str, target: str, *, nullable: bool = False, **more: Any) -> Column[int]:
+    return Column(name, ForeignKey(target), nullable=nullable, **more)
+
+
+def _when(name: str, *, nullable: bool = False, **more: Any) -> Column[datetime]:
+    return Column(name, Utc, nullable=nullable, **more)
+
+
+SHA = String(64)
+
+repositories = Table(
+    "repositories",
+    metadata,
+    _id(),
+    Column("name", String(100), nullable=False, unique=True),
+    Column("url", Text, nullable=False),
+    Column("forge", String(20), nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("default_branch", String(255), nullable=False),
+    _when("created_at"),
+    _when("polled_at", nullable=True),
+    Column("poll_error", Text),
+)
+
+refs = Table(
+    "refs",
+    metadata,
+    _ref("repository_id", "repositories.id", primary_key=True),
+    Column("name", String(500), primary_key=True),
+    Column("sha", SHA),
+    _when("updated_at"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _id(),
+    _ref("repository_id", "repositories.id"),
+    Column("delivery_id", String(200), nullable=False),
+    Column("event", String(100), nullable=False),
+    _when("received_at"),
+    Column("outcome", Text, nullable=False),
+    UniqueConstraint("repository_id", "delivery_id"),
+)
+
+intakes = Table(
+    "intakes",
+    metadata,
+    _id(),
+    _ref("repository_id", "repositories.id"),
+    _ref("delivery_id", "deliveries.id", nullable=True, index=True),
+    Column("kind", String(20), nullable=False),
+    Column("ref", String(500), nullable=False),
+    Column("before", SHA),
+    Column("after", SHA),
+    Column("details", JSON, nullable=False),
+    Column("state", State(states.Intake), nullable=False, index=True),
+    Column("tries", Integer, nullable=False),
+    _when("not_before"),
+    _when("deadline"),
+    _when("created_at"),
+    Column("reason", Text),
+)
+
+commits = Table(
+    "commits",
+    metadata,
+    _id(),
+    _ref("repository_id", "repositories.id"),
+    Column("sha", SHA, nullable=False, index=True),
+    Column("parents", JSON, nullable=False),
+    Column("tree", SHA, nullable=False),
+    Column("author_name", Text, nullable=False),
+    Column("author_email", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    _when("committed_at"),
+    _when("seen_at"),
+    UniqueConstraint("repository_id", "sha"),
+)
+
+branch_commits = Table(
+    "branch_commits",
+    metadata,
+    _ref("repository_id", "repositories.id", primary_key=True),
+    Column("branch", String(255), primary_key=True),
+    Column("sha", SHA, primary_key=True),
+    Column("position", Integer, nullable=False),
+    _when("gone_at", nullable=True),
+    Index("ix_branch_commits_place", "repository_id", "branch", "position"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    _id(),
+    _ref("repository_id", "repositories.id"),
+    Column("sha", SHA, nullable=False, index=True),
+    Column("ref", String(500), nullable=False),
+    Column("trigger", State(Trigger), nullable=False),
+    Column("trust", State(Trust), nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("state", State(states.Run), nullable=False, index=True),
+    Column("reason", Text),
+    Column("asked_by", Text, nullable=False),
+    _when("created_at"),
+    _when("started_at", nullable=True),
+    _when("finished_at", nullable=True),
+    _when("deadline"),
+    UniqueConstraint("repository_id", "ref", "sha", "ordinal"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    _id(),
+    _ref("run_id", "runs.id"),
+    Column("name", String(100), nullable=False),
+    Column("needs", JSON, nullable=False),
+    Column("spec", JSON, nullable=False),
+    Column("pool", String(100), nullable=False),
+    Column("state", State(states.Job), nullable=False, index=True),
+    Column("attempt", Integer, nullable=False),
+    Column("losses", Integer, nullable=False),
+    Column("rings", Integer, nullable=False),
+    _when("ready_at", nullable=True),
+    _when("rung_at", nullable=True),
+    _when("started_at", nullable=True),
+    _when("finished_at", nullable=True),
+    _when("deadline"),
+    Column("reason", Text),
+    Column("cancel_asked", Text),
+    UniqueConstraint("run_id", "name"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    _id(),
+    _ref("job_id", "jobs.id"),
+    Column("number", Integer, nullable=False),
+    _ref("node_id", "nodes.id"),
+    Column("state", State(states.Attempt), nullable=False, index=True),
+    Column("token_hash", String(64), nullable=False, unique=True),
+    _when("claimed_at"),
+    _when("lease_until"),
+    _when("finished_at", nullable=True),
+    Column("exit_code", Integer),
+    Column("reason", Text),
+    Column("timings", JSON, nullable=False),
+    Column("log_bytes", BigInteger, nullable=False),
+    Column("log_blob", String(64)),
+    Column("log_cut", Boolean, nullable=False),
+    UniqueConstraint("job_id", "number"),
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    _ref("attempt_id", "attempts.id", primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("state", State(states.Step), nullable=False),
+    Column("exit_code", Integer),
+    _when("started_at", nullable=True),
+    _when("finished_at", nullable=True),
+    Column("log_offset", BigInteger),
+)
+
+log_chunks = Table(
+    "log_chunks",
+    metadata,
+    _ref("attempt_id", "attempts.id", primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+    _when("received_at"),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    _id(),
+    _ref("attempt_id", "attempts.id"),
+    _ref("job_id", "jobs.id", index=True),
+    Column("path", Text, nullable=False),
+    Column("sha256", String(64), nullable=False, index=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    _when("created_at"),
+    UniqueConstraint("attempt_id", "path"),
+)
+
+candidates = Table(
+    "candidates",
+    metadata,
+    _id(),
+    _ref("repository_id", "repositories.id"),
+    Column("sha", SHA, nullable=False),
+    _ref("run_id", "runs.id", nullable=True),
+    Column("source", String(100), nullable=False),
+    Column("artifacts", JSON, nullable=False),
+    _when("created_at"),
+    UniqueConstraint("repository_id", "sha"),
+)
+
+lanes = Table(
+    "lanes",
+    metadata,
+    _id(),
+    Column("application", String(100), nullable=False),
+    Column("environment", String(100), nullable=False),
+    _ref("repository_id", "repositories.id"),
+    Column("policy", JSON, nullable=False),
+    Column("policy_version", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    _when("created_at"),
+    UniqueConstraint("application", "environment"),
+)
+
+policy_versions = Table(
+    "policy_versions",
+    metadata,
+    _ref("lane_id", "lanes.id", primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("policy", JSON, nullable=False),
+    Column("changed_by", Text, nullable=False),
+    _when("changed_at"),
+)
+
+_ACTIVE_ROLLOUT = text("state IN ({})".format(", ".join(f"'{state}'" for state in states.open_states(states.Rollout))))
+
+rollouts = Table(
+    "rollouts",
+    metadata,
+    _id(),
+    _ref("lane_id", "lanes.id"),
+    Column("number", Integer, nullable=False),
+    Column("kind", State(RolloutKind), nullable=False),
+    _ref("candidate_id", "candidates.id"),
+    Column("since_position", Integer, nullable=False),
+    Column("since_sha", SHA),
+    Column("until_position", Integer, nullable=False),
+    Column("until_sha", SHA, nullable=False),
+    Column("from_release_id", BigInteger().with_variant(Integer, "sqlite")),
+    Column("search_id", BigInteger().with_variant(Integer, "sqlite")),
+    Column("policy", JSON, nullable=False),
+    Column("policy_version", Integer, nullable=False),
+    Column("state", State(states.Rollout), nullable=False),
+    Column("wave", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    Column("reason", Text),
+    _when("created_at"),
+    _when("started_at", nullable=True),
+    _when("finished_at", nullable=True),
+    _when("deadline"),
+    UniqueConstraint("lane_id", "number"),
+    # I5: at most one active rollout per lane, whatever the loops believe.
+    Index(
+        "ux_rollouts_one_active", "lane_id", unique=True, sqlite_where=_ACTIVE_ROLLOUT, postgresql_where=_ACTIVE_ROLLOUT
+    ),
+)
+
+rollout_commits = Table(
+    "rollout_commits",
+    metadata,
+    _ref("rollout_id", "rollouts.id", primary_key=True),
+    Column("sha", SHA, primary_key=True),
+    _ref("lane_id", "lanes.id", index=True),
+    Column("position", Integer, nullable=False),
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    _ref("rollout_id", "rollouts.id", primary_key=True),
+    Column("key", String(100), primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    _when("started_at"),
+    _when("finished_at", nullable=True),
+    Column("outcome", String(20)),
+    Column("detail", JSON, nullable=False),
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    _id(),
+    _ref("lane_id", "lanes.id", index=True),
+    _ref("rollout_id", "rollouts.id", unique=True),
+    _ref("candidate_id", "candidates.id"),
+    Column("sha", SHA, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("artifacts", JSON, nullable=False),
+    Column("config", JSON, nullable=False),
+    _when("live_from"),
+    _when("live_until", nullable=True),
+    Index(
+        "ux_releases_one_live",
+        "lane_id",
+        unique=True,
+        sqlite_where=text("live_until IS NULL"),
+        postgresql_where=text("live_until IS NULL"),
+    ),
+)
+
+searches = Table(
+    "searches",
+    metadata,
+    _id(),
+    _ref("lane_id", "lanes.id", index=True),
+    _ref("rollout_id", "rollouts.id"),
+    Column("since_position", Integer, nullable=False),
+    Column("until_position", Integer, nullable=False),
+    Column("state", State(states.Search), nullable=False),
+    Column("rollouts", Integer, nullable=False),
+    Column("culprit", SHA),
+    _when("opened_at"),
+    _when("closed_at", nullable=True),
+    _when("deadline"),
+)
+
+bans = Table(
+    "bans",
+    metadata,
+    _id(),
+    _ref("lane_id", "lanes.id", index=True),
+    Column("sha", SHA, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("covers", JSON, nullable=False),
+    _ref("rollout_id", "rollouts.id", nullable=True),
+    Column("reason", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    _when("created_at"),
+    _when("lifted_at", nullable=True),
+    Column("lifted_by", Text),
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    _id(),
+    _ref("lane_id", "lanes.id", index=True),
+    Column("reason", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    _when("created_at"),
+    _when("until"),
+    _when("lifted_at", nullable=True),
+    Column("lifted_by", Text),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    _id(),
+    Column("name", String(100), nullable=False, unique=True),
+    Column("pool", String(100), nullable=False),
+    Column("labels", JSON, nullable=False),
+    Column("engine", String(20), nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("state", State(states.Node), nullable=False),
+    Column("version", String(40), nullable=False),
+    _when("joined_at"),
+    _when("seen_at"),
+    _when("claimed_at", nullable=True),
+    Column("holding", JSON, nullable=False),
+    Column("problem", Text),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    _id(),
+    Column("kind", State(TokenKind), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("rights", JSON, nullable=False),
+    _ref("node_id", "nodes.id", nullable=True),
+    _when("created_at"),
+    _when("expires_at", nullable=True),
+    _when("used_at", nullable=True),
+    _when("revoked_at", nullable=True),
+)
+
+leaders = Table(
+    "leaders",
+    metadata,
+    Column("name", String(50), primary_key=True),
+    Column("holder", String(100), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    _when("until"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    _id(),
+    _when("at", index=True),
+    Column("kind", String(50), nullable=False),
+    Column("subject", String(200), nullable=False, index=True),
+    Column("actor", Text, nullable=False),
+    Column("text", Text, nullable=False),
+)
