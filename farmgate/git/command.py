@@ -1,0 +1,170 @@
+"""How Farmgate runs git: one environment, one way to fail.
+
+Rules:
+1. Git sees our configuration file and no other, never asks at a terminal, runs no hook and no credential helper, and
+   speaks only https, http, ssh, git and file.
+2. What a stranger named (a ref, a path, an address) never stands where git looks for an option.
+3. A secret never stands in an argument list; extra HTTP headers go through the environment.
+4. Every command has an end: a timeout kills it with everything it started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from farmgate.errors import (
+    FarmgateError,
+    MissingProgram,
+    NotInRepository,
+    RemoteUnreachable,
+)
+from farmgate.settings import environment_for_child
+
+CONFIGURATION: Final = Path(__file__).with_name("gitconfig")
+_HELPER = re.compile(r"[A-Za-z0-9+.-]+::")
+DEFAULT_TIMEOUT: Final = timedelta(minutes=2)
+
+
+@cache
+def program() -> str:
+    """Where git is. Raises MissingProgram."""
+    found = shutil.which("git")
+    if found is None:
+        raise MissingProgram("git is not on this machine: install it (apt-get install git)")
+    return found
+
+
+def environment(headers: Mapping[str, str] | None = None, *, protocol: str | None = None) -> dict[str, str]:
+    """The environment of a git command. `headers` are sent with every HTTP request to the remote."""
+    env = {
+        name: value
+        for name, value in environment_for_child().items()
+        if not name.startswith(("GIT_", "FARMGATE_")) or name in {"GIT_EXEC_PATH", "GIT_SSL_CAINFO"}
+    }
+    env |= {
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": str(CONFIGURATION),
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ASKPASS": "true",
+        "SSH_ASKPASS": "true",
+        "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oStrictHostKeyChecking=accept-new -oConnectTimeout=20",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_LITERAL_PATHSPECS": "1",
+        "GIT_LFS_SKIP_SMUDGE": "1",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "LC_ALL": "C.UTF-8",
+    }
+    if headers:
+        # a redirect would carry the headers to another host
+        settings = [("http.followRedirects", "false")]
+        for name, value in headers.items():
+            if any(character in name + value for character in "\r\n\0"):
+                raise FarmgateError(f"the HTTP header {name!r} holds a line break")
+            settings.append(("http.extraHeader", f"{name}: {value}"))
+        env["GIT_CONFIG_COUNT"] = str(len(settings))
+        for index, (key, value) in enumerate(settings):
+            env[f"GIT_CONFIG_KEY_{index}"] = key
+            env[f"GIT_CONFIG_VALUE_{index}"] = value
+    if protocol:
+        env["GIT_PROTOCOL"] = protocol
+    return env
+
+
+class GitFailed(FarmgateError):
+    """A git command that ended with another status than 0; the text is its own last line, `output` all it said."""
+
+    def __init__(self, status: int, said: str, output: str = "") -> None:
+        super().__init__(said)
+        self.status = status
+        self.output = output
+
+
+def git(
+    *arguments: str,
+    within: Path | None = None,
+    stdin: bytes = b"",
+    env: Mapping[str, str] | None = None,
+    timeout: timedelta = DEFAULT_TIMEOUT,
+    hold: Collection[int] = (),
+) -> bytes:
+    """Run git to its end and give what it wrote. Raises GitFailed, also when the time is over.
+
+    The command keeps the file descriptors `hold` open, so that a lock on them outlives us for as long as git runs.
+    """
+    place = [f"--git-dir={within}"] if within is not None else []
+    process = subprocess.Popen(
+        [program(), *place, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment() if env is None else env,
+        start_new_session=True,
+        pass_fds=tuple(hold),
+    )
+    try:
+        out, err = process.communicate(stdin, timeout=timeout.total_seconds())
+    except subprocess.TimeoutExpired:
+        raise GitFailed(-1, f"git {arguments[0]} took longer than {timeout.total_seconds():g} s") from None
+    finally:
+        end(process)
+    if process.returncode:
+        said = last_line(err) or f"git {arguments[0]} failed: status {process.returncode}"
+        raise GitFailed(process.returncode, said, err.decode(errors="replace"))
+    return out
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill the process and all it started, if it still runs, and leave nothing open."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
+    process.wait()
+
+
+def last_line(text: bytes) -> str:
+    """Git's own last word: its last line that says what is wrong, without the advice around it."""
+    lines = [line.strip() for line in text.decode(errors="replace").splitlines() if line.strip()]
+    telling = [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))]
+    return (telling or lines or [""])[-1]
+
+
+def unreachable(url: str, failure: GitFailed) -> RemoteUnreachable:
+    """The error for a remote that did not give what was asked; without the password an address may carry."""
+    return RemoteUnreachable(f"{without_password(url)}: {without_password(str(failure))}")
+
+
+def without_password(text: str) -> str:
+    """The text with `user:password@` of every address in it masked."""
+    words = []
+    for word in text.split(" "):
+        scheme, found, rest = word.partition("://")
+        credentials, at, host = rest.partition("@")
+        words.append(f"{scheme}://***@{host}" if found and at and "/" not in credentials else word)
+    return " ".join(words)
+
+
+def checked_url(url: str) -> str:
+    """The address, if git may be given it: no option, no transport helper. Raises RemoteUnreachable."""
+    if not url or url.startswith("-") or _HELPER.match(url) or any(ord(c) < 32 for c in url):
+        raise RemoteUnreachable(f"{url!r} is not an address of a git repository")
+    return url
+
+
+def missing(what: str) -> NotInRepository:
+    """The error for something that the mirror does not hold."""
+    return NotInRepository(f"{what} is not in the repository")

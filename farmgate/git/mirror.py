@@ -1,0 +1,230 @@
+"""A bare mirror of a repository: the only form in which the control plane holds foreign history. Never checked out.
+
+Rules:
+1. Branches and tags are mirrored under their own names and pruned when they vanish; commits stay.
+2. One fetch at a time per mirror, among threads and processes; reading goes on meanwhile.
+3. What a crashed git left locked is unlocked by the next fetch, which holds the only right to write.
+4. Trying again is the caller's decision.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from farmgate.errors import NotAFile, NotInRepository, RemoteUnreachable
+from farmgate.git.command import DEFAULT_TIMEOUT, GitFailed, checked_url, environment, git, missing, unreachable
+from farmgate.git.history import READ_LIMIT, GitCommit
+from farmgate.git.lock import locked
+from farmgate.git.objects import GitObject, ObjectReader, TreeEntry, parse_commit, tree_entry
+from farmgate.refs import HEADS, TAGS, is_ref, is_sha
+
+EVERYTHING: Final = (f"+{HEADS}*:{HEADS}*", f"+{TAGS}*:{TAGS}*")
+_MODES: Final = {"120000": "a symbolic link", "160000": "a submodule", "40000": "a folder"}
+
+
+class Mirror:
+    """The bare mirror at `path` of the repository at `url`. Safe for several threads and processes; a `History`."""
+
+    def __init__(self, path: Path, url: str, timeout: timedelta = DEFAULT_TIMEOUT) -> None:
+        self.path = path
+        self.url = checked_url(url)
+        self._timeout = timeout
+        self._objects = ObjectReader(path)
+
+    def __enter__(self) -> Mirror:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process that stays open for reading; the mirror can still be used."""
+        self._objects.close()
+
+    # Writing
+
+    def fetch(
+        self,
+        refspecs: Sequence[str] | None = None,
+        *,
+        url: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Bring the mirror up to date: every branch and tag, or just `refspecs` (from `url`, for a fork).
+
+        Raises RemoteUnreachable, and NotInRepository where a refspec's source is not at the remote (any more).
+        """
+        source = checked_url(url) if url is not None else self.url
+        wanted = EVERYTHING if refspecs is None else tuple(_checked_refspec(spec) for spec in refspecs)
+        prune = ["--prune"] if refspecs is None else []
+        command = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--force", *prune, "--", source, *wanted)
+        env = environment(headers)
+        with locked(self.path) as lock:
+            create_bare(self.path)
+            try:
+                try:
+                    git(*command, within=self.path, env=env, timeout=self._timeout, hold=[lock])
+                except GitFailed as failure:
+                    if not unlock(self.path, failure):
+                        raise
+                    git(*command, within=self.path, env=env, timeout=self._timeout, hold=[lock])
+            except GitFailed as failure:
+                if "couldn't find remote ref" in failure.output or "not our ref" in failure.output:
+                    raise NotInRepository(f"{source} no longer has it: {failure}") from None
+                raise unreachable(source, failure) from None
+        self._objects.fetched()
+
+    def default_branch(self, headers: Mapping[str, str] | None = None) -> str | None:
+        """The branch that the remote's HEAD names, as a full ref; None for an empty or detached one."""
+        try:
+            out = git("ls-remote", "--symref", "--", self.url, "HEAD", env=environment(headers), timeout=self._timeout)
+        except GitFailed as failure:
+            raise unreachable(self.url, failure) from None
+        first = out.decode(errors="replace").partition("\n")[0]
+        ref = first.removeprefix("ref: ").partition("\t")[0]
+        return ref if first.startswith("ref: ") and is_ref(ref) else None
+
+    # Reading: see History
+
+    def refs(self) -> dict[str, str]:
+        layout = "%(refname)%00%(objecttype)%00%(objectname)%00%(*objecttype)%00%(*objectname)"
+        found: dict[str, str] = {}
+        for line in self._git("for-each-ref", f"--format={layout}").decode(errors="replace").splitlines():
+            name, kind, sha, peeled_kind, peeled = line.split("\0")
+            if kind == "commit":
+                found[name] = sha
+            elif peeled_kind == "commit":
+                found[name] = peeled
+            elif peeled_kind == "tag":  # a tag of a tag
+                with contextlib.suppress(NotInRepository):
+                    found[name] = self.resolve(name)
+        return found
+
+    def resolve(self, ref: str) -> str:
+        if is_sha(ref) or is_ref(ref):
+            candidates = [ref]
+        else:
+            candidates = [name for name in (HEADS + ref, TAGS + ref) if is_ref(name)]
+        for name in candidates:
+            with contextlib.suppress(NotInRepository):
+                return self._git("rev-parse", "--verify", "--quiet", name + "^{commit}").decode().strip()
+        raise missing(repr(ref))
+
+    def commit(self, sha: str) -> GitCommit:
+        found = self._objects.get(sha)
+        if found is None or found.kind != "commit":
+            raise missing(f"commit {sha!r}")
+        return parse_commit(found)
+
+    def commits(self, shas: Iterable[str]) -> tuple[GitCommit, ...]:
+        return tuple(self.commit(sha) for sha in shas)
+
+    def first_parent(
+        self, after: str, *, before: str | None = None, exclude: Iterable[str] = (), limit: int
+    ) -> tuple[GitCommit, ...]:
+        self.commit(after)
+        hidden = [sha for sha in ([before] if before else []) + list(exclude) if self._holds(sha)]
+        # by stdin: the list may be longer than an argument list can be
+        asked = "\n".join([after, *(f"^{sha}" for sha in hidden), ""]).encode()
+        out = self._git("rev-list", "--first-parent", f"--max-count={limit}", "--stdin", stdin=asked)
+        return self.commits(reversed(out.decode().split()))
+
+    def position(self, sha: str) -> int:
+        self.commit(sha)
+        return int(self._git("rev-list", "--first-parent", "--count", sha))
+
+    def merge_base(self, a: str, b: str) -> str | None:
+        self.commits((a, b))
+        try:
+            return git("merge-base", a, b, within=self.path, timeout=self._timeout).decode().split()[0]
+        except GitFailed as failure:
+            if failure.status == 1:
+                return None
+            raise
+
+    def is_ancestor(self, a: str, b: str) -> bool:
+        self.commits((a, b))
+        try:
+            git("merge-base", "--is-ancestor", a, b, within=self.path, timeout=self._timeout)
+        except GitFailed as failure:
+            if failure.status == 1:
+                return False
+            raise
+        return True
+
+    def read(self, sha: str, path: str, *, limit: int = READ_LIMIT) -> bytes | None:
+        entry = TreeEntry("40000", self.commit(sha).tree)
+        for part in path.split("/"):
+            tree = self._objects.get(entry.sha) if entry.mode == "40000" else None
+            if tree is None:
+                return None
+            below = tree_entry(tree.body, part.encode(errors="surrogateescape"), len(sha))
+            if below is None:
+                return None
+            entry = below
+        if entry.mode in _MODES:
+            raise NotAFile(f"{path!r} at {sha[:12]} is {_MODES[entry.mode]}, not a file")
+        return self._blob(entry.sha, sha, path, limit)
+
+    def changed_paths(self, since: str | None, until: str) -> tuple[str, ...]:
+        self.commits((until,) if since is None else (since, until))
+        names = ("-r", "-z", "--name-only")
+        if since is None:
+            out = self._git("ls-tree", *names, "--full-tree", until)
+        else:
+            out = self._git("diff-tree", *names, "--no-renames", "--no-ext-diff", since, until)
+        return tuple(sorted(name.decode(errors="replace") for name in out.split(b"\0") if name))
+
+    def patch_id(self, sha: str) -> str | None:
+        if len(self.commit(sha).parents) > 1:
+            return None
+        patch = self._git("diff-tree", "--root", "-p", "--no-ext-diff", "--no-textconv", "--no-commit-id", sha)
+        out = self._git("patch-id", "--stable", stdin=patch).split()
+        return out[0].decode() if out else None
+
+    def _holds(self, sha: str) -> bool:
+        found = self._objects.get(sha)
+        return found is not None and found.kind == "commit"
+
+    def _blob(self, blob: str, sha: str, path: str, limit: int) -> bytes:
+        try:
+            found: GitObject | None = self._objects.get(blob, limit)
+        except NotAFile:
+            raise NotAFile(f"{path!r} at {sha[:12]} is larger than the {limit} bytes that are read") from None
+        if found is None:
+            raise missing(f"{path!r} at {sha[:12]} (object {blob})")
+        return found.body
+
+    def _git(self, *arguments: str, stdin: bytes = b"") -> bytes:
+        try:
+            return git(*arguments, within=self.path, stdin=stdin, timeout=self._timeout)
+        except GitFailed as failure:
+            raise NotInRepository(f"{self.path.name}: {failure}") from None
+
+
+def create_bare(path: Path, *, digits: int = 40) -> None:
+    """Make an empty bare repository, if there is none. The caller holds the lock."""
+    if not (path / "HEAD").exists():
+        kind = "sha1" if digits == 40 else "sha256"
+        git("init", "--quiet", "--bare", "--template=", f"--object-format={kind}", "--", str(path))
+
+
+def unlock(path: Path, failure: GitFailed) -> bool:
+    """Remove what a killed git left locked, if that is why it failed. The caller holds the lock, so no git writes."""
+    if ".lock': File exists" not in failure.output:
+        return False
+    for left in (*path.glob("*.lock"), *path.glob("refs/**/*.lock")):
+        left.unlink(missing_ok=True)
+    return True
+
+
+def _checked_refspec(spec: str) -> str:
+    source, _, target = spec.removeprefix("+").partition(":")
+    if (is_ref(source) or is_sha(source)) and is_ref(target):
+        return f"+{source}:{target}"
+    raise RemoteUnreachable(f"{spec!r} is not a refspec of full names")
