@@ -58,11 +58,6 @@ def find_haproxy() -> Path:
     return found
 
 
-def redis_py_url(url: str) -> str:
-    """Kombu writes a socket as redis+socket:///path, redis-py as unix:///path. Other URLs are the same for both."""
-    return "unix" + url.removeprefix("redis+socket") if url.startswith("redis+socket:") else url
-
-
 def socket_path(folder: Path) -> Path:
     """Where the socket of the Redis in `folder` stands (rule 3)."""
     folder = folder.resolve()
@@ -88,7 +83,7 @@ class EmbeddedRedis:
 
     @property
     def url(self) -> str:
-        """For Celery and kombu; `redis_py_url` gives redis-py's."""
+        """As Celery and kombu spell it, and as `farmgate.broker` takes it."""
         return f"redis+socket://{self.socket}"
 
     @property

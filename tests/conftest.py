@@ -131,7 +131,7 @@ def redis_server(tmp_path: Path) -> Iterator[EmbeddedRedis]:
 
 @pytest.fixture
 def redis_url(redis_server: EmbeddedRedis) -> str:
-    """As Celery and kombu take it; `farmgate.embedded.redis_py_url` turns it into redis-py's form."""
+    """As Celery, kombu and `farmgate.broker` take it."""
     return redis_server.url
 
 

@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 import redis
 
-from farmgate import embedded
+from farmgate import broker, embedded
 from farmgate.clock import SystemClock, stopwatch
-from farmgate.embedded import EmbeddedRedis, find_haproxy, find_redis, redis_py_url, socket_path
+from farmgate.embedded import EmbeddedRedis, find_haproxy, find_redis, socket_path
 from farmgate.errors import BrokerUnreachable, FolderInUse, MissingProgram
 
 pytestmark = pytest.mark.needs("redis")
 
 
 def connect(server: EmbeddedRedis) -> redis.Redis:
-    return redis.Redis.from_url(redis_py_url(server.url))
+    return broker.connect(server.url)
 
 
 def die(server: EmbeddedRedis) -> None:
@@ -140,8 +140,3 @@ def test_without_any_the_error_says_how_to_get_one(monkeypatch: pytest.MonkeyPat
         find_redis()
     with pytest.raises(MissingProgram, match="apt-get install haproxy"):
         find_haproxy()
-
-
-def test_other_urls_are_left_alone() -> None:
-    assert redis_py_url("redis://host:6379/0") == "redis://host:6379/0"
-    assert redis_py_url("redis+socket:///a/b.sock") == "unix:///a/b.sock"
