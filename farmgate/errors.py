@@ -41,6 +41,10 @@ class Unauthorised(FarmgateError):
     """No credential, a wrong one, or one without this right."""
 
 
+class Forbidden(FarmgateError):
+    """A good credential without the right for this, or a request that another site made a browser send."""
+
+
 class BadSignature(FarmgateError):
     """A webhook whose signature does not fit its bytes."""
 
@@ -91,6 +95,18 @@ class FolderInUse(FarmgateError):
 
 class PortTaken(FarmgateError):
     """The address to listen on is in use."""
+
+
+class TooLarge(FarmgateError):
+    """More bytes than the limit allows; the text names the limit."""
+
+
+class DamagedBlob(FarmgateError):
+    """A blob whose bytes are not what its name says."""
+
+
+class BlobsUnreachable(FarmgateError):
+    """The blob store did not answer, or refused us; the text is its own."""
 
 
 class NoSpace(FarmgateError):
