@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
-READ_LIMIT: Final = 1024 * 1024
+READ_LIMIT: Final = 2 * 1024 * 1024
 """The largest file `read` gives, in bytes, where the caller names no other limit."""
 
 

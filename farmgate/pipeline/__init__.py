@@ -1,0 +1,8 @@
+"""Pipelines: the file in the repository, what it becomes, and the graph of its jobs. Pure."""
+
+from __future__ import annotations
+
+from farmgate.pipeline.models import JobSpec, Pipeline, StepSpec
+from farmgate.pipeline.parsing import FILE_NAME, JOB_LIMIT, order, parse
+
+__all__ = ["FILE_NAME", "JOB_LIMIT", "JobSpec", "Pipeline", "StepSpec", "order", "parse"]

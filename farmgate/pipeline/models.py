@@ -19,7 +19,7 @@ class _Frozen(BaseModel):
 
 
 class StepSpec(_Frozen):
-    """A command of a job, run by `sh -e` in the workspace. `name` is what people see; default: the command's first line."""
+    """Commands of a job, run by `sh -e` in the workspace. `name` is what people see."""
 
     name: str
     run: str

@@ -1,0 +1,57 @@
+"""A document that was read, and where in it everything stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from farmgate.documents.tree import Mark, Node, read_tree
+from farmgate.errors import BadDocument, Problem
+
+Location = tuple[str | int, ...]
+"""The way to a value: ("jobs", "unit", "steps", 0)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A mapping out of a file. `data` is plain Python: dict, list, str, int, float, bool, None."""
+
+    source: str
+    data: dict[str, Any]
+    root: Node
+
+    def place(self, location: Location, *, key: bool = False) -> Mark:
+        """Where the value (or its key) at `location` stands, or the nearest thing above it that does."""
+        node, mark = self.root, self.root.mark
+        for part in location:
+            name: str | int = part
+            if name not in node.below:
+                break  # a union's tag, or something that is missing
+            mark = node.keys[name] if isinstance(name, str) and name in node.keys else node.below[name].mark
+            node = node.below[name]
+        else:
+            return mark if key else node.mark
+        return mark
+
+    def problem(self, location: Location, message: str, suggestion: str | None = None, *, key: bool = False) -> Problem:
+        """A problem with the value (or the key) at `location`."""
+        return Problem(self.source, *self.place(location, key=key), message, suggestion)
+
+    def refuse(self, problems: Iterable[Problem]) -> None:
+        """Raise BadDocument with the problems, in the order of the file, if there are any."""
+        found = sorted(set(problems), key=lambda problem: (problem.line, problem.column))
+        if found:
+            raise BadDocument(tuple(found))
+
+
+def read(text: str | bytes, source: str) -> Document:
+    """Read a document whose outermost value is a mapping. Raises BadDocument."""
+    root = read_tree(text, source)
+    if root.value is None:
+        raise BadDocument((Problem(source, 1, 1, "the file is empty"),))
+    if not isinstance(root.value, dict):
+        kind = "a list" if isinstance(root.value, list) else "a single value"
+        said = f"the file is {kind}, not a mapping of keys to values"
+        raise BadDocument((Problem(source, *root.mark, said, "start with 'key: value'"),))
+    return Document(source, root.value, root)
