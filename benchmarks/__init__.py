@@ -1,0 +1,1 @@
+"""Figures, each as a ratio against a floor measured in the same run."""
