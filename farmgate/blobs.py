@@ -42,7 +42,7 @@ class Blobs(Protocol):
     """A store of bytes. Safe to share between threads."""
 
     def put(self, chunks: Iterable[bytes], limit_bytes: int | None = None) -> Stored:
-        """Keep the bytes. Raises TooLarge, NoSpace, BlobsUnreachable, and what `chunks` raises; then nothing is kept."""
+        """Keep the bytes. Raises TooLarge, NoSpace, BlobsUnreachable or what `chunks` raises; then nothing is kept."""
         ...
 
     def open(self, sha256: str) -> BinaryIO:

@@ -73,6 +73,10 @@ class ServerUnreachable(FarmgateError):
     """The scheduler's API did not answer."""
 
 
+class Refused(FarmgateError):
+    """The scheduler understood the request and would not do it; the text is its own."""
+
+
 class EngineError(FarmgateError):
     """The container engine failed: lost infrastructure, never a failed test."""
 
@@ -107,6 +111,10 @@ class DamagedBlob(FarmgateError):
 
 class BlobsUnreachable(FarmgateError):
     """The blob store did not answer, or refused us; the text is its own."""
+
+
+class NewerDatabase(FarmgateError):
+    """The database was made by a newer version than this one."""
 
 
 class NoSpace(FarmgateError):
