@@ -76,18 +76,18 @@ class MemoryBlobs:
         return io.BytesIO(self._bytes(sha256))
 
     def exists(self, sha256: str) -> bool:
-        return _checked(sha256) in self._held
+        return sha256 in self._held
 
     def size(self, sha256: str) -> int:
         return len(self._bytes(sha256))
 
     def delete(self, sha256: str) -> None:
         with self._lock:
-            self._held.pop(_checked(sha256), None)
+            self._held.pop(sha256, None)
 
     def _bytes(self, sha256: str) -> bytes:
         try:
-            return self._held[_checked(sha256)]
+            return self._held[sha256]
         except KeyError:
             raise NotFound(f"no blob {sha256}") from None
 
@@ -128,7 +128,7 @@ class LocalBlobs:
             return _verified(sha256, file.read(), str(self.folder))
 
     def exists(self, sha256: str) -> bool:
-        return self._path(sha256).is_file()
+        return _is_name(sha256) and self._path(sha256).is_file()
 
     def size(self, sha256: str) -> int:
         try:
@@ -137,7 +137,8 @@ class LocalBlobs:
             raise NotFound(f"no blob {sha256} in {self.folder}") from None
 
     def delete(self, sha256: str) -> None:
-        self._path(sha256).unlink(missing_ok=True)
+        if _is_name(sha256):
+            self._path(sha256).unlink(missing_ok=True)
 
     def _path(self, sha256: str) -> Path:
         name = _checked(sha256)
@@ -182,8 +183,9 @@ class S3Blobs:
             return int(self._client.head_object(Bucket=self.bucket, Key=self._key(sha256))["ContentLength"])
 
     def delete(self, sha256: str) -> None:
-        with self._speaking(sha256):
-            self._client.delete_object(Bucket=self.bucket, Key=self._key(sha256))
+        if _is_name(sha256):
+            with self._speaking(sha256):
+                self._client.delete_object(Bucket=self.bucket, Key=self._key(sha256))
 
     def _key(self, sha256: str) -> str:
         name = _checked(sha256)
@@ -245,9 +247,13 @@ def _s3_client(settings: CommonSettings) -> Any:
     )
 
 
+def _is_name(sha256: str) -> bool:
+    return _SHA256.fullmatch(sha256) is not None
+
+
 def _checked(sha256: str) -> str:
     """The name, if it is one: it becomes part of a path."""
-    if not _SHA256.fullmatch(sha256):
+    if not _is_name(sha256):
         raise NotFound(f"{sha256[:80]!r} is not the sha256 of a blob")
     return sha256
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 
 from farmgate.store.schema import State, Utc, metadata
 
 
-def render_item(kind: str, item: Any, _context: object) -> str | bool:
+def render_item(kind: str, item: Any, _context: object) -> str | Literal[False]:
     """Write our column types into revisions as what they are stored as, so that old revisions need no old code."""
     if kind == "type" and isinstance(item, Utc):
         return "sa.DateTime(timezone=True)"
