@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+from farmgate.git.fake import FakeHistory
 from farmgate.git.history import READ_LIMIT, GitCommit, History
 from farmgate.git.mirror import Mirror
+from farmgate.git.node import NodeMirror
+from farmgate.git.serve import ADVERTISEMENT_TYPE, RESULT_TYPE, advertise, upload_pack
 
-__all__ = ["READ_LIMIT", "GitCommit", "History", "Mirror"]
+__all__ = [
+    "ADVERTISEMENT_TYPE",
+    "READ_LIMIT",
+    "RESULT_TYPE",
+    "FakeHistory",
+    "GitCommit",
+    "History",
+    "Mirror",
+    "NodeMirror",
+    "advertise",
+    "upload_pack",
+]

@@ -1,3 +1,169 @@
-"""A history in memory, for simulations: the same answers as `Mirror`, without git. Kept true by one contract suite."""
+"""A history in memory, for simulations: the answers of a `Mirror` without git. One contract suite keeps both true."""
 
 from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+from farmgate.errors import NotAFile
+from farmgate.git.command import missing
+from farmgate.git.history import READ_LIMIT, GitCommit
+from farmgate.refs import HEADS, TAGS, is_sha
+
+Files = dict[str, bytes]
+
+
+class FakeHistory:
+    """A repository whose commits are added one by one. Hashes follow from what is added, so runs can be repeated."""
+
+    def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
+        self._commits: dict[str, GitCommit] = {}
+        self._files: dict[str, Files] = {}
+        self._refs: dict[str, str] = {}
+        self._start = start
+
+    # Writing
+
+    def add(
+        self,
+        message: str,
+        files: Mapping[str, bytes | str | None] | None = None,
+        *,
+        branch: str = "main",
+        parents: Sequence[str] | None = None,
+        author: str = "Ada",
+    ) -> str:
+        """Commit `files` (None removes one) on `branch`, on its head or on `parents`; gives the hash."""
+        ref = HEADS + branch
+        head = self._refs.get(ref)
+        above = tuple(parents) if parents is not None else (head,) if head else ()
+        self.commits(above)
+        content = dict(self._files[above[0]]) if above else {}
+        for path, data in (files or {}).items():
+            if data is None:
+                content.pop(path, None)
+            else:
+                content[path] = data.encode() if isinstance(data, str) else data
+        tree = _digest(*(part for path in sorted(content) for part in (path.encode(), content[path])))
+        when = self._start + timedelta(seconds=len(self._commits))
+        sha = _digest(tree.encode(), message.encode(), author.encode(), str(len(self._commits)).encode(), *_raw(above))
+        text = message.strip("\n")
+        email = f"{author.lower().replace(' ', '.')}@example.org"
+        self._commits[sha] = GitCommit(sha, above, tree, author, email, when, text.partition("\n")[0], text)
+        self._files[sha] = content
+        self._refs[ref] = sha
+        return sha
+
+    def point(self, ref: str, sha: str | None) -> None:
+        """Let a full ref lead to a commit, or remove it."""
+        if sha is None:
+            self._refs.pop(ref, None)
+        else:
+            self._refs[ref] = self.commit(sha).sha
+
+    # Reading: see History
+
+    def refs(self) -> dict[str, str]:
+        return dict(sorted(self._refs.items()))
+
+    def resolve(self, ref: str) -> str:
+        for name in (ref, HEADS + ref, TAGS + ref):
+            if name in self._refs:
+                return self._refs[name]
+        if ref in self._commits:
+            return ref
+        raise missing(repr(ref))
+
+    def commit(self, sha: str) -> GitCommit:
+        if not is_sha(sha) or sha not in self._commits:
+            raise missing(f"commit {sha!r}")
+        return self._commits[sha]
+
+    def commits(self, shas: Iterable[str]) -> tuple[GitCommit, ...]:
+        return tuple(self.commit(sha) for sha in shas)
+
+    def first_parent(
+        self, after: str, *, before: str | None = None, exclude: Iterable[str] = (), limit: int
+    ) -> tuple[GitCommit, ...]:
+        hidden: set[str] = set()
+        for sha in ([before] if before else []) + list(exclude):
+            if sha in self._commits:
+                hidden |= self._reach(sha)
+        shown = (commit for commit in self._line(after) if commit.sha not in hidden)
+        return tuple(islice(shown, limit))[::-1]
+
+    def position(self, sha: str) -> int:
+        return sum(1 for _ in self._line(sha))
+
+    def merge_base(self, a: str, b: str) -> str | None:
+        common = self._reach(a) & self._reach(b)
+        below = {sha for shared in common for parent in self.commit(shared).parents for sha in self._reach(parent)}
+        best = sorted(common - below, key=lambda sha: self._commits[sha].committed_at)
+        return best[-1] if best else None
+
+    def is_ancestor(self, a: str, b: str) -> bool:
+        return self.commit(a).sha in self._reach(b)
+
+    def read(self, sha: str, path: str, *, limit: int = READ_LIMIT) -> bytes | None:
+        files = self._files[self.commit(sha).sha]
+        data = files.get(path)
+        if data is None and any(name.startswith(path + "/") for name in files):
+            raise NotAFile(f"{path!r} at {sha[:12]} is a folder, not a file")
+        if data is not None and len(data) > limit:
+            raise NotAFile(f"{path!r} at {sha[:12]} is larger than the {limit} bytes that are read")
+        return data
+
+    def changed_paths(self, since: str | None, until: str) -> tuple[str, ...]:
+        old = self._files[self.commit(since).sha] if since is not None else {}
+        new = self._files[self.commit(until).sha]
+        return tuple(sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path)))
+
+    def patch_id(self, sha: str) -> str | None:
+        commit = self.commit(sha)
+        if len(commit.parents) > 1:
+            return None
+        above = commit.parents[0] if commit.parents else None
+        paths = self.changed_paths(above, sha)
+        old = self._files[above] if above else {}
+        patch = [part for path in paths for part in _patch(path, old.get(path, b""), self._files[sha].get(path, b""))]
+        return _digest(*patch) if patch else None
+
+    def _line(self, sha: str) -> Iterator[GitCommit]:
+        commit = self.commit(sha)
+        while True:
+            yield commit
+            if not commit.parents:
+                return
+            commit = self._commits[commit.parents[0]]
+
+    def _reach(self, sha: str) -> set[str]:
+        seen: set[str] = set()
+        left = [self.commit(sha).sha]
+        while left:
+            at = left.pop()
+            if at not in seen:
+                seen.add(at)
+                left += self._commits[at].parents
+        return seen
+
+
+def _patch(path: str, old: bytes, new: bytes) -> Iterator[bytes]:
+    yield path.encode()
+    before, after = (data.decode(errors="replace").splitlines() for data in (old, new))
+    for line in difflib.unified_diff(before, after, lineterm=""):
+        if not line.startswith(("---", "+++", "@@")):
+            yield line.encode()
+
+
+def _raw(words: Iterable[str]) -> list[bytes]:
+    return [word.encode() for word in words]
+
+
+def _digest(*parts: bytes) -> str:
+    digest = hashlib.sha1(usedforsecurity=False)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()
