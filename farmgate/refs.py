@@ -16,7 +16,7 @@ HEADS: Final = "refs/heads/"
 TAGS: Final = "refs/tags/"
 
 _SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)|\.$|/$")
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|@\{|//|/\.|\.lock(?:/|$)|\.$|/$")
 _LONGEST = 1024
 
 
@@ -32,9 +32,7 @@ def is_nothing(text: str) -> bool:
 
 def is_ref(name: str) -> bool:
     """True for a full, well-formed ref name (see `git help check-ref-format`)."""
-    return (
-        name.startswith("refs/") and 5 < len(name.encode(errors="replace")) <= _LONGEST and not _FORBIDDEN.search(name)
-    )
+    return name.startswith("refs/") and 5 < len(name) <= _LONGEST and not _FORBIDDEN.search(name)
 
 
 def is_branch_or_tag(name: str) -> bool:
