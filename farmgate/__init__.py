@@ -1,0 +1,3 @@
+"""Farmgate: a self-hosted build and delivery farm."""
+
+__version__ = "0.1.0"

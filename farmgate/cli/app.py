@@ -1,0 +1,55 @@
+"""The command line's tree: which command is where. What each does stands in its own module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from farmgate.cli import door, lanes, logs, nodes, pipelines, repositories, runs, server, up
+from farmgate.cli.demo import command as demo
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Farmgate: every commit gets its answer fast, good commits ride to production in batches.",
+)
+
+
+@app.callback()
+def root(
+    server: Annotated[
+        str | None, typer.Option(help="The farm's address. Default: FARMGATE_SERVER, or the farm of the data folder.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The data folder of a farm on this machine. Default: FARMGATE_DATA, or data.")
+    ] = None,
+) -> None:
+    """Which farm to talk to."""
+    door.given.server, door.given.data = server, data
+
+
+START, BUILD, DELIVER, RUN = "Start a farm", "Build", "Deliver", "Look after it"
+
+app.command(rich_help_panel=START)(up.up)
+app.command(rich_help_panel=START)(demo.demo)
+app.command(rich_help_panel=START)(nodes.agent)
+app.add_typer(repositories.app, name="repo", rich_help_panel=BUILD)
+app.command(rich_help_panel=BUILD)(runs.runs)
+app.add_typer(runs.app, name="run", rich_help_panel=BUILD)
+app.command(rich_help_panel=BUILD)(logs.log)
+app.add_typer(pipelines.app, name="pipeline", rich_help_panel=BUILD)
+app.command(rich_help_panel=DELIVER)(lanes.lanes)
+app.add_typer(lanes.app, name="lane", rich_help_panel=DELIVER)
+app.command(rich_help_panel=DELIVER)(lanes.rollback)
+app.command(rich_help_panel=RUN)(nodes.nodes)
+app.add_typer(nodes.app, name="node", rich_help_panel=RUN)
+app.command(rich_help_panel=RUN)(server.status)
+app.command(rich_help_panel=RUN)(server.doctor)
+app.add_typer(server.tokens, name="token", rich_help_panel=RUN)
+app.command(rich_help_panel=RUN)(server.signin)
+app.command(rich_help_panel=RUN)(server.version)

@@ -1,0 +1,7 @@
+"""`farmgate demo`."""
+
+from __future__ import annotations
+
+
+def demo() -> None:
+    """Show the whole farm at work on this machine."""

@@ -1,0 +1,41 @@
+"""Which engine runs jobs on this machine.
+
+Rules:
+1. Docker where it answers. Where not, the reason in one line, so that running jobs as plain processes is never silent.
+2. Docker's library is imported only when the question is asked.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+DEFAULT_SOCKET = Path("/var/run/docker.sock")
+
+
+def look_for_docker() -> str | None:
+    """None if an engine answers, else why not, fit to be shown."""
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        client = docker.from_env(timeout=5)
+    except DockerException as error:
+        return f"no Docker engine answers: {_reason(error)}"
+    try:
+        client.ping()
+    except (DockerException, OSError) as error:
+        return f"no Docker engine answers: {_reason(error)}"
+    finally:
+        client.close()
+    return None
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    if "FileNotFoundError" in text or "No such file" in text:
+        return f"{DEFAULT_SOCKET} is not there"
+    if "PermissionError" in text or "Permission denied" in text:
+        return f"this user may not use {DEFAULT_SOCKET}"
+    if "refused" in text:
+        return f"nothing listens at {DEFAULT_SOCKET}"
+    return text.splitlines()[0][:200]

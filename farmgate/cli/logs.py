@@ -1,0 +1,79 @@
+"""`farmgate log`: what a job printed.
+
+A job is named by its id or as RUN/JOB. The bytes go out as the job wrote them, colours included.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from farmgate.cli import door, show
+from farmgate.cli.exits import Exit, leave
+from farmgate.cli.runs import found
+from farmgate.cli.show import Json
+from farmgate.errors import NotFound
+
+if TYPE_CHECKING:
+    from farmgate.client.api import Api
+
+# A job may colour its log; it may not move our cursor, set our title or answer our terminal's questions.
+_UNTOLD = re.compile(
+    r"\x1b\[[0-9;?]*[A-Za-ln-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[^\[\]]|[\x00-\x08\x0b\x0c\x0e-\x1a\x7f]"
+)
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def log(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="A job's id, or RUN/JOB.", show_default=False)],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job ends.")] = False,
+    attempt: Annotated[int | None, typer.Option(min=1, help="An earlier attempt. Default: the latest.")] = None,
+    json: Json = False,
+) -> None:
+    """What a job printed; with -f as it prints it. With -f the exit code is 0 if it passed, 1 if not."""
+    with door.connect() as farm:
+        number = job_number(farm, job)
+        if follow and not json:
+            leave(_follow(farm, number, attempt))
+        data, ended = farm.log(number, attempt=attempt)
+    if json:
+        return show.as_json({"job": number, "complete": ended, "text": data.decode(errors="replace")})
+    if sys.stdout.isatty():
+        sys.stdout.write(tame(data.decode(errors="replace"), colour=True))
+    else:
+        sys.stdout.buffer.write(data)  # whole, for a file or a filter
+    sys.stdout.flush()
+    return None
+
+
+def job_number(farm: Api, given: str) -> int:
+    """The id of the job that `given` names. Raises NotFound."""
+    if given.isdigit():
+        return int(given)
+    run, _, name = given.partition("/")
+    jobs = {row["name"]: row for row in found(farm, run).get("jobs", ())}
+    if name not in jobs:
+        raise NotFound(f"run {run} has no job {name!r}; it has {', '.join(jobs) or 'none'}")
+    return int(jobs[name]["id"])
+
+
+def _follow(farm: Api, number: int, attempt: int | None) -> Exit:
+    from farmgate.client.api import LogEnd, LogPiece
+
+    for piece in farm.follow_log(number, attempt=attempt):
+        match piece:
+            case LogPiece(text=text):
+                sys.stdout.write(tame(text, colour=sys.stdout.isatty()))
+                sys.stdout.flush()
+            case LogEnd(state=state):
+                return Exit.OK if state == "passed" else Exit.FAILED
+    return Exit.FAILED
+
+
+def tame(text: str, *, colour: bool) -> str:
+    """A log fit for a terminal: colours at most."""
+    plain = _UNTOLD.sub("", text)
+    return plain if colour else _COLOUR.sub("", plain)

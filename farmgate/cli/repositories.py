@@ -1,0 +1,122 @@
+"""`farmgate repo ...`: which repositories the farm builds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from farmgate.cli import door, show
+from farmgate.cli.show import Json
+
+app = typer.Typer(no_args_is_help=True, help="Which repositories the farm builds.")
+
+Name = Annotated[str, typer.Argument(help="The repository's name in this farm.", show_default=False)]
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="A short name, used in commands and pages.", show_default=False)],
+    url: Annotated[str, typer.Argument(help="What git fetches: https, ssh, or a path.", show_default=False)],
+    forge: Annotated[
+        str | None,
+        typer.Option(
+            help="Who sends the webhooks: github, gitlab, gitea, forgejo, bitbucket, bitbucket-dc, git. "
+            "Default: told from the URL."
+        ),
+    ] = None,
+    branch: Annotated[str | None, typer.Option(help="The default branch. Default: what the remote says.")] = None,
+    json: Json = False,
+) -> None:
+    """Connect a repository; prints the webhook to set up, its secret shown this once."""
+    with door.connect() as farm:
+        made = farm.add_repository(name, url, forge=forge, branch=branch)
+    if json:
+        return show.as_json(made)
+    out = show.console()
+    out.print(f"{name} is connected. Commits pushed from now on are built.\n")
+    connection(made)
+    return None
+
+
+@app.command("list")
+def list_(json: Json = False) -> None:
+    """All repositories."""
+    with door.connect() as farm:
+        rows = farm.repositories()
+    if json:
+        return show.as_json(rows)
+    show.table(
+        ("name", "forge", "branch", "asked", "url", "problem"),
+        (
+            (
+                row["name"],
+                row.get("forge"),
+                row.get("default_branch"),
+                show.ago(row.get("polled_at")),
+                row.get("url"),
+                row.get("poll_error"),
+            )
+            for row in rows
+        ),
+        empty="no repository yet: farmgate repo add NAME URL",
+    )
+    return None
+
+
+@app.command("show")
+def show_(name: Name, json: Json = False) -> None:
+    """One repository and how to connect it."""
+    with door.connect() as farm:
+        row = farm.repository(name)
+    if json:
+        return show.as_json(row)
+    out = show.console()
+    for heading in ("name", "url", "forge", "default_branch"):
+        out.print(f"{heading.replace('_', ' '):16}{row.get(heading) or '-'}")
+    out.print(f"{'asked':16}{show.ago(row.get('polled_at'))}")
+    if row.get("poll_error"):
+        out.print(f"{'problem':16}{show.clean(str(row['poll_error']))}")
+    connection(row)
+    return None
+
+
+@app.command()
+def poll(name: Name, json: Json = False) -> None:
+    """Ask the repository now for what a webhook may have missed."""
+    with door.connect() as farm:
+        answer = farm.poll_repository(name)
+    if json:
+        return show.as_json(answer)
+    show.console().print(f"{name} is being asked for what is new.")
+    return None
+
+
+@app.command()
+def remove(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: Json = False,
+) -> None:
+    """Disconnect a repository: its webhooks are refused from now on."""
+    if not yes:
+        typer.confirm(f"Disconnect {name}?", abort=True, err=True)
+    with door.connect() as farm:
+        farm.remove_repository(name)
+    if json:
+        return show.as_json({"removed": name})
+    show.console().print(f"{name} is disconnected.")
+    return None
+
+
+def connection(row: dict[str, Any]) -> None:
+    """How the forge reaches us, as far as the answer says it."""
+    out = show.console()
+    for key, heading in (("webhook_url", "webhook"), ("secret", "secret")):
+        if row.get(key):
+            out.print(f"{heading:16}{row[key]}")
+    if row.get("secret"):
+        out.print("                (the secret is not shown again)")
+    if row.get("post_receive"):
+        out.print("\nFor a plain git repository, as hooks/post-receive:\n")
+        out.print(str(row["post_receive"]))

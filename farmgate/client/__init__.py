@@ -1,0 +1,1 @@
+"""HTTP clients: `api` for people, `node` for nodes."""

@@ -1,0 +1,375 @@
+"""The people's side of the API: what the command line, the demo and tools of others call.
+
+Rules:
+1. One method per path; answers are the server's JSON as it stands, so that `--json` shows the truth and a field that is
+   new at the server needs no new client.
+2. A refusal becomes the error of the family that names it; its text is what the server said: what, where, remedy.
+3. Reading is repeated when the connection breaks; writing never is.
+4. A log is followed by byte offset: after a break it goes on where it stopped, without a gap or a repetition.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+import tenacity
+
+from farmgate.clock import Clock, SystemClock
+from farmgate.errors import Conflict, FarmgateError, NotFound, Refused, ServerUnreachable, Unauthorised
+
+Row = dict[str, Any]
+PATIENCE = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class LogPiece:
+    """Bytes of a log, decoded for showing; `offset` is where the next piece begins."""
+
+    text: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogEnd:
+    """The attempt is over and its log complete."""
+
+    state: str
+
+
+class Api:
+    """A farm's API at `server`. Raises ServerUnreachable, Unauthorised, NotFound, Conflict, Refused."""
+
+    def __init__(
+        self,
+        server: str,
+        token: str | None = None,
+        *,
+        clock: Clock | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.server = server.rstrip("/")
+        self._clock = clock or SystemClock()
+        self._http = httpx.Client(
+            base_url=self.server,
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            timeout=httpx.Timeout(PATIENCE.total_seconds(), connect=5),
+            transport=transport,
+            trust_env=not _is_loopback(self.server),  # a proxy has no business with this machine's own farm
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    # --- repositories ---
+
+    def repositories(self) -> list[Row]:
+        return self._rows("/api/repositories")
+
+    def add_repository(self, name: str, url: str, *, forge: str | None = None, branch: str | None = None) -> Row:
+        body = {"name": name, "url": url, "forge": forge, "default_branch": branch}
+        return self._post("/api/repositories", {key: value for key, value in body.items() if value is not None})
+
+    def repository(self, name: str) -> Row:
+        return self._get(f"/api/repositories/{_part(name)}")
+
+    def poll_repository(self, name: str) -> Row:
+        return self._post(f"/api/repositories/{_part(name)}/poll")
+
+    def remove_repository(self, name: str) -> None:
+        self._call("DELETE", f"/api/repositories/{_part(name)}")
+
+    # --- runs ---
+
+    def runs(
+        self,
+        *,
+        repository: str | None = None,
+        ref: str | None = None,
+        sha: str | None = None,
+        state: str | None = None,
+        limit: int | None = None,
+        before_id: int | None = None,
+    ) -> list[Row]:
+        given = {
+            "repository": repository,
+            "ref": ref,
+            "sha": sha,
+            "state": state,
+            "limit": limit,
+            "before_id": before_id,
+        }
+        return self._rows("/api/runs", {key: value for key, value in given.items() if value is not None})
+
+    def run(self, number: int) -> Row:
+        return self._get(f"/api/runs/{number}")
+
+    def cancel_run(self, number: int, reason: str) -> Row:
+        return self._post(f"/api/runs/{number}/cancel", {"reason": reason})
+
+    def rerun(self, number: int) -> Row:
+        return self._post(f"/api/runs/{number}/rerun")
+
+    def commit(self, repository: str, sha: str) -> Row:
+        return self._get(f"/api/commits/{_part(repository)}/{_part(sha)}")
+
+    # --- logs ---
+
+    def log(self, job: int, *, attempt: int | None = None, offset: int = 0) -> tuple[bytes, bool]:
+        """The bytes from `offset` on, and whether the log is complete with them."""
+        params = {"offset": offset} | ({} if attempt is None else {"attempt": attempt})
+        answer = self._call("GET", f"/api/jobs/{job}/log", params=params)
+        return answer.content, "X-Farmgate-Log-End" in answer.headers
+
+    def follow_log(self, job: int, *, attempt: int | None = None) -> Iterator[LogPiece | LogEnd]:
+        """The log as it grows, until its end; a broken connection is taken up again for `PATIENCE`."""
+        offset, broken_since = 0, None
+        while True:
+            try:
+                for piece in self._stream_log(job, attempt, offset):
+                    broken_since = None
+                    if isinstance(piece, LogEnd):
+                        yield piece
+                        return
+                    offset = piece.offset
+                    yield piece
+            except ServerUnreachable:
+                broken_since = broken_since or self._clock.now()
+                if self._clock.now() - broken_since > PATIENCE:
+                    raise
+            self._clock.sleep(timedelta(milliseconds=200))
+
+    def _stream_log(self, job: int, attempt: int | None, offset: int) -> Iterator[LogPiece | LogEnd]:
+        params = {"offset": offset} | ({} if attempt is None else {"attempt": attempt})
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(offset)} if offset else {})
+        try:
+            with self._http.stream(
+                "GET", f"/api/jobs/{job}/log/stream", params=params, headers=headers, timeout=httpx.Timeout(30, read=60)
+            ) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise _refusal(answer)
+                for kind, data, event_id in events_of(answer.iter_lines()):
+                    body = json.loads(data) if data.startswith("{") else {}
+                    if kind == "chunk":
+                        text = str(body.get("text", ""))
+                        start = int(body.get("offset", offset))
+                        end = int(event_id) if event_id.isdigit() else start + len(text.encode())
+                        yield LogPiece(text, end)
+                    elif kind == "end":
+                        yield LogEnd(str(body.get("state", "")))
+                        return
+        except (httpx.TransportError, httpx.StreamError) as error:
+            raise ServerUnreachable(_unreachable(self.server, error)) from error
+
+    def artifact(self, sha256: str) -> bytes:
+        return self._call("GET", f"/api/artifacts/{_part(sha256)}").content
+
+    # --- lanes ---
+
+    def apply_policy(self, text: str, source: str) -> Row:
+        """All or nothing; a policy with problems is Refused with each at file:line:column."""
+        answer = self._call(
+            "PUT",
+            "/api/lanes/policy",
+            params={"source": source},
+            content=text.encode(),
+            headers={"Content-Type": "application/yaml"},
+        )
+        return _object(answer)
+
+    def lanes(self) -> list[Row]:
+        return self._rows("/api/lanes")
+
+    def lane(self, application: str, environment: str) -> Row:
+        return self._get(_lane(application, environment))
+
+    def rollout(self, number: int) -> Row:
+        return self._get(f"/api/rollouts/{number}")
+
+    def roll_back(self, application: str, environment: str, reason: str, to: int | None = None) -> Row:
+        body: Row = {"reason": reason} | ({} if to is None else {"to": to})
+        return self._post(f"{_lane(application, environment)}/rollback", body)
+
+    def hold(self, application: str, environment: str, reason: str, span: str | None = None) -> Row:
+        body = {"reason": reason} | ({} if span is None else {"for": span})
+        return self._post(f"{_lane(application, environment)}/hold", body)
+
+    def unhold(self, application: str, environment: str) -> Row:
+        return _object(self._call("DELETE", f"{_lane(application, environment)}/hold"))
+
+    def decide(self, application: str, environment: str, verdict: str, reason: str) -> Row:
+        return self._post(f"{_lane(application, environment)}/decide", {"verdict": verdict, "reason": reason})
+
+    def lift_ban(self, application: str, environment: str, sha: str, reason: str) -> Row:
+        return self._post(f"{_lane(application, environment)}/bans/{_part(sha)}/lift", {"reason": reason})
+
+    # --- nodes ---
+
+    def nodes(self) -> list[Row]:
+        return self._rows("/api/nodes")
+
+    def enrol_node(self) -> Row:
+        return self._post("/api/nodes/enrol")
+
+    def drain_node(self, name: str) -> Row:
+        return self._post(f"/api/nodes/{_part(name)}/drain")
+
+    def resume_node(self, name: str) -> Row:
+        return self._post(f"/api/nodes/{_part(name)}/resume")
+
+    def remove_node(self, name: str) -> Row:
+        return self._post(f"/api/nodes/{_part(name)}/remove")
+
+    # --- the farm ---
+
+    def status(self) -> Row:
+        return self._get("/api/status")
+
+    def doctor(self) -> Row:
+        return self._get("/api/doctor")
+
+    def ready(self) -> bool:
+        """Whether the farm answers and is ready; never raises because it does not."""
+        try:
+            return self._http.get("/readyz", timeout=5).is_success
+        except httpx.TransportError:
+            return False
+
+    def tokens(self) -> list[Row]:
+        return self._rows("/api/tokens")
+
+    def create_token(self, name: str, rights: tuple[str, ...] = ()) -> Row:
+        return self._post("/api/tokens", {"name": name, "rights": list(rights)})
+
+    def revoke_token(self, number: int) -> None:
+        self._call("DELETE", f"/api/tokens/{number}")
+
+    def signin_link(self) -> Row:
+        return self._post("/api/signin-links")
+
+    # --- how calls are made ---
+
+    def _get(self, path: str, params: Mapping[str, Any] | None = None) -> Row:
+        return _object(self._call("GET", path, params=params))
+
+    def _rows(self, path: str, params: Mapping[str, Any] | None = None) -> list[Row]:
+        body = self._call("GET", path, params=params).json()
+        if isinstance(body, list):
+            return body
+        for value in body.values():  # {"runs": [...], "next": ...}
+            if isinstance(value, list):
+                return value
+        return []
+
+    def _post(self, path: str, body: Mapping[str, Any] | None = None) -> Row:
+        return _object(self._call("POST", path, json=body or {}))
+
+    def _call(self, method: str, path: str, **given: Any) -> httpx.Response:
+        tries = 3 if method == "GET" else 1
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(tries),
+            wait=tenacity.wait_exponential(multiplier=0.1, max=1),
+            retry=tenacity.retry_if_exception_type((httpx.RemoteProtocolError, httpx.ReadError)),
+            sleep=lambda seconds: self._clock.sleep(timedelta(seconds=seconds)),
+            reraise=True,
+        )
+        try:
+            answer = retrying(self._http.request, method, path, **given)
+        except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise ServerUnreachable(_unreachable(self.server, error)) from error
+        if answer.is_error:
+            raise _refusal(answer)
+        return answer
+
+
+def events_of(lines: Iterator[str]) -> Iterator[tuple[str, str, str]]:
+    """Server-sent events as (event, data, id), by the WHATWG's rules as far as we use them."""
+    kind, data, event_id = "message", [], ""
+    for line in lines:
+        if not line:
+            if data:
+                yield kind, "\n".join(data), event_id
+            kind, data = "message", []
+            continue
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        match field:
+            case "event":
+                kind = value
+            case "data":
+                data.append(value)
+            case "id":
+                event_id = value
+            case _:
+                pass  # a comment that keeps the connection alive
+
+
+def _refusal(answer: httpx.Response) -> FarmgateError:
+    text = _said(answer)
+    match answer.status_code:
+        case 401 | 403:
+            return Unauthorised(text)
+        case 404:
+            return NotFound(text)
+        case 409:
+            return Conflict(text)
+        case code if code >= 500:
+            return ServerUnreachable(f"the farm failed at {answer.request.url.path} ({code}): {text}")
+        case _:
+            return Refused(text)
+
+
+def _said(answer: httpx.Response) -> str:
+    """What, where, remedy, in one line each; else the body's beginning."""
+    try:
+        body = answer.json()
+    except ValueError:
+        return answer.text.strip()[:500] or f"{answer.status_code} {answer.reason_phrase}"
+    if not isinstance(body, dict):
+        return str(body)[:500]
+    what = str(body.get("error") or body.get("detail") or answer.reason_phrase)
+    where = body.get("where")
+    remedy = body.get("remedy")
+    # The API's own paths tell nothing to who typed a command; a file's line and column do.
+    text = what if not where or str(where).startswith("/api/") or str(where) in what else f"{what} ({where})"
+    return f"{text}: {remedy}" if remedy and str(remedy) not in text else text
+
+
+def _object(answer: httpx.Response) -> Row:
+    if answer.status_code == 204 or not answer.content:
+        return {}
+    body = answer.json()
+    return body if isinstance(body, dict) else {"answer": body}
+
+
+def _unreachable(server: str, error: Exception) -> str:
+    return f"no farm answers at {server} ({error}): start it with `farmgate up`, or name another with FARMGATE_SERVER"
+
+
+def _is_loopback(server: str) -> bool:
+    try:
+        host = httpx.URL(server).host
+    except httpx.InvalidURL:
+        return False
+    return host in ("127.0.0.1", "localhost", "::1")
+
+
+def _part(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _lane(application: str, environment: str) -> str:
+    return f"/api/lanes/{_part(application)}/{_part(environment)}"
