@@ -89,5 +89,5 @@ def agent(json: Json = False) -> None:
     if door.given.server:
         extra["FARMGATE_SERVER"] = door.given.server
     read(NodeSettings)
-    environment = environment_for_child(**extra)
+    environment = environment_for_child(None, **extra)
     os.execve(sys.executable, [sys.executable, "-m", "agents"], environment)  # noqa: S606 - the point of the command

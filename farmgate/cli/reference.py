@@ -51,9 +51,9 @@ def _section(path: tuple[str, ...], command: Any) -> list[str]:
     lines = [f"## `{usage}`\n" if len(path) > 1 else "## Options before every command\n"]
     if len(path) > 1:
         lines.append(f"{(command.help or '').strip()}\n")
-    for argument in arguments:
-        if getattr(argument, "help", None):
-            lines.append(f"- `{_metavar(argument)}` {argument.help}")
+    lines.extend(
+        f"- `{_metavar(argument)}` {argument.help}" for argument in arguments if getattr(argument, "help", None)
+    )
     for option in options:
         names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
         default = _default(option)

@@ -112,7 +112,7 @@ def rerun(run: Number, json: Json = False) -> None:
 
 
 def found(farm: Api, given: str) -> dict[str, Any]:
-    """The run that a number or the beginning of a sha names; of several runs of a commit the newest. Raises NotFound."""
+    """The run that a number or the beginning of a sha names, the newest of several. Raises NotFound."""
     if given.isdigit() and len(given) < 7:
         return farm.run(int(given))
     wanted = given.lower()

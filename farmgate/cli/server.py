@@ -50,12 +50,11 @@ def doctor(json: Json = False) -> None:
     except FarmgateError as error:
         answer = {}
         checks.append(_check("farm", False, str(error)))
-    for item in answer.get("checks", ()):
-        checks.append(item)
-    for item in answer.get("violations", ()):
-        checks.append(
-            _check(str(item.get("invariant", "invariant")), False, f"{item.get('subject')}: {item.get('text')}")
-        )
+    checks.extend(answer.get("checks", ()))
+    checks.extend(
+        _check(str(item.get("invariant", "invariant")), False, f"{item.get('subject')}: {item.get('text')}")
+        for item in answer.get("violations", ())
+    )
     well = all(item.get("ok") is not False for item in checks)
     if json:
         show.as_json({"ok": well, "checks": checks})

@@ -50,7 +50,7 @@ STYLES = {
 }
 
 
-def console(*, err: bool = False) -> Console:
+def console(*, err: bool = False, width: int | None = None) -> Console:
     """Colour only where a person looks; never wraps a line that goes into a file or a pipe."""
     from rich.console import Console
 
@@ -59,7 +59,7 @@ def console(*, err: bool = False) -> Console:
         stderr=err,
         highlight=False,
         soft_wrap=not stream.isatty(),
-        width=None if stream.isatty() else 200,
+        width=width,
         emoji=False,
         markup=False,
     )
@@ -93,7 +93,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str)
         grid.add_column(heading, overflow="fold" if heading in ("why", "problem") else "ellipsis", no_wrap=wide)
     for row in made:
         grid.add_row(*(_cell(value) for value in row))
-    console().print(grid, crop=False, width=10_000 if wide else None) if wide else console().print(grid)
+    console(width=2_000 if wide else None).print(grid, crop=False)
 
 
 def _cell(value: Any) -> Text:
@@ -135,7 +135,7 @@ def parsed(moment: object) -> datetime | None:
     if not isinstance(moment, str) or not moment:
         return None
     try:
-        return datetime.fromisoformat(moment.replace("Z", "+00:00"))
+        return datetime.fromisoformat(moment)
     except ValueError:
         return None
 

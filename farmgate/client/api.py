@@ -297,7 +297,8 @@ class Api:
 
 def events_of(lines: Iterator[str]) -> Iterator[tuple[str, str, str]]:
     """Server-sent events as (event, data, id), by the WHATWG's rules as far as we use them."""
-    kind, data, event_id = "message", [], ""
+    kind, event_id = "message", ""
+    data: list[str] = []
     for line in lines:
         if not line:
             if data:
