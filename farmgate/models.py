@@ -65,6 +65,7 @@ class Repository:
     created_at: datetime
     polled_at: datetime | None
     poll_error: str | None
+    removed_at: datetime | None  # its rows stay as a record; its name is free again
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class IntakeRow:
     id: int
     repository_id: int
     delivery_id: int | None  # None: found by polling
-    kind: str  # push, delete, pull, pull_closed
+    kind: str  # first, push, delete, pull, pull_closed
     ref: str  # refs/heads/main, refs/tags/v1, refs/pull/7/head
     before: str | None
     after: str | None

@@ -3,7 +3,8 @@
 Rules:
 1. People come with `Authorization: Bearer <API token>`, or with the session cookie that a sign-in gave them.
 2. A cookie is sent by the browser whoever asks it to, so with a cookie an unsafe method must come from our own origin.
-3. `read` looks, `write` acts on runs and lanes, `admin` connects repositories, nodes and tokens; each includes the one before.
+3. `read` looks, `write` acts on runs and lanes, `admin` connects repositories, nodes and tokens; each includes the
+   one before.
 4. A node comes with its credential, an attempt with its own token; neither opens a person's door.
 5. An attempt that is no longer the live one of its job is told so (409), whatever it brings.
 """

@@ -107,6 +107,7 @@ repositories = Table(
     _when("created_at"),
     _when("polled_at", nullable=True),
     Column("poll_error", Text),
+    _when("removed_at", nullable=True),
 )
 
 refs = Table(
@@ -195,6 +196,7 @@ runs = Table(
     _when("finished_at", nullable=True),
     _when("deadline"),
     UniqueConstraint("repository_id", "ref", "sha", "ordinal"),
+    Index("ix_runs_of_repository", "repository_id", "id"),
 )
 
 jobs = Table(
@@ -239,6 +241,10 @@ attempts = Table(
     Column("log_blob", String(64)),
     Column("log_cut", Boolean, nullable=False),
     UniqueConstraint("job_id", "number"),
+    # Each tick asks which logs are still in chunks; few are.
+    Index(
+        "ix_attempts_unpacked", "id", sqlite_where=text("log_blob IS NULL"), postgresql_where=text("log_blob IS NULL")
+    ),
 )
 
 steps = Table(

@@ -1,0 +1,242 @@
+"""Attempts: one try of a job, from a worker's claim on; with its steps and artifacts.
+
+Rules:
+1. An attempt is live while it runs, its job runs, and its number is the job's (I2). Nothing else may write (I3).
+2. Its token is known by a keyed hash only, and opens its own door only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, insert, select, update
+
+from farmgate import states
+from farmgate.errors import NotFound, StaleAttempt, Unauthorised
+from farmgate.models import Artifact, Attempt, Job, Step
+from farmgate.store.database import insert_if_absent, many, move, newest, one
+from farmgate.store.schema import artifacts, attempts, jobs, runs, steps
+
+
+def claim(
+    connection: Connection,
+    job_id: int,
+    number: int,
+    node_id: int,
+    token_hash: str,
+    now: datetime,
+    lease_until: datetime,
+) -> None:
+    """Write the attempt; the job was moved to RUNNING in the same transaction."""
+    connection.execute(
+        insert(attempts).values(
+            job_id=job_id,
+            number=number,
+            node_id=node_id,
+            state=states.Attempt.RUNNING,
+            token_hash=token_hash,
+            claimed_at=now,
+            lease_until=lease_until,
+            finished_at=None,
+            exit_code=None,
+            reason=None,
+            timings={},
+            log_bytes=0,
+            log_blob=None,
+            log_cut=False,
+        )
+    )
+
+
+def by_number(connection: Connection, job_id: int, number: int) -> Attempt:
+    """Raises NotFound."""
+    statement = select(attempts).where(attempts.c.job_id == job_id, attempts.c.number == number)
+    found = one(connection, Attempt, statement)
+    if found is None:
+        raise NotFound(f"job {job_id} has no attempt {number}")
+    return found
+
+
+def by_id(connection: Connection, attempt_id: int) -> Attempt:
+    """Raises NotFound."""
+    found = one(connection, Attempt, select(attempts).where(attempts.c.id == attempt_id))
+    if found is None:
+        raise NotFound(f"there is no attempt with the id {attempt_id}")
+    return found
+
+
+def newest_of(connection: Connection, job_id: int) -> Attempt | None:
+    """The job's last attempt, if it was ever claimed."""
+    return one(connection, Attempt, newest(attempts).where(attempts.c.job_id == job_id).limit(1))
+
+
+def of_jobs(connection: Connection, job_ids: Sequence[int]) -> list[Attempt]:
+    """Of several jobs, oldest first."""
+    statement = select(attempts).where(attempts.c.job_id.in_(list(job_ids))).order_by(attempts.c.id)
+    return many(connection, Attempt, statement)
+
+
+def live_by_token(connection: Connection, token_hash: str, job_id: int, number: int) -> tuple[Job, Attempt]:
+    """The live attempt whose token it is. Raises Unauthorised for a wrong token, StaleAttempt for one that is over."""
+    attempt = one(connection, Attempt, select(attempts).where(attempts.c.token_hash == token_hash))
+    if attempt is None or attempt.job_id != job_id or attempt.number != number:
+        raise Unauthorised(f"this token is not that of job {job_id}, attempt {number}")
+    job = one(connection, Job, select(jobs).where(jobs.c.id == job_id))
+    live = attempt.state is states.Attempt.RUNNING
+    if not live or job is None or job.state is not states.Job.RUNNING or job.attempt != number:
+        raise StaleAttempt(f"attempt {number} of job {job_id} is over")
+    return job, attempt
+
+
+def repository_by_token(connection: Connection, token_hash: str) -> int | None:
+    """The repository that the live attempt of a token builds; None for any other token."""
+    row = connection.execute(
+        select(runs.c.repository_id)
+        .select_from(attempts.join(jobs, jobs.c.id == attempts.c.job_id).join(runs, runs.c.id == jobs.c.run_id))
+        .where(
+            attempts.c.token_hash == token_hash,
+            attempts.c.state == states.Attempt.RUNNING,
+            jobs.c.state == states.Job.RUNNING,
+        )
+    ).first()
+    return None if row is None else int(row[0])
+
+
+def still_live(connection: Connection, attempt_id: int) -> None:
+    """Inside the writing transaction: raises StaleAttempt unless the attempt is live."""
+    row = connection.execute(
+        select(attempts.c.id)
+        .select_from(attempts.join(jobs, jobs.c.id == attempts.c.job_id))
+        .where(
+            attempts.c.id == attempt_id,
+            attempts.c.state == states.Attempt.RUNNING,
+            jobs.c.state == states.Job.RUNNING,
+            jobs.c.attempt == attempts.c.number,
+        )
+    ).first()
+    if row is None:
+        raise StaleAttempt("this attempt is over")
+
+
+def running(connection: Connection) -> list[Row[Any]]:
+    """What a plan needs of every attempt under way."""
+    statement = select(
+        attempts.c.id, attempts.c.job_id, attempts.c.number, attempts.c.node_id, attempts.c.lease_until
+    ).where(attempts.c.state == states.Attempt.RUNNING)
+    return list(connection.execute(statement))
+
+
+def held_by(connection: Connection, node_id: int) -> list[tuple[Attempt, str | None]]:
+    """A node's live attempts, with who asked to cancel the job."""
+    statement = (
+        select(attempts, jobs.c.cancel_asked.label("asked"))
+        .select_from(attempts.join(jobs, and_(jobs.c.id == attempts.c.job_id, jobs.c.attempt == attempts.c.number)))
+        .where(
+            attempts.c.node_id == node_id,
+            attempts.c.state == states.Attempt.RUNNING,
+            jobs.c.state == states.Job.RUNNING,
+        )
+    )
+    found: list[tuple[Attempt, str | None]] = []
+    for row in connection.execute(statement):
+        values = dict(row._mapping)
+        asked = values.pop("asked")
+        found.append((Attempt(**values), asked))
+    return found
+
+
+def renew(connection: Connection, attempt_ids: Sequence[int], lease_until: datetime) -> None:
+    """Go on until then."""
+    if attempt_ids:
+        connection.execute(
+            update(attempts)
+            .where(attempts.c.id.in_(list(attempt_ids)), attempts.c.state == states.Attempt.RUNNING)
+            .values(lease_until=lease_until)
+        )
+
+
+def finish(
+    connection: Connection,
+    attempt_id: int,
+    state: states.Attempt,
+    now: datetime,
+    *,
+    reason: str | None = None,
+    exit_code: int | None = None,
+    timings: dict[str, float] | None = None,
+) -> None:
+    """End an attempt. Raises LostRace."""
+    values: dict[str, Any] = {"finished_at": now, "reason": reason, "exit_code": exit_code}
+    if timings is not None:
+        values["timings"] = timings
+    move(connection, attempts, {"id": attempt_id}, states.Attempt.RUNNING, state, **values)
+
+
+# --- steps -------------------------------------------------------------------------------------------------------
+
+
+def report_step(connection: Connection, step: Step) -> None:
+    """A step as its worker tells it; told twice it is the same. Raises LostRace for a step that has ended otherwise."""
+    values = {name: getattr(step, name) for name in Step.__dataclass_fields__}
+    if insert_if_absent(connection, steps, values, "attempt_id", "number"):
+        return
+    known = one(
+        connection,
+        Step,
+        select(steps).where(steps.c.attempt_id == step.attempt_id, steps.c.number == step.number),
+    )
+    if known is None or known.state is step.state:
+        return
+    later = {
+        "exit_code": step.exit_code,
+        "finished_at": step.finished_at,
+        "started_at": step.started_at or known.started_at,
+        "log_offset": step.log_offset if step.log_offset is not None else known.log_offset,
+    }
+    key = {"attempt_id": step.attempt_id, "number": step.number}
+    if states.may_move(known.state, step.state):
+        move(connection, steps, key, known.state, step.state, **later)
+
+
+def steps_of(connection: Connection, attempt_ids: Sequence[int]) -> list[Step]:
+    """Of several attempts, in order."""
+    statement = (
+        select(steps).where(steps.c.attempt_id.in_(list(attempt_ids))).order_by(steps.c.attempt_id, steps.c.number)
+    )
+    return many(connection, Step, statement)
+
+
+# --- artifacts ---------------------------------------------------------------------------------------------------
+
+
+def keep_artifact(
+    connection: Connection, attempt: Attempt, path: str, sha256: str, size_bytes: int, now: datetime
+) -> None:
+    """Note an artifact; the same path sent again replaces it (a retried upload)."""
+    values = {
+        "attempt_id": attempt.id,
+        "job_id": attempt.job_id,
+        "path": path,
+        "sha256": sha256,
+        "size_bytes": size_bytes,
+        "created_at": now,
+    }
+    if not insert_if_absent(connection, artifacts, values, "attempt_id", "path"):
+        connection.execute(
+            update(artifacts)
+            .where(artifacts.c.attempt_id == attempt.id, artifacts.c.path == path)
+            .values(sha256=sha256, size_bytes=size_bytes, created_at=now)
+        )
+
+
+def artifacts_of(connection: Connection, attempt_ids: Sequence[int]) -> list[Artifact]:
+    """Of several attempts, by path."""
+    statement = select(artifacts).where(artifacts.c.attempt_id.in_(list(attempt_ids))).order_by(artifacts.c.path)
+    return many(connection, Artifact, statement)
+
+
+def artifact(connection: Connection, sha256: str) -> Artifact | None:
+    """One that has these bytes."""
+    return one(connection, Artifact, newest(artifacts).where(artifacts.c.sha256 == sha256).limit(1))

@@ -1,0 +1,211 @@
+"""Jobs: every move of a job is one function here, guarded by its state and its attempt number.
+
+WAITING -> READY        make_ready        what it needs has passed
+WAITING -> SKIPPED      skip              something it needs did not pass
+READY   -> QUEUED       queue             the bell is about to be rung
+QUEUED  -> RUNNING      start             a worker claimed it
+RUNNING -> final        finish            its worker reported
+RUNNING -> READY        retry             infrastructure was lost: the next attempt
+open    -> final        end               cancelled, or its deadline has passed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select, update
+
+from farmgate import states
+from farmgate.errors import NotFound
+from farmgate.models import Job
+from farmgate.store.database import many, move, one
+from farmgate.store.runs import WAIT_PATIENCE
+from farmgate.store.schema import jobs, repositories, runs
+
+FINISHING = timedelta(minutes=10)
+"""What a job gets beyond its own time limit, for its workspace, its image and its artifacts."""
+
+
+def by_id(connection: Connection, job_id: int) -> Job:
+    """Raises NotFound."""
+    found = one(connection, Job, select(jobs).where(jobs.c.id == job_id))
+    if found is None:
+        raise NotFound(f"there is no job {job_id}")
+    return found
+
+
+def of_run(connection: Connection, run_id: int) -> list[Job]:
+    """In the order of the pipeline file."""
+    return many(connection, Job, select(jobs).where(jobs.c.run_id == run_id).order_by(jobs.c.id))
+
+
+def of_runs(connection: Connection, run_ids: Sequence[int]) -> dict[int, list[tuple[str, states.Job]]]:
+    """The names and states of the jobs of several runs, by run."""
+    found: dict[int, list[tuple[str, states.Job]]] = {run_id: [] for run_id in run_ids}
+    statement = (
+        select(jobs.c.run_id, jobs.c.name, jobs.c.state).where(jobs.c.run_id.in_(list(run_ids))).order_by(jobs.c.id)
+    )
+    for row in connection.execute(statement):
+        found[row.run_id].append((row.name, row.state))
+    return found
+
+
+def of_open_runs(connection: Connection) -> list[Row[Any]]:
+    """What a plan needs of every job of every open run: no specification, one row each, oldest run first."""
+    statement = (
+        select(
+            jobs.c.id,
+            jobs.c.run_id,
+            jobs.c.name,
+            jobs.c.needs,
+            jobs.c.pool,
+            jobs.c.state,
+            jobs.c.attempt,
+            jobs.c.losses,
+            jobs.c.rings,
+            jobs.c.ready_at,
+            jobs.c.rung_at,
+            jobs.c.deadline,
+            jobs.c.cancel_asked,
+            jobs.c.reason,
+            runs.c.repository_id,
+            runs.c.sha,
+            runs.c.ref,
+            runs.c.trigger,
+            runs.c.trust,
+            runs.c.state.label("run_state"),
+            runs.c.created_at,
+            runs.c.deadline.label("run_deadline"),
+            repositories.c.default_branch,
+        )
+        .select_from(runs.join(jobs, jobs.c.run_id == runs.c.id).join(repositories))
+        .where(runs.c.state.in_(states.open_states(states.Run)))
+        .order_by(runs.c.id, jobs.c.id)
+    )
+    return list(connection.execute(statement))
+
+
+def make_ready(connection: Connection, job_id: int, now: datetime) -> None:
+    """Raises LostRace."""
+    move(
+        connection,
+        jobs,
+        {"id": job_id},
+        states.Job.WAITING,
+        states.Job.READY,
+        ready_at=now,
+        deadline=now + WAIT_PATIENCE,
+    )
+
+
+def skip(connection: Connection, job_id: int, now: datetime, reason: str) -> None:
+    """Raises LostRace."""
+    move(connection, jobs, {"id": job_id}, states.Job.WAITING, states.Job.SKIPPED, finished_at=now, reason=reason)
+
+
+def queue(connection: Connection, job_id: int, attempt: int, now: datetime) -> None:
+    """Before the bell is rung for the first time. Raises LostRace."""
+    move(
+        connection,
+        jobs,
+        {"id": job_id, "attempt": attempt},
+        states.Job.READY,
+        states.Job.QUEUED,
+        rung_at=now,
+        rings=1,
+    )
+
+
+def rung_again(connection: Connection, job_id: int, attempt: int, now: datetime, rings: int) -> bool:
+    """Before the bell is rung once more; False if the job is not waiting for it any more."""
+    changed = connection.execute(
+        update(jobs)
+        .where(jobs.c.id == job_id, jobs.c.attempt == attempt, jobs.c.state == states.Job.QUEUED)
+        .values(rung_at=now, rings=rings)
+    )
+    return changed.rowcount == 1
+
+
+def start(connection: Connection, job_id: int, attempt: int, now: datetime, timeout: timedelta) -> None:
+    """A worker claims it. Raises LostRace."""
+    move(
+        connection,
+        jobs,
+        {"id": job_id, "attempt": attempt},
+        states.Job.QUEUED,
+        states.Job.RUNNING,
+        started_at=now,
+        deadline=now + timeout + FINISHING,
+    )
+
+
+def finish(
+    connection: Connection, job_id: int, attempt: int, state: states.Job, now: datetime, reason: str | None
+) -> None:
+    """Its worker reported, or it is given up. Raises LostRace."""
+    move(
+        connection,
+        jobs,
+        {"id": job_id, "attempt": attempt},
+        states.Job.RUNNING,
+        state,
+        finished_at=now,
+        reason=reason,
+    )
+
+
+def retry(connection: Connection, job_id: int, attempt: int, now: datetime, reason: str) -> None:
+    """Infrastructure was lost: the next attempt is ready at once. Raises LostRace."""
+    move(
+        connection,
+        jobs,
+        {"id": job_id, "attempt": attempt},
+        states.Job.RUNNING,
+        states.Job.READY,
+        attempt=attempt + 1,
+        losses=jobs.c.losses + 1,
+        rings=0,
+        ready_at=now,
+        rung_at=None,
+        started_at=None,
+        deadline=now + WAIT_PATIENCE,
+        reason=reason,
+    )
+
+
+def end(connection: Connection, job: int, before: states.Job, after: states.Job, now: datetime, reason: str) -> None:
+    """End a job that no worker ends: cancelled, or past its deadline. Raises LostRace."""
+    move(connection, jobs, {"id": job}, before, after, finished_at=now, reason=reason)
+
+
+def ask_cancel(connection: Connection, run_id: int, why: str) -> int:
+    """Ask every open job of a run to end; the loop and the workers do it. How many."""
+    return connection.execute(
+        update(jobs)
+        .where(
+            jobs.c.run_id == run_id,
+            jobs.c.state.in_(states.open_states(states.Job)),
+            jobs.c.cancel_asked.is_(None),
+        )
+        .values(cancel_asked=why)
+    ).rowcount
+
+
+def counts(connection: Connection) -> dict[states.Job, int]:
+    """How many jobs are open, by state."""
+    statement = (
+        select(jobs.c.state, func.count())
+        .where(jobs.c.state.in_(states.open_states(states.Job)))
+        .group_by(jobs.c.state)
+    )
+    return {row[0]: int(row[1]) for row in connection.execute(statement)}
+
+
+def oldest_waiting(connection: Connection) -> datetime | None:
+    """Since when the job that waits longest could have run."""
+    found: datetime | None = connection.execute(
+        select(func.min(jobs.c.ready_at)).where(jobs.c.state.in_((states.Job.READY, states.Job.QUEUED)))
+    ).scalar_one()
+    return found

@@ -1,0 +1,205 @@
+"""Repositories, their refs as the farm knows them, their commits, and the commits' places in branches.
+
+Rules:
+1. A ref is known by what was read of it, never by what a webhook claims.
+2. A place in a branch is given once; a forced push marks it gone, a later push may bring it back.
+3. A removed repository keeps its rows as a record and frees its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, select, update
+
+from farmgate.errors import Conflict, NotFound
+from farmgate.models import BranchCommit, Commit, Ref, Repository
+from farmgate.store.database import as_model, insert_if_absent, many, one
+from farmgate.store.schema import branch_commits, commits, refs, repositories
+
+
+def add(
+    connection: Connection, name: str, url: str, forge: str, secret: str, default_branch: str, now: datetime
+) -> Repository:
+    """Connect a repository; `secret` is encrypted already. Raises Conflict if the name is taken."""
+    values = {
+        "name": name,
+        "url": url,
+        "forge": forge,
+        "secret": secret,
+        "default_branch": default_branch,
+        "created_at": now,
+        "polled_at": None,
+        "poll_error": None,
+        "removed_at": None,
+    }
+    if not insert_if_absent(connection, repositories, values, "name"):
+        raise Conflict(f"a repository called {name!r} is connected already")
+    return by_name(connection, name)
+
+
+def by_name(connection: Connection, name: str) -> Repository:
+    """Raises NotFound."""
+    found = one(
+        connection,
+        Repository,
+        select(repositories).where(repositories.c.name == name, repositories.c.removed_at.is_(None)),
+    )
+    if found is None:
+        raise NotFound(f"no repository called {name!r} is connected")
+    return found
+
+
+def by_id(connection: Connection, repository_id: int) -> Repository:
+    """Also a removed one. Raises NotFound."""
+    found = one(connection, Repository, select(repositories).where(repositories.c.id == repository_id))
+    if found is None:
+        raise NotFound(f"no repository has the id {repository_id}")
+    return found
+
+
+def all_connected(connection: Connection) -> list[Repository]:
+    """Those not removed, by name."""
+    return many(
+        connection,
+        Repository,
+        select(repositories).where(repositories.c.removed_at.is_(None)).order_by(repositories.c.name),
+    )
+
+
+def remove(connection: Connection, repository: Repository, now: datetime) -> None:
+    """Disconnect; what was recorded stays."""
+    freed = f"{repository.name[:80]}~{repository.id}"
+    connection.execute(
+        update(repositories).where(repositories.c.id == repository.id).values(removed_at=now, name=freed)
+    )
+
+
+def polled(connection: Connection, repository_id: int, now: datetime, error: str | None) -> None:
+    """Note when the remote was last asked, and what was wrong."""
+    connection.execute(
+        update(repositories).where(repositories.c.id == repository_id).values(polled_at=now, poll_error=error)
+    )
+
+
+def set_default_branch(connection: Connection, repository_id: int, branch: str) -> None:
+    """The remote's HEAD says another branch than was assumed."""
+    connection.execute(update(repositories).where(repositories.c.id == repository_id).values(default_branch=branch))
+
+
+# --- refs --------------------------------------------------------------------------------------------------------
+
+
+def known_refs(connection: Connection, repository_id: int) -> dict[str, Ref]:
+    """By full name, deleted ones too (`sha` None)."""
+    rows = many(connection, Ref, select(refs).where(refs.c.repository_id == repository_id))
+    return {ref.name: ref for ref in rows}
+
+
+def set_ref(connection: Connection, repository_id: int, name: str, sha: str | None, now: datetime) -> None:
+    """The ref as it was read; None: it is gone."""
+    values = {"repository_id": repository_id, "name": name, "sha": sha, "updated_at": now}
+    if not insert_if_absent(connection, refs, values, "repository_id", "name"):
+        connection.execute(
+            update(refs)
+            .where(refs.c.repository_id == repository_id, refs.c.name == name)
+            .values(sha=sha, updated_at=now)
+        )
+
+
+# --- commits -----------------------------------------------------------------------------------------------------
+
+
+def see(connection: Connection, rows: Iterable[dict[str, object]]) -> None:
+    """Record commits; those known already stay as they are."""
+    for values in rows:
+        insert_if_absent(connection, commits, values, "repository_id", "sha")
+
+
+def commit(connection: Connection, repository_id: int, sha: str) -> Commit | None:
+    """By its whole hash."""
+    return one(
+        connection, Commit, select(commits).where(commits.c.repository_id == repository_id, commits.c.sha == sha)
+    )
+
+
+def commits_of(connection: Connection, repository_id: int, shas: Sequence[str]) -> dict[str, Commit]:
+    """Those that are recorded, by hash."""
+    found: dict[str, Commit] = {}
+    for at in range(0, len(shas), 500):
+        part = list(shas[at : at + 500])
+        statement = select(commits).where(commits.c.repository_id == repository_id, commits.c.sha.in_(part))
+        found.update({row.sha: row for row in many(connection, Commit, statement)})
+    return found
+
+
+def by_prefix(connection: Connection, repository_id: int, prefix: str) -> Commit:
+    """The one commit whose hash begins so. Raises NotFound, Conflict for several."""
+    if not 4 <= len(prefix) <= 64 or set(prefix) - set("0123456789abcdef"):
+        raise NotFound(f"{prefix!r} is not the beginning (four digits or more) of a commit's hash")
+    statement = (
+        select(commits)
+        .where(commits.c.repository_id == repository_id, commits.c.sha >= prefix, commits.c.sha < prefix + "g")
+        .limit(2)
+    )
+    found = many(connection, Commit, statement)
+    if not found:
+        raise NotFound(f"no commit that the farm has seen begins with {prefix}")
+    if len(found) > 1:
+        raise Conflict(f"several commits begin with {prefix}: give more digits")
+    return found[0]
+
+
+# --- places in branches --------------------------------------------------------------------------------------------
+
+
+def places(connection: Connection, repository_id: int, branch: str) -> list[BranchCommit]:
+    """The branch's commits that are not gone, oldest first."""
+    statement = (
+        select(branch_commits)
+        .where(
+            branch_commits.c.repository_id == repository_id,
+            branch_commits.c.branch == branch,
+            branch_commits.c.gone_at.is_(None),
+        )
+        .order_by(branch_commits.c.position)
+    )
+    return many(connection, BranchCommit, statement)
+
+
+def place(connection: Connection, repository_id: int, branch: str, position: int, sha: str) -> None:
+    """Give a commit its place; one that was gone is back."""
+    values = {"repository_id": repository_id, "branch": branch, "sha": sha, "position": position, "gone_at": None}
+    if not insert_if_absent(connection, branch_commits, values, "repository_id", "branch", "sha"):
+        connection.execute(
+            update(branch_commits)
+            .where(
+                branch_commits.c.repository_id == repository_id,
+                branch_commits.c.branch == branch,
+                branch_commits.c.sha == sha,
+            )
+            .values(position=position, gone_at=None)
+        )
+
+
+def drop_after(connection: Connection, repository_id: int, branch: str, position: int, now: datetime) -> int:
+    """A forced push: mark what stood after `position` gone. How many."""
+    return connection.execute(
+        update(branch_commits)
+        .where(
+            branch_commits.c.repository_id == repository_id,
+            branch_commits.c.branch == branch,
+            branch_commits.c.position > position,
+            branch_commits.c.gone_at.is_(None),
+        )
+        .values(gone_at=now)
+    ).rowcount
+
+
+def branches_of(connection: Connection, repository_id: int, sha: str) -> list[BranchCommit]:
+    """Every branch that holds the commit, or held it."""
+    statement = select(branch_commits).where(
+        branch_commits.c.repository_id == repository_id, branch_commits.c.sha == sha
+    )
+    return [as_model(BranchCommit, row) for row in connection.execute(statement.order_by(branch_commits.c.branch))]

@@ -1,0 +1,186 @@
+"""Runs: one commit's pipeline, created with its jobs in one transaction.
+
+Rules:
+1. A run of (repository, ref, commit, ordinal) exists once; who comes second finds it there and adds nothing.
+2. A run whose pipeline file cannot be used is stored in ERROR, with the problems as its reason: the author sees them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from farmgate import states
+from farmgate.errors import NotFound
+from farmgate.models import Run, Trigger, Trust
+from farmgate.store.database import insert_if_absent, many, move, newest, one
+from farmgate.store.schema import jobs, runs
+
+RUN_PATIENCE = timedelta(days=7)
+"""How long a run may be open."""
+WAIT_PATIENCE = timedelta(days=3)
+"""How long a job may wait for its turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A node of the graph; `spec` is farmgate.pipeline.JobSpec as JSON."""
+
+    name: str
+    needs: tuple[str, ...]
+    spec: dict[str, Any]
+    pool: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to be made. `problems`: why it cannot be run as written; then it has no jobs."""
+
+    repository_id: int
+    sha: str
+    ref: str
+    trigger: Trigger
+    trust: Trust
+    asked_by: str
+    created_at: datetime
+    jobs: tuple[NewJob, ...] = ()
+    problems: str | None = None
+    ordinal: int = 1
+
+
+def create(connection: Connection, new: NewRun, now: datetime) -> int | None:
+    """Store a run with its jobs; its id, or None if it was there already."""
+    broken = new.problems is not None
+    values = {
+        "repository_id": new.repository_id,
+        "sha": new.sha,
+        "ref": new.ref,
+        "trigger": new.trigger,
+        "trust": new.trust,
+        "ordinal": new.ordinal,
+        "state": states.Run.ERROR if broken else states.Run.PENDING,
+        "reason": new.problems,
+        "asked_by": new.asked_by,
+        "created_at": new.created_at,
+        "started_at": None,
+        "finished_at": now if broken else None,
+        "deadline": now + RUN_PATIENCE,
+    }
+    if not insert_if_absent(connection, runs, values, "repository_id", "ref", "sha", "ordinal"):
+        return None
+    run_id: int = connection.execute(
+        select(runs.c.id).where(
+            runs.c.repository_id == new.repository_id,
+            runs.c.ref == new.ref,
+            runs.c.sha == new.sha,
+            runs.c.ordinal == new.ordinal,
+        )
+    ).scalar_one()
+    if new.jobs and not broken:
+        connection.execute(insert(jobs), [_job_values(run_id, job, now) for job in new.jobs])
+    return run_id
+
+
+def _job_values(run_id: int, job: NewJob, now: datetime) -> dict[str, Any]:
+    ready = not job.needs
+    return {
+        "run_id": run_id,
+        "name": job.name,
+        "needs": list(job.needs),
+        "spec": job.spec,
+        "pool": job.pool,
+        "state": states.Job.READY if ready else states.Job.WAITING,
+        "attempt": 1,
+        "losses": 0,
+        "rings": 0,
+        "ready_at": now if ready else None,
+        "rung_at": None,
+        "started_at": None,
+        "finished_at": None,
+        "deadline": now + WAIT_PATIENCE,
+        "reason": None,
+        "cancel_asked": None,
+    }
+
+
+def by_id(connection: Connection, run_id: int) -> Run:
+    """Raises NotFound."""
+    found = one(connection, Run, select(runs).where(runs.c.id == run_id))
+    if found is None:
+        raise NotFound(f"there is no run {run_id}")
+    return found
+
+
+def find(
+    connection: Connection,
+    *,
+    repository_id: int | None = None,
+    ref: str | None = None,
+    sha: str | None = None,
+    state: states.Run | None = None,
+    before_id: int | None = None,
+    limit: int = 50,
+) -> list[Run]:
+    """The newest first; `sha` may be the beginning of a hash."""
+    statement = newest(runs).limit(limit)
+    if repository_id is not None:
+        statement = statement.where(runs.c.repository_id == repository_id)
+    if ref is not None:
+        statement = statement.where(runs.c.ref == ref)
+    if sha is not None:
+        statement = statement.where(runs.c.sha >= sha, runs.c.sha < sha + "g")
+    if state is not None:
+        statement = statement.where(runs.c.state == state)
+    if before_id is not None:
+        statement = statement.where(runs.c.id < before_id)
+    return many(connection, Run, statement)
+
+
+def of_commit(connection: Connection, repository_id: int, sha: str) -> list[Run]:
+    """Every run of a commit, newest first."""
+    return many(connection, Run, newest(runs).where(runs.c.repository_id == repository_id, runs.c.sha == sha))
+
+
+def next_ordinal(connection: Connection, run: Run) -> int:
+    """The number of the next run of the same commit on the same ref."""
+    highest = connection.execute(
+        select(func.max(runs.c.ordinal)).where(
+            runs.c.repository_id == run.repository_id, runs.c.ref == run.ref, runs.c.sha == run.sha
+        )
+    ).scalar_one()
+    return int(highest) + 1
+
+
+def begin(connection: Connection, run_id: int, now: datetime) -> None:
+    """The first job was claimed (or ended). No effect on a run that has begun."""
+    connection.execute(
+        update(runs)
+        .where(runs.c.id == run_id, runs.c.state == states.Run.PENDING)
+        .values(state=states.Run.RUNNING, started_at=now)
+    )
+
+
+def finish(connection: Connection, run_id: int, state: states.Run, now: datetime, reason: str | None) -> None:
+    """End it. Raises LostRace."""
+    move(
+        connection,
+        runs,
+        {"id": run_id},
+        (states.Run.PENDING, states.Run.RUNNING),
+        state,
+        finished_at=now,
+        reason=reason,
+    )
+
+
+def counts(connection: Connection) -> dict[states.Run, int]:
+    """How many runs are open, by state."""
+    statement = (
+        select(runs.c.state, func.count())
+        .where(runs.c.state.in_(states.open_states(states.Run)))
+        .group_by(runs.c.state)
+    )
+    return {row[0]: int(row[1]) for row in connection.execute(statement)}
