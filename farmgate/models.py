@@ -255,6 +255,7 @@ class Lane:
     policy: dict[str, Any]  # farmgate.policy.LanePolicy as JSON
     policy_version: int
     epoch: int  # the fencing token of the controller that last took the lane
+    rollback: dict[str, Any] | None  # a person's order that is not cut yet: release_id, asked_by, reason, asked_at
     created_at: datetime
 
 
@@ -339,8 +340,9 @@ class SearchRow:
     id: int
     lane_id: int
     rollout_id: int  # the one that went sick first
-    since_position: int
-    until_position: int
+    since_position: int  # good so far
+    until_position: int  # sick
+    points: list[str]  # the candidates it may try, oldest first, sealed when it was opened
     state: states.Search
     rollouts: int  # further rollouts so far
     culprit: str | None

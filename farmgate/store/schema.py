@@ -305,6 +305,7 @@ lanes = Table(
     Column("policy", JSON, nullable=False),
     Column("policy_version", Integer, nullable=False),
     Column("epoch", Integer, nullable=False),
+    Column("rollback", JSON(none_as_null=True)),
     _when("created_at"),
     UniqueConstraint("application", "environment"),
 )
@@ -404,6 +405,7 @@ searches = Table(
     _ref("rollout_id", "rollouts.id"),
     Column("since_position", Integer, nullable=False),
     Column("until_position", Integer, nullable=False),
+    Column("points", JSON, nullable=False),
     Column("state", State(states.Search), nullable=False),
     Column("rollouts", Integer, nullable=False),
     Column("culprit", SHA),
