@@ -1,0 +1,140 @@
+"""When the next batch is cut, and where.
+
+Rules:
+1. Nothing is cut while a rollout is under way, a rollback is asked for, a hold stands, or the live commit was dropped
+   from its branch and no person has agreed.
+2. While a search is open, its halves are cut at once: neither settle time nor interval delays them, and no new commit
+   joins.
+3. The cut is the newest eligible commit within the oldest `max_commits`; if none is eligible there, the nearest beyond.
+   Without `max_commits` it is the newest of all, so that a commit's delay does not grow with the commit rate.
+4. After a rollout the minimum interval passes first.
+5. Commits that become eligible together ride together: the cut waits until the newest eligible one is `settle` old, but
+   never longer than SETTLE_BOUND times `settle` after the first one was eligible, however many follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from farmgate.lanes.eligible import Blocked, Reason, Why, blocked, is_eligible, ready_at
+from farmgate.lanes.search import Culprit, Lost, half
+from farmgate.lanes.view import LaneView, QueuedCommit
+from farmgate.models import RolloutKind
+
+SETTLE_BOUND: Final = 4
+"""How many settle times a stream of commits may defer a cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Deliver the commits after `since` up to `commit`."""
+
+    commit: QueuedCommit
+    since: int
+    kind: RolloutKind = RolloutKind.FORWARD
+    search_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing is cut, for these reasons; `until`: when to look again at the latest, where that is known."""
+
+    reasons: tuple[Reason, ...]
+    until: datetime | None = None
+
+
+def cut(view: LaneView, now: datetime) -> Cut | Wait | Culprit | Lost:
+    """What the lane does next. `Culprit` and `Lost` end an open search."""
+    stops = stopped_by(view, now)
+    if stops:
+        return Wait(stops, _latest(stops))
+    if view.search is not None:
+        found = half(view, view.search)
+        if isinstance(found, QueuedCommit):
+            return Cut(found, view.base, RolloutKind.SEARCH, view.search.id)
+        return found
+    blocks = blocked(view)
+    chosen = choose(view, blocks)
+    if chosen is None:
+        return Wait((nothing(view),))
+    pace = paced_by(view, chosen, oldest_eligible(view, blocks) or chosen, now)
+    return Wait(pace, _latest(pace)) if pace else Cut(chosen, view.base)
+
+
+def choose(view: LaneView, blocks: tuple[Blocked, ...]) -> QueuedCommit | None:
+    """The commit of the next cut, by rule 3, whatever the time is."""
+    limit = view.policy.max_commits
+    if limit is None:
+        return next((commit for commit in reversed(view.commits) if is_eligible(view, commit, blocks)), None)
+    return choose_among([commit for commit in view.commits if is_eligible(view, commit, blocks)], start(view), limit)
+
+
+def choose_among(eligible: Sequence[QueuedCommit], base: int, limit: int | None) -> QueuedCommit | None:
+    """Rule 3 over what is eligible, oldest first."""
+    if not eligible:
+        return None
+    if limit is None:
+        return eligible[-1]
+    within = [commit for commit in eligible if commit.position <= base + limit]
+    return within[-1] if within else eligible[0]
+
+
+def start(view: LaneView) -> int:
+    """The position before the first waiting commit: `max_commits` counts from here."""
+    if view.live is None and view.commits:
+        return view.commits[0].position - 1
+    return view.base
+
+
+def oldest_eligible(view: LaneView, blocks: tuple[Blocked, ...]) -> QueuedCommit | None:
+    return next((commit for commit in view.commits if is_eligible(view, commit, blocks)), None)
+
+
+def stopped_by(view: LaneView, now: datetime) -> tuple[Reason, ...]:
+    """Rule 1: what stops the whole lane."""
+    found: list[Reason] = []
+    if view.active is not None:
+        active = view.active
+        words = f"rollout {active.number} ({active.kind}, up to {active.until_sha[:9]}) is under way"
+        found.append(Reason(Why.ROLLOUT, words))
+    if view.rollback_asked is not None:
+        found.append(Reason(Why.ROLLBACK, f"{view.rollback_asked} asked for a rollback"))
+    for hold in view.holds:
+        if now < hold.until:
+            found.append(Reason(Why.HOLD, f"held by {hold.by}: {hold.reason}", hold.until))
+    if view.unacknowledged_loss and view.live is not None:
+        words = f"the live commit {view.live.sha[:9]} is no longer on {view.policy.branch}: a forced push dropped it"
+        found.append(Reason(Why.LOSS, words))
+    return tuple(found)
+
+
+def paced_by(view: LaneView, newest: QueuedCommit, oldest: QueuedCommit, now: datetime) -> tuple[Reason, ...]:
+    """Rules 4 and 5: what delays a cut that is possible."""
+    found: list[Reason] = []
+    policy = view.policy
+    if view.finished_at is not None:
+        free = view.finished_at + policy.minimum_interval
+        if now < free:
+            found.append(Reason(Why.INTERVAL, "the lane's minimum interval between rollouts is running", free))
+    newest_ready, oldest_ready = ready_at(view, newest), ready_at(view, oldest)
+    if newest_ready is not None and oldest_ready is not None:
+        settled = min(newest_ready + policy.settle, oldest_ready + SETTLE_BOUND * policy.settle)
+        if now < settled:
+            found.append(Reason(Why.SETTLE, "commits that turn green together ride together: settling", settled))
+    return tuple(found)
+
+
+def nothing(view: LaneView) -> Reason:
+    """Why nothing can be cut although nothing stops the lane."""
+    if not view.commits:
+        return Reason(Why.NOTHING, "everything is live")
+    return Reason(Why.NOTHING, "no waiting commit is eligible yet")
+
+
+def _latest(reasons: tuple[Reason, ...]) -> datetime | None:
+    """When all of them are over; None if that of one is not known."""
+    times = [reason.until for reason in reasons]
+    return max((time for time in times if time is not None), default=None) if None not in times else None

@@ -1,0 +1,155 @@
+"""Which commits may be delivered, and what stands against those that may not.
+
+Rules:
+1. Its checks are green: there is a candidate.
+2. Each followed lane had it, or a later commit that contains it, in a good release.
+3. A ban blocks every batch that holds a covered commit, until a fix comes after the banned one and is in the batch too.
+   A fix names a covered commit as reverted or fixed; a fix that is reverted itself fixes nothing. Bans of followed lanes
+   count: what staging took back is not verified, whatever it once said.
+4. What is live already is no longer in any batch, so a ban of it blocks nothing.
+5. The functions that decide are those that explain.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from farmgate.lanes.view import Checks, LaneView, QueuedCommit, StandingBan
+
+
+class Why(StrEnum):
+    """The kinds of reasons that a commit waits for."""
+
+    CHECKS = "checks"
+    FOLLOWS = "follows"
+    BAN = "ban"
+    ROLLOUT = "rollout"
+    ROLLBACK = "rollback"
+    SEARCH = "search"
+    HOLD = "hold"
+    LOSS = "loss"
+    INTERVAL = "interval"
+    SETTLE = "settle"
+    RIDES = "rides"
+    LATER = "later"
+    NOTHING = "nothing"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something waits, in words; `until` where the end is known."""
+
+    kind: Why
+    words: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Batches that end in [start, end) are blocked by the ban; no end: no fix is in sight."""
+
+    start: int
+    end: int | None
+    ban: StandingBan
+
+    def blocks(self, position: int) -> bool:
+        return self.start <= position and (self.end is None or position < self.end)
+
+
+def blocked(view: LaneView) -> tuple[Blocked, ...]:
+    """What each ban blocks, from the commits of the queue."""
+    if not view.bans:
+        return ()
+    places = {commit.sha: commit.position for commit in view.commits}
+    fixing = [commit for commit in view.commits if commit.fixes]
+    return tuple(span for ban in view.bans for span in _spans(ban, places, fixing, view.base))
+
+
+def _spans(ban: StandingBan, places: dict[str, int], fixing: Iterable[QueuedCommit], base: int) -> Iterator[Blocked]:
+    covered = set(ban.covers) | {ban.sha}
+    found = [places[sha] for sha in covered if sha in places]
+    if not found or ban.position <= base:
+        return  # all of it is live, or was dropped by a forced push
+    start: int | None = min(found)
+    fixers: set[str] = set()
+    for commit in fixing:
+        if commit.position <= ban.position:
+            continue
+        if _names(commit, covered):
+            fixers.add(commit.sha)
+        else:
+            fixers -= {sha for sha in fixers if _names(commit, (sha,))}
+        if fixers and start is not None:
+            yield Blocked(start, commit.position, ban)
+            start = None
+        elif not fixers and start is None:
+            start = commit.position
+    if start is not None:
+        yield Blocked(start, None, ban)
+
+
+def _names(commit: QueuedCommit, shas: Iterable[str]) -> bool:
+    return any(sha.startswith(prefix) for sha in shas for prefix in commit.fixes)
+
+
+def obstacles(view: LaneView, commit: QueuedCommit, blocks: tuple[Blocked, ...]) -> tuple[Reason, ...]:
+    """Everything that stands against delivering up to this commit; empty: it is eligible."""
+    found: list[Reason] = []
+    if commit.candidate_id is None:
+        found.append(Reason(Why.CHECKS, _checks(commit)))
+    for lane in view.policy.follows:
+        if verified_at(view, lane, commit.position) is None:
+            found.append(Reason(Why.FOLLOWS, f"not verified in {lane} yet"))
+    for span in blocks:
+        if span.blocks(commit.position):
+            found.append(Reason(Why.BAN, _banned(span.ban, commit)))
+    return tuple(found)
+
+
+def is_eligible(view: LaneView, commit: QueuedCommit, blocks: tuple[Blocked, ...]) -> bool:
+    """True if nothing stands against it. The quick way to ask `obstacles`."""
+    if commit.candidate_id is None:
+        return False
+    if view.policy.follows and any(verified_at(view, lane, commit.position) is None for lane in view.policy.follows):
+        return False
+    return not any(span.blocks(commit.position) for span in blocks)
+
+
+def verified_at(view: LaneView, lane: str, position: int) -> datetime | None:
+    """When a followed lane first had a good release that contains the position."""
+    releases = view.verified.get(lane, ())
+    first = bisect_left(releases, position, key=lambda release: release.position)
+    return min((release.at for release in releases[first:]), default=None)
+
+
+def ready_at(view: LaneView, commit: QueuedCommit) -> datetime | None:
+    """Since when an eligible commit is so: its checks and the followed lanes, whichever came last."""
+    if commit.green_at is None:
+        return None
+    times = [verified_at(view, lane, commit.position) for lane in view.policy.follows]
+    return max([commit.green_at, *(time for time in times if time is not None)])
+
+
+def _checks(commit: QueuedCommit) -> str:
+    match commit.checks:
+        case Checks.RED:
+            more = f": {commit.checks_reason}" if commit.checks_reason else ""
+            return f"its checks failed{more}; it rides along with a later green commit"
+        case Checks.RUNNING:
+            return "its checks are under way"
+        case Checks.UNSEEN:
+            return "no run of its checks; it rides along with a later green commit"
+        case Checks.GREEN:
+            return "its checks passed, but no candidate came of them"
+
+
+def _banned(ban: StandingBan, commit: QueuedCommit) -> str:
+    where = f" in {ban.lane}" if ban.lane else ""
+    if commit.sha in ban.covers or commit.sha == ban.sha:
+        return f"banned{where}: {ban.reason}"
+    return f"waits for a fix or revert of {ban.sha[:9]}, which is banned{where}: {ban.reason}"

@@ -1,0 +1,150 @@
+"""A lane as its rules see it: everything that was read at one moment, and nothing that acts.
+
+Rules:
+1. The queue is computed, never enqueued: the commits of the branch after what is live, oldest first.
+2. Whoever only decides may leave out commits without a candidate; whoever explains needs them all. The decisions are the
+   same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from farmgate.models import RolloutKind
+from farmgate.policy import LanePolicy
+
+
+class Checks(StrEnum):
+    """What integration says of a commit."""
+
+    GREEN = "green"
+    RED = "red"
+    RUNNING = "running"
+    UNSEEN = "unseen"  # no run of it
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedCommit:
+    """A commit after what is live. `fixes`: hashes, or their first 7 and more digits, that it says it reverts or fixes."""
+
+    position: int
+    sha: str
+    title: str = ""
+    author: str = ""
+    checks: Checks = Checks.UNSEEN
+    checks_reason: str | None = None
+    candidate_id: int | None = None
+    green_at: datetime | None = None
+    seen_at: datetime | None = None
+    run_id: int | None = None
+    fixes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The release that is live. `base`: where its history meets the branch: its position, unless a forced push dropped it."""
+
+    release_id: int
+    rollout_id: int
+    sha: str
+    position: int
+    base: int
+    since: datetime
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A good release of a followed lane."""
+
+    position: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StandingBan:
+    """A ban that nobody lifted; `lane` names the followed lane that it comes from, None for the lane's own."""
+
+    id: int
+    sha: str
+    position: int
+    covers: tuple[str, ...]
+    reason: str
+    lane: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StandingHold:
+    """A hold that is neither lifted nor over."""
+
+    id: int
+    reason: str
+    by: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """The rollout under way."""
+
+    rollout_id: int
+    number: int
+    kind: RolloutKind
+    until_sha: str
+    until_position: int
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSearch:
+    """A sealed batch that went sick: the culprit is after `since` and at or before `until`."""
+
+    id: int
+    since: int
+    until: int
+    points: tuple[str, ...]  # oldest first
+    rollouts: int
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LaneView:
+    """A lane at one moment."""
+
+    lane_id: int
+    policy: LanePolicy
+    live: Live | None = None
+    commits: tuple[QueuedCommit, ...] = ()  # after the live one, oldest first
+    gone: tuple[QueuedCommit, ...] = ()  # dropped by a forced push, for showing
+    verified: Mapping[str, tuple[Verified, ...]] = field(
+        default_factory=dict
+    )  # by followed lane, oldest position first
+    bans: tuple[StandingBan, ...] = ()
+    holds: tuple[StandingHold, ...] = ()
+    active: Active | None = None
+    search: OpenSearch | None = None
+    rollback_asked: str | None = None  # by whom
+    finished_at: datetime | None = None  # of the last rollout that went forward
+    durations: tuple[timedelta, ...] = ()  # of the last good rollouts
+    unacknowledged_loss: bool = False  # the live commit is gone, and no person said that this is all right
+
+    @property
+    def base(self) -> int:
+        """The position after which the queue begins."""
+        return self.live.base if self.live is not None else 0
+
+
+_REVERTS: Final = re.compile(r"this reverts commits?\s+((?:[0-9a-f]{7,64}(?:\s*,?\s*(?:and\s+)?)?)+)", re.IGNORECASE)
+_FIXES: Final = re.compile(r"^fixes-commit:[ \t]*([0-9a-f]{7,64})\b", re.IGNORECASE | re.MULTILINE)
+_HASH: Final = re.compile(r"\b[0-9a-f]{7,64}\b")
+
+
+def fixes_in(message: str) -> tuple[str, ...]:
+    """The hashes a message says it reverts (`This reverts commit ...`) or fixes (`Fixes-commit: ...`)."""
+    named = [found for run in _REVERTS.findall(message) for found in _HASH.findall(run.lower())]
+    return (*named, *(found.lower() for found in _FIXES.findall(message)))
