@@ -102,9 +102,9 @@ def stopped_by(view: LaneView, now: datetime) -> tuple[Reason, ...]:
         found.append(Reason(Why.ROLLOUT, words))
     if view.rollback_asked is not None:
         found.append(Reason(Why.ROLLBACK, f"{view.rollback_asked} asked for a rollback"))
-    for hold in view.holds:
-        if now < hold.until:
-            found.append(Reason(Why.HOLD, f"held by {hold.by}: {hold.reason}", hold.until))
+    found.extend(
+        Reason(Why.HOLD, f"held by {hold.by}: {hold.reason}", hold.until) for hold in view.holds if now < hold.until
+    )
     if view.unacknowledged_loss and view.live is not None:
         words = f"the live commit {view.live.sha[:9]} is no longer on {view.policy.branch}: a forced push dropped it"
         found.append(Reason(Why.LOSS, words))

@@ -3,9 +3,9 @@
 Rules:
 1. Its checks are green: there is a candidate.
 2. Each followed lane had it, or a later commit that contains it, in a good release.
-3. A ban blocks every batch that holds a covered commit, until a fix comes after the banned one and is in the batch too.
-   A fix names a covered commit as reverted or fixed; a fix that is reverted itself fixes nothing. Bans of followed lanes
-   count: what staging took back is not verified, whatever it once said.
+3. A ban blocks every batch that holds a covered commit, until a fix comes after the banned one and is in the batch
+   too. A fix names a covered commit as reverted or fixed; a fix that is reverted itself fixes nothing. Bans of followed
+   lanes count: what staging took back is not verified, whatever it once said.
 4. What is live already is no longer in any batch, so a ban of it blocks nothing.
 5. The functions that decide are those that explain.
 """
@@ -102,12 +102,12 @@ def obstacles(view: LaneView, commit: QueuedCommit, blocks: tuple[Blocked, ...])
     found: list[Reason] = []
     if commit.candidate_id is None:
         found.append(Reason(Why.CHECKS, _checks(commit)))
-    for lane in view.policy.follows:
-        if verified_at(view, lane, commit.position) is None:
-            found.append(Reason(Why.FOLLOWS, f"not verified in {lane} yet"))
-    for span in blocks:
-        if span.blocks(commit.position):
-            found.append(Reason(Why.BAN, _banned(span.ban, commit)))
+    found.extend(
+        Reason(Why.FOLLOWS, f"not verified in {lane} yet")
+        for lane in view.policy.follows
+        if verified_at(view, lane, commit.position) is None
+    )
+    found.extend(Reason(Why.BAN, _banned(span.ban, commit)) for span in blocks if span.blocks(commit.position))
     return tuple(found)
 
 
@@ -124,7 +124,7 @@ def verified_at(view: LaneView, lane: str, position: int) -> datetime | None:
     """When a followed lane first had a good release that contains the position."""
     releases = view.verified.get(lane, ())
     first = bisect_left(releases, position, key=lambda release: release.position)
-    return min((release.at for release in releases[first:]), default=None)
+    return releases[first].at if first < len(releases) else None
 
 
 def ready_at(view: LaneView, commit: QueuedCommit) -> datetime | None:

@@ -72,7 +72,7 @@ def preview(view: LaneView, now: datetime) -> Preview:
 def typical(view: LaneView) -> timedelta:
     """How long a rollout takes here."""
     if view.durations:
-        return statistics.median(view.durations)
+        return statistics.median_high(view.durations)
     return sum((wave.soak for wave in view.policy.waves), timedelta(0))
 
 

@@ -1,8 +1,8 @@
 """The search for the culprit in a batch that went sick.
 
 Rules:
-1. The batch is sealed when the search opens: its points are the eligible candidates in (since, until], the last of which
-   is the one that went sick. No commit joins later.
+1. The batch is sealed when the search opens: its points are the eligible candidates in (since, until], the last of
+   which is the one that went sick. No commit joins later.
 2. The older half goes first. A good half stays live, a sick one narrows: the culprit is after `since` and at or before
    `until`.
 3. When one point is left it is the culprit, by elimination, without a rollout. So a batch of n points takes at most
