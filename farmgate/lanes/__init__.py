@@ -20,6 +20,7 @@ from farmgate.lanes.view import (
     StandingHold,
     Verified,
     fixes_in,
+    useful,
 )
 
 __all__ = [
@@ -55,5 +56,6 @@ __all__ = [
     "ready_at",
     "remaining",
     "typical",
+    "useful",
     "verified_at",
 ]

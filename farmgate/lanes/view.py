@@ -2,14 +2,14 @@
 
 Rules:
 1. The queue is computed, never enqueued: the commits of the branch after what is live, oldest first.
-2. Whoever only decides may leave out commits without a candidate; whoever explains needs them all. The decisions are the
-   same.
+2. Whoever only decides may leave out commits without a candidate; whoever explains needs them all. The decisions are
+   the same.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -30,7 +30,7 @@ class Checks(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class QueuedCommit:
-    """A commit after what is live. `fixes`: hashes, or their first 7 and more digits, that it says it reverts or fixes."""
+    """A commit after what is live. `fixes`: hashes (or their first digits) that it says it reverts or fixes."""
 
     position: int
     sha: str
@@ -47,7 +47,7 @@ class QueuedCommit:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """The release that is live. `base`: where its history meets the branch: its position, unless a forced push dropped it."""
+    """The release that is live. `base`: where its history meets the branch: its position, unless it was dropped."""
 
     release_id: int
     rollout_id: int
@@ -64,6 +64,15 @@ class Verified:
 
     position: int
     at: datetime
+
+
+def useful(releases: Iterable[Verified]) -> tuple[Verified, ...]:
+    """By position, without those that a later commit was verified before: the first that fits is the earliest."""
+    kept: list[Verified] = []
+    for release in sorted(releases, key=lambda each: (-each.position, each.at)):
+        if not kept or release.at < kept[-1].at:
+            kept.append(release)
+    return tuple(reversed(kept))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +130,7 @@ class LaneView:
     live: Live | None = None
     commits: tuple[QueuedCommit, ...] = ()  # after the live one, oldest first
     gone: tuple[QueuedCommit, ...] = ()  # dropped by a forced push, for showing
-    verified: Mapping[str, tuple[Verified, ...]] = field(
-        default_factory=dict
-    )  # by followed lane, oldest position first
+    verified: Mapping[str, tuple[Verified, ...]] = field(default_factory=dict)  # by followed lane: see `useful`
     bans: tuple[StandingBan, ...] = ()
     holds: tuple[StandingHold, ...] = ()
     active: Active | None = None
