@@ -168,7 +168,8 @@ def insert_if_absent(connection: Connection, table: Table, values: Mapping[str, 
     else:
         from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
     statement = insert(table).values(**values).on_conflict_do_nothing(index_elements=list(key))
-    return connection.execute(statement).rowcount == 1
+    # An insert's rowcount is not kept on every driver; what it returns is.
+    return connection.execute(statement.returning(*(table.c[name] for name in key))).first() is not None
 
 
 def newest(table: Table) -> Any:
