@@ -1,0 +1,190 @@
+"""What the loop can decide. Each decision is a value with its reason; `apply` alone acts on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from farmgate import states
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """A slot is (or soon will be) free for it: READY -> QUEUED, and ring the bell."""
+
+    job_id: int
+    attempt: int
+    pool: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RingAgain:
+    """The bell went unanswered."""
+
+    job_id: int
+    attempt: int
+    pool: str
+    rings: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MakeReady:
+    """All that it needs has passed."""
+
+    job_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Something that it needs did not pass."""
+
+    job_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The attempt is lost, the job gets another."""
+
+    job_id: int
+    attempt: int
+    attempt_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The attempt is lost, and the job with it: lost more often than the retries bear, or past its deadline."""
+
+    job_id: int
+    attempt: int
+    attempt_id: int
+    state: states.Job  # LOST, or CANCELLED where that was asked
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A job that no worker holds is over: cancelled, or past its deadline."""
+
+    job_id: int
+    before: states.Job
+    after: states.Job
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The first job of a run is under way or over."""
+
+    run_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRun:
+    """A run past its deadline: ask its jobs to end."""
+
+    run_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """All jobs of a run are over."""
+
+    run_id: int
+    state: states.Run
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MarkSilent:
+    """No heartbeat for too long."""
+
+    node_id: int
+    before: states.Node
+    seen_at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadIntakes:
+    """Fetch a repository and read what was reported, in the background."""
+
+    repository_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RejectIntake:
+    """A change that could not be read until its deadline."""
+
+    intake_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """Ask a repository for what webhooks missed, in the background."""
+
+    repository_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PackLog:
+    """Compress an ended attempt's log into one blob, in the background."""
+
+    attempt_id: int
+    reason: str
+
+
+Decision = (
+    Ring
+    | RingAgain
+    | MakeReady
+    | Skip
+    | Retry
+    | GiveUp
+    | End
+    | Begin
+    | CancelRun
+    | Finish
+    | MarkSilent
+    | ReadIntakes
+    | RejectIntake
+    | Poll
+    | PackLog
+)
+
+
+def repository_key(repository_id: int) -> str:
+    """Background work on a repository's mirror: one at a time."""
+    return f"repository/{repository_id}"
+
+
+def log_key(attempt_id: int) -> str:
+    """Background work on an attempt's log."""
+    return f"log/{attempt_id}"
+
+
+def key_of(decision: Decision) -> str:
+    """What a decision is about, for telling the same decision twice."""
+    match decision:
+        case Ring() | RingAgain() | MakeReady() | Skip() | Retry() | GiveUp() | End():
+            subject = f"job/{decision.job_id}"
+        case Begin() | CancelRun() | Finish():
+            subject = f"run/{decision.run_id}"
+        case MarkSilent():
+            subject = f"node/{decision.node_id}"
+        case ReadIntakes() | Poll():
+            subject = repository_key(decision.repository_id)
+        case RejectIntake():
+            subject = f"intake/{decision.intake_id}"
+        case PackLog():
+            subject = log_key(decision.attempt_id)
+    return f"{type(decision).__name__} {subject}"

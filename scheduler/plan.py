@@ -1,0 +1,219 @@
+"""From what is and the time, what to do. Pure; `apply` acts.
+
+Rules, in their order:
+1. Lost infrastructure is never a red mark: an attempt whose lease ran out gives its job a new one while the retries
+   last, then the job is LOST. If the job was to be cancelled, or its run's time is over, it ends instead.
+2. What is asked to be cancelled and is held by no worker ends at once. What a worker holds ends when it hears of it.
+3. Every open row past its deadline is ended, with the reason (I10).
+4. A waiting job is ready when all it needs has passed, and skipped as soon as one of them did not.
+5. A run is over when all its jobs are; it is as bad as the worst of them.
+6. Ready jobs get the places that there are (see `dispatch`); a bell that went unanswered while a slot was free is rung
+   again, at growing intervals.
+7. A node without a heartbeat is silent. Changes are read and repositories polled one at a time per repository; logs
+   of ended attempts are packed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from farmgate import states
+from farmgate.states import is_final
+from scheduler import dispatch
+from scheduler.decisions import (
+    Begin,
+    CancelRun,
+    Decision,
+    End,
+    Finish,
+    GiveUp,
+    MakeReady,
+    MarkSilent,
+    PackLog,
+    Poll,
+    ReadIntakes,
+    RejectIntake,
+    Retry,
+    RingAgain,
+    Skip,
+    log_key,
+    repository_key,
+)
+from scheduler.view import AttemptView, JobView, RunView, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The decisions of one tick, in the order in which they are applied."""
+
+    decisions: tuple[Decision, ...]
+
+
+def plan(snapshot: Snapshot, now: datetime) -> Plan:
+    """All that is to be done now."""
+    decided: list[Decision] = []
+    attempts = {attempt.job_id: attempt for attempt in snapshot.attempts}
+    made_ready: set[int] = set()
+    ended: set[int] = set()
+    for run in snapshot.runs:
+        for decision in of_run(run, attempts, snapshot, now):
+            decided.append(decision)
+            match decision:
+                case MakeReady():
+                    made_ready.add(decision.job_id)
+                case End() | Skip() | GiveUp():
+                    ended.add(decision.job_id)
+                case _:
+                    pass
+    decided += dispatch.rings(snapshot, now, frozenset(made_ready), frozenset(ended))
+    decided += ring_again(snapshot, now, frozenset(ended))
+    decided += of_nodes(snapshot, now)
+    decided += of_repositories(snapshot, now)
+    decided += [
+        PackLog(attempt, "the attempt is over")
+        for attempt in snapshot.unpacked_logs
+        if log_key(attempt) not in snapshot.busy
+    ]
+    return Plan(tuple(decided))
+
+
+def of_run(run: RunView, attempts: dict[int, AttemptView], snapshot: Snapshot, now: datetime) -> Iterator[Decision]:
+    """Rules 1 to 5 for one run."""
+    late = run.deadline <= now
+    now_states = {job.name: job.state for job in run.jobs}
+    for job in run.jobs:
+        decision = of_held(job, attempts.get(job.id), late, snapshot, now) or of_waiting(job, late, now)
+        if decision is not None:
+            yield decision
+        if isinstance(decision, End):
+            now_states[job.name] = decision.after
+        elif isinstance(decision, GiveUp):
+            now_states[job.name] = decision.state
+    yield from graph(run, now_states)
+    if all(is_final(state) for state in now_states.values()):
+        # What this plan ends is seen as ended by the next one; a verdict is given on rows only.
+        if all(is_final(job.state) for job in run.jobs):
+            verdict = states.roll_up(job.state for job in run.jobs)
+            yield Finish(run.id, verdict, verdict_reason(run, verdict))
+    elif run.state is states.Run.PENDING and states.roll_up(now_states.values()) is states.Run.RUNNING:
+        yield Begin(run.id, "its first job has begun")
+    if late and any(not is_final(job.state) and job.cancel_asked is None for job in run.jobs):
+        yield CancelRun(run.id, "the run was not over by its deadline")
+
+
+def of_held(
+    job: JobView, attempt: AttemptView | None, late: bool, snapshot: Snapshot, now: datetime
+) -> Retry | GiveUp | None:
+    """Rule 1, and the deadline of a job that a worker holds."""
+    if job.state is not states.Job.RUNNING or attempt is None or attempt.number != job.attempt:
+        return None
+    if job.deadline <= now:
+        reason = "the worker did not end it by its deadline"
+        return GiveUp(job.id, job.attempt, attempt.id, states.Job.LOST, reason)
+    if now < attempt.lease_until:
+        return None
+    node = next((node.name for node in snapshot.nodes if node.id == attempt.node_id), "a removed node")
+    reason = f"attempt {attempt.number} was lost: {node} did not renew its lease in time"
+    if job.cancel_asked is not None:
+        return GiveUp(job.id, job.attempt, attempt.id, states.Job.CANCELLED, job.cancel_asked)
+    if late or job.losses >= snapshot.rules.infrastructure_retries:
+        reason += f"; lost {job.losses + 1} times, no retry is left"
+        return GiveUp(job.id, job.attempt, attempt.id, states.Job.LOST, reason)
+    return Retry(job.id, job.attempt, attempt.id, reason)
+
+
+def of_waiting(job: JobView, late: bool, now: datetime) -> End | None:
+    """Rules 2 and 3 for a job that no worker holds."""
+    if job.state not in (states.Job.WAITING, states.Job.READY, states.Job.QUEUED):
+        return None
+    if job.cancel_asked is not None:
+        return End(job.id, job.state, states.Job.CANCELLED, job.cancel_asked)
+    if job.deadline <= now or late:
+        return End(job.id, job.state, states.Job.CANCELLED, f"it waited until its deadline, {job.state}")
+    return None
+
+
+def graph(run: RunView, now_states: dict[str, states.Job]) -> Iterator[MakeReady | Skip]:
+    """Rule 4, as far as it carries: a skipped job skips what needs it. Changes `now_states`."""
+    changed = True
+    while changed:
+        changed = False
+        for job in run.jobs:
+            if now_states[job.name] is not states.Job.WAITING:
+                continue
+            needed = [(name, now_states.get(name, states.Job.ERROR)) for name in job.needs]
+            bad = [f"{name} {state}" for name, state in needed if is_final(state) and state is not states.Job.PASSED]
+            if bad:
+                now_states[job.name] = states.Job.SKIPPED
+                changed = True
+                yield Skip(job.id, "needs " + ", ".join(bad))
+            elif all(state is states.Job.PASSED for _, state in needed):
+                now_states[job.name] = states.Job.READY
+                changed = True
+                yield MakeReady(job.id, "all that it needs has passed")
+
+
+def verdict_reason(run: RunView, verdict: states.Run) -> str | None:
+    """What a person is told first of a run that is not green."""
+    if verdict is states.Run.PASSED:
+        return None
+    worst = [job for job in run.jobs if str(job.state) == str(verdict)] or [
+        job for job in run.jobs if job.state is not states.Job.PASSED
+    ]
+    told = "; ".join(f"{job.name}: {job.reason or job.state}" for job in worst[:3])
+    return told + (f"; and {len(worst) - 3} more" if len(worst) > 3 else "")
+
+
+def ring_again(snapshot: Snapshot, now: datetime, ended: frozenset[int]) -> Iterator[RingAgain]:
+    """Rule 6: only where a slot is free, since nobody can answer while all are busy."""
+    pools = dispatch.capacity(snapshot.nodes, snapshot.rules)
+    running = Counter(job.pool for run in snapshot.runs for job in run.jobs if job.state is states.Job.RUNNING)
+    for run in snapshot.runs:
+        for job in run.jobs:
+            if job.state is not states.Job.QUEUED or job.id in ended or job.pool not in pools:
+                continue
+            if running[job.pool] >= pools[job.pool].slots:
+                continue
+            growth: int = 2 ** min(max(job.rings - 1, 0), 10)
+            pause = min(snapshot.rules.ring_again * growth, snapshot.rules.ring_again_at_most)
+            if job.rung_at is None or job.rung_at + pause <= now:
+                yield RingAgain(
+                    job.id,
+                    job.attempt,
+                    job.pool,
+                    job.rings + 1,
+                    f"nobody claimed it within {pause.total_seconds():g} s",
+                )
+
+
+def of_nodes(snapshot: Snapshot, now: datetime) -> Iterator[MarkSilent]:
+    """Rule 7."""
+    for node in snapshot.nodes:
+        if (
+            node.state in (states.Node.READY, states.Node.DRAINING)
+            and node.seen_at + snapshot.rules.silent_after <= now
+        ):
+            seconds = (now - node.seen_at).total_seconds()
+            yield MarkSilent(node.id, node.state, node.seen_at, f"no heartbeat for {seconds:.0f} s")
+
+
+def of_repositories(snapshot: Snapshot, now: datetime) -> Iterator[ReadIntakes | RejectIntake | Poll]:
+    """Rule 7, and the deadlines of changes."""
+    due: Counter[int] = Counter()
+    for intake in snapshot.intakes:
+        if repository_key(intake.repository_id) in snapshot.busy:
+            continue
+        if intake.deadline <= now:
+            yield RejectIntake(intake.id, "it could not be read until its deadline")
+        elif intake.not_before <= now:
+            due[intake.repository_id] += 1
+    for repository, count in due.items():
+        yield ReadIntakes(repository, f"{count} changes to read")
+    for known in snapshot.repositories:
+        if repository_key(known.id) in snapshot.busy or due[known.id]:
+            continue
+        if snapshot.fresh or known.polled_at is None or known.polled_at + snapshot.rules.poll_every <= now:
+            yield Poll(known.id, "after a start" if snapshot.fresh else "it is time")

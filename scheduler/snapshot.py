@@ -1,0 +1,137 @@
+"""Read once what a plan needs. A farm where nothing is open costs one query."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select, union_all
+
+from farmgate import states
+from farmgate.settings import SchedulerSettings
+from farmgate.store import attempts, intakes, jobs, logs
+from farmgate.store.schema import attempts as attempts_table
+from farmgate.store.schema import intakes as intakes_table
+from farmgate.store.schema import nodes as nodes_table
+from farmgate.store.schema import repositories as repositories_table
+from farmgate.store.schema import runs as runs_table
+from scheduler.view import AttemptView, IntakeView, JobView, NodeView, RepositoryView, Rules, RunView, Snapshot
+
+LOGS_AT_ONCE = 20
+
+
+def rules_of(settings: SchedulerSettings) -> Rules:
+    """The settings that plans depend on."""
+    return Rules(
+        ring_again=settings.ring_again,
+        poll_every=settings.poll_every,
+        silent_after=settings.silent_after,
+        infrastructure_retries=settings.infrastructure_retries,
+        look_ahead=settings.look_ahead,
+    )
+
+
+def is_idle(connection: Connection, rules: Rules, now: datetime) -> bool:
+    """True if there is nothing that a plan could decide about: one query."""
+    anything = union_all(
+        select(runs_table.c.id)
+        .where(runs_table.c.state.in_(states.open_states(states.Run)))
+        .limit(1)
+        .subquery()
+        .select(),
+        select(intakes_table.c.id).where(intakes_table.c.state == states.Intake.PENDING).limit(1).subquery().select(),
+        select(attempts_table.c.id).where(attempts_table.c.log_blob.is_(None)).limit(1).subquery().select(),
+        select(nodes_table.c.id)
+        .where(
+            nodes_table.c.state.in_((states.Node.READY, states.Node.DRAINING)),
+            nodes_table.c.seen_at <= now - rules.silent_after,
+        )
+        .limit(1)
+        .subquery()
+        .select(),
+        select(repositories_table.c.id)
+        .where(
+            repositories_table.c.removed_at.is_(None),
+            func.coalesce(repositories_table.c.polled_at, repositories_table.c.created_at - timedelta(days=1))
+            <= now - rules.poll_every,
+        )
+        .limit(1)
+        .subquery()
+        .select(),
+    )
+    return connection.execute(anything.limit(1)).first() is None
+
+
+def snapshot(
+    connection: Connection, rules: Rules, *, busy: frozenset[str] = frozenset(), fresh: bool = False
+) -> Snapshot:
+    """The farm as it is. `busy`: keys of background work under way."""
+    return Snapshot(
+        rules=rules,
+        runs=_runs(jobs.of_open_runs(connection)),
+        attempts=tuple(AttemptView(*row) for row in attempts.running(connection)),
+        nodes=_nodes(connection),
+        intakes=tuple(IntakeView(*values) for values in intakes.pending(connection)),
+        repositories=_repositories(connection),
+        unpacked_logs=tuple(logs.unpacked(connection, LOGS_AT_ONCE)),
+        busy=busy,
+        fresh=fresh,
+    )
+
+
+def _runs(rows: Iterable[Row[Any]]) -> tuple[RunView, ...]:
+    grouped: dict[int, list[Row[Any]]] = defaultdict(list)
+    for row in rows:
+        grouped[row.run_id].append(row)
+    return tuple(_run(group) for group in grouped.values())
+
+
+def _run(group: list[Row[Any]]) -> RunView:
+    first = group[0]
+    return RunView(
+        id=first.run_id,
+        repository_id=first.repository_id,
+        sha=first.sha,
+        ref=first.ref,
+        trigger=first.trigger,
+        trust=first.trust,
+        state=first.run_state,
+        created_at=first.created_at,
+        deadline=first.run_deadline,
+        delivered=first.ref == f"refs/heads/{first.default_branch}",
+        jobs=tuple(
+            JobView(
+                id=row.id,
+                run_id=row.run_id,
+                name=row.name,
+                needs=tuple(row.needs),
+                pool=row.pool,
+                state=row.state,
+                attempt=row.attempt,
+                losses=row.losses,
+                rings=row.rings,
+                ready_at=row.ready_at,
+                rung_at=row.rung_at,
+                deadline=row.deadline,
+                cancel_asked=row.cancel_asked,
+                reason=row.reason,
+            )
+            for row in group
+        ),
+    )
+
+
+def _nodes(connection: Connection) -> tuple[NodeView, ...]:
+    table = nodes_table.c
+    statement = select(table.id, table.name, table.pool, table.slots, table.state, table.seen_at).where(
+        table.state != states.Node.REMOVED
+    )
+    return tuple(NodeView(*row) for row in connection.execute(statement))
+
+
+def _repositories(connection: Connection) -> tuple[RepositoryView, ...]:
+    table = repositories_table.c
+    statement = select(table.id, table.polled_at).where(table.removed_at.is_(None))
+    return tuple(RepositoryView(*row) for row in connection.execute(statement))

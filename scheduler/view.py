@@ -1,0 +1,115 @@
+"""What the loop sees of the farm at one moment. Values only: plans are made from nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from farmgate import states
+from farmgate.models import Trigger, Trust
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The settings that plans depend on."""
+
+    ring_again: timedelta = timedelta(seconds=5)
+    ring_again_at_most: timedelta = timedelta(seconds=60)
+    poll_every: timedelta = timedelta(seconds=60)
+    silent_after: timedelta = timedelta(seconds=30)
+    infrastructure_retries: int = 3
+    look_ahead: float = 0.5
+    ageing: timedelta = timedelta(minutes=10)  # after so long, waiting outweighs the branch
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job of an open run."""
+
+    id: int
+    run_id: int
+    name: str
+    needs: tuple[str, ...]
+    pool: str
+    state: states.Job
+    attempt: int
+    losses: int
+    rings: int
+    ready_at: datetime | None
+    rung_at: datetime | None
+    deadline: datetime
+    cancel_asked: str | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """An open run with its jobs, in the order of the pipeline file. `delivered`: on the branch that lanes take from."""
+
+    id: int
+    repository_id: int
+    sha: str
+    ref: str
+    trigger: Trigger
+    trust: Trust
+    state: states.Run
+    created_at: datetime
+    deadline: datetime
+    delivered: bool
+    jobs: tuple[JobView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    """An attempt under way."""
+
+    id: int
+    job_id: int
+    number: int
+    node_id: int
+    lease_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """A node that is part of the farm."""
+
+    id: int
+    name: str
+    pool: str
+    slots: int
+    state: states.Node
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeView:
+    """A change that waits to be read."""
+
+    id: int
+    repository_id: int
+    not_before: datetime
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryView:
+    """A connected repository."""
+
+    id: int
+    polled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The farm, read once."""
+
+    rules: Rules = Rules()
+    runs: tuple[RunView, ...] = ()
+    attempts: tuple[AttemptView, ...] = ()
+    nodes: tuple[NodeView, ...] = ()
+    intakes: tuple[IntakeView, ...] = ()
+    repositories: tuple[RepositoryView, ...] = ()
+    unpacked_logs: tuple[int, ...] = ()
+    busy: frozenset[str] = field(default_factory=frozenset)  # background work under way, by key
+    fresh: bool = False  # the first look after a start: ask every repository what was missed
