@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -64,6 +65,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("polled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("poll_error", sa.Text(), nullable=True),
+        sa.Column("removed_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_repositories")),
         sa.UniqueConstraint("name", name=op.f("uq_repositories_name")),
     )
@@ -121,6 +123,7 @@ def upgrade() -> None:
         sa.Column("policy", sa.JSON(), nullable=False),
         sa.Column("policy_version", sa.Integer(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("rollback", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["repository_id"], ["repositories.id"], name=op.f("fk_lanes_repository_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_lanes")),
@@ -158,6 +161,7 @@ def upgrade() -> None:
         ),
     )
     with op.batch_alter_table("runs", schema=None) as batch_op:
+        batch_op.create_index("ix_runs_of_repository", ["repository_id", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_runs_sha"), ["sha"], unique=False)
         batch_op.create_index(batch_op.f("ix_runs_state"), ["state"], unique=False)
 
@@ -292,6 +296,13 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("attempts", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_attempts_state"), ["state"], unique=False)
+        batch_op.create_index(
+            "ix_attempts_unpacked",
+            ["id"],
+            unique=False,
+            sqlite_where=sa.text("log_blob IS NULL"),
+            postgresql_where=sa.text("log_blob IS NULL"),
+        )
 
     op.create_table(
         "rollouts",
@@ -438,6 +449,7 @@ def upgrade() -> None:
         sa.Column("rollout_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("since_position", sa.Integer(), nullable=False),
         sa.Column("until_position", sa.Integer(), nullable=False),
+        sa.Column("points", sa.JSON(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("rollouts", sa.Integer(), nullable=False),
         sa.Column("culprit", sa.String(length=64), nullable=True),
