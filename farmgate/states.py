@@ -63,7 +63,7 @@ class Attempt(StrEnum):
 class Step(StrEnum):
     """A command in an attempt, as its worker reports it."""
 
-    RUNNING = "running"
+    RUNNING = "running"  # the worker reports its end; when its attempt ends first, it ends with it
     PASSED = "passed"
     FAILED = "failed"
     SKIPPED = "skipped"  # an earlier step failed
