@@ -66,7 +66,8 @@ def _pull(payload: Fields) -> Change:
         head_sha=head_of(head, "sha", action),
         head_ref=head.branch("ref"),
         base_ref=base.branch("ref"),
-        from_fork=source is None or source.number("id") != target.number("id"),
+        # either sign of another repository is enough: less is trusted
+        from_fork=source is None or any(source.data.get(key) != target.data.get(key) for key in ("id", "full_name")),
         head_clone_url=source.url("clone_url") if source else None,
         title=pull.text("title"),
         author=(pull.maybe("user") or Fields({})).text("login", ""),
