@@ -22,6 +22,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -72,12 +73,19 @@ class EmbeddedRedis:
     """A private Redis that keeps its files in `folder`. Also a context manager."""
 
     def __init__(
-        self, folder: Path, *, clock: Clock | None = None, patience: timedelta = timedelta(seconds=15)
+        self,
+        folder: Path,
+        *,
+        clock: Clock | None = None,
+        patience: timedelta = timedelta(seconds=15),
+        wrap: Callable[[list[str]], list[str]] | None = None,
     ) -> None:
+        """`wrap` makes the command line one that a supervisor wants, say one that ends with its parent."""
         self.folder = folder.resolve()
         self.socket = socket_path(folder)
         self._clock = clock or SystemClock()
         self._patience = patience
+        self._wrap = wrap
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: int | None = None
 
@@ -153,11 +161,13 @@ class EmbeddedRedis:
         self.socket.unlink(missing_ok=True)
         log = self.folder / "redis.log"
         log.unlink(missing_ok=True)
-        line: list[str | Path] = [
-            *(program, "--port", "0", "--unixsocket", self.socket, "--unixsocketperm", "700"),
-            *("--dir", self.folder, "--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
-            *("--daemonize", "no", "--logfile", log),
+        line = [
+            *(str(program), "--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700"),
+            *("--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
+            *("--daemonize", "no", "--logfile", str(log)),
         ]
+        if self._wrap is not None:
+            line = self._wrap(line)
         # Its own session: a Ctrl-C in the terminal reaches the farm, which then stops Redis last.
         self._process = subprocess.Popen(
             line, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True

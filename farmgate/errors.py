@@ -97,6 +97,10 @@ class FolderInUse(FarmgateError):
     """Another farm works in this data folder."""
 
 
+class ProcessFailed(FarmgateError):
+    """A process of the farm does not come up; the text ends with the last lines of its log."""
+
+
 class PortTaken(FarmgateError):
     """The address to listen on is in use."""
 

@@ -50,7 +50,7 @@ STYLES = {
 }
 
 
-def console(*, err: bool = False, width: int | None = None) -> Console:
+def console(*, err: bool = False) -> Console:
     """Colour only where a person looks; never wraps a line that goes into a file or a pipe."""
     from rich.console import Console
 
@@ -59,7 +59,7 @@ def console(*, err: bool = False, width: int | None = None) -> Console:
         stderr=err,
         highlight=False,
         soft_wrap=not stream.isatty(),
-        width=width,
+        width=None if stream.isatty() else 200,
         emoji=False,
         markup=False,
     )
@@ -86,14 +86,18 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str)
     if not made:
         console().print(empty)
         return
-    # A pipe gets every character; a terminal gets what fits.
-    wide = not sys.stdout.isatty()
+    cells = [[_cell(value) for value in row] for row in made]
+    if not sys.stdout.isatty():  # a pipe gets every character
+        widths = [max(len(heading), *(row[at].cell_len for row in cells)) for at, heading in enumerate(headings)]
+        for line in (headings, *([cell.plain for cell in row] for row in cells)):
+            print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+        return
     grid = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, padding=(0, 2, 0, 0))
     for heading in headings:
-        grid.add_column(heading, overflow="fold" if heading in ("why", "problem") else "ellipsis", no_wrap=wide)
-    for row in made:
-        grid.add_row(*(_cell(value) for value in row))
-    console(width=2_000 if wide else None).print(grid, crop=False)
+        grid.add_column(heading, overflow="fold" if heading in ("why", "problem") else "ellipsis")
+    for row in cells:
+        grid.add_row(*row)
+    console().print(grid)
 
 
 def _cell(value: Any) -> Text:
