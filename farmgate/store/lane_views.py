@@ -1,0 +1,294 @@
+"""A lane read as its rules want it (`farmgate.lanes.LaneView`), in one snapshot.
+
+Rules:
+1. Who only decides reads candidates, and the commits that bans and their fixes are about; who explains reads all.
+2. The live commit's place is looked up by its hash: after a forced push its old position may be another's.
+3. A live commit that left the branch stops the lane until a person lifts the hold that says so. Then the queue begins
+   where its history meets the branch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, Select, and_, func, or_, select
+
+from farmgate import states
+from farmgate.lanes import (
+    Active,
+    Checks,
+    LaneView,
+    Live,
+    OpenSearch,
+    QueuedCommit,
+    StandingBan,
+    StandingHold,
+    Verified,
+    fixes_in,
+    useful,
+)
+from farmgate.models import Lane, RolloutKind
+from farmgate.policy import LanePolicy
+from farmgate.refs import HEADS
+from farmgate.store import bans, holds, lanes, releases, rollouts, searches
+from farmgate.store.schema import branch_commits, candidates, commits, runs
+from farmgate.store.schema import lanes as lane_table
+from farmgate.store.schema import releases as release_table
+
+_RECORDED: Final = 20
+_WALK: Final = 10_000
+_SHOWN_GONE: Final = 100
+
+
+def view(connection: Connection, lane: Lane, now: datetime, *, full: bool = False) -> LaneView:
+    """The lane at this moment; `full` reads every waiting commit with its title and checks."""
+    policy = lanes.policy_of(lane)
+    live = _live(connection, lane, policy)
+    base = live.base if live is not None else 0
+    standing = _bans(connection, lane, policy, base)
+    queue = _queue(connection, lane, policy, base, standing, full=full)
+    past = rollouts.finished(connection, lane.id, _RECORDED)
+    forward = [rollout for rollout in past if rollout.kind is not RolloutKind.ROLLBACK]
+    good = [rollout for rollout in forward if rollout.state is states.Rollout.GOOD]
+    return LaneView(
+        lane_id=lane.id,
+        policy=policy,
+        live=live,
+        commits=queue,
+        gone=_gone(connection, lane, policy, base) if full else (),
+        verified=_verified(connection, lane, policy, base),
+        bans=standing,
+        holds=tuple(
+            StandingHold(hold.id, hold.reason, hold.created_by, hold.until)
+            for hold in holds.standing(connection, lane.id, now)
+        ),
+        active=_active(connection, lane),
+        search=_search(connection, lane),
+        rollback_asked=lane.rollback["asked_by"] if lane.rollback else None,
+        finished_at=forward[0].finished_at if forward else None,
+        durations=tuple(each.finished_at - each.created_at for each in good if each.finished_at is not None),
+        unacknowledged_loss=live is not None
+        and live.gone
+        and not holds.was_lifted(connection, lane.id, loss_reason(live.sha, policy.branch)),
+    )
+
+
+def loss_reason(sha: str, branch: str) -> str:
+    """The reason of the hold that a lane places on itself when its live commit leaves the branch."""
+    return f"a forced push dropped the live commit {sha[:12]} from {branch}: lift this hold to deliver without it"
+
+
+def _live(connection: Connection, lane: Lane, policy: LanePolicy) -> Live | None:
+    release = releases.live_of(connection, lane.id)
+    if release is None:
+        return None
+    place = _place(connection, lane, policy, release.sha)
+    base = place if place is not None else _meeting(connection, lane, policy, release.sha)
+    return Live(
+        release.id, release.rollout_id, release.sha, release.position, base, release.live_from, gone=place is None
+    )
+
+
+def _place(connection: Connection, lane: Lane, policy: LanePolicy, sha: str) -> int | None:
+    return connection.execute(
+        select(branch_commits.c.position).where(_branch(lane, policy), branch_commits.c.sha == sha, _stands())
+    ).scalar()
+
+
+def _meeting(connection: Connection, lane: Lane, policy: LanePolicy, sha: str) -> int:
+    """The place of the newest first-parent ancestor that is still on the branch; 0 if none is."""
+    current: str | None = sha
+    for _ in range(_WALK):
+        parents = connection.execute(
+            select(commits.c.parents).where(commits.c.repository_id == lane.repository_id, commits.c.sha == current)
+        ).scalar()
+        current = parents[0] if parents else None
+        if current is None:
+            return 0
+        place = _place(connection, lane, policy, current)
+        if place is not None:
+            return place
+    return 0
+
+
+def _bans(connection: Connection, lane: Lane, policy: LanePolicy, base: int) -> tuple[StandingBan, ...]:
+    found = [
+        StandingBan(ban.id, ban.sha, ban.position, tuple(ban.covers), ban.reason, None)
+        for ban in bans.standing(connection, lane.id, after=base)
+    ]
+    for name, followed in _followed(connection, lane, policy):
+        found.extend(
+            StandingBan(ban.id, ban.sha, ban.position, tuple(ban.covers), ban.reason, name)
+            for ban in bans.standing(connection, followed, after=base)
+        )
+    return tuple(found)
+
+
+def _followed(connection: Connection, lane: Lane, policy: LanePolicy) -> list[tuple[str, int]]:
+    if not policy.follows:
+        return []
+    rows = connection.execute(
+        select(lane_table.c.environment, lane_table.c.id).where(
+            lane_table.c.application == lane.application, lane_table.c.environment.in_(policy.follows)
+        )
+    )
+    return [(row.environment, row.id) for row in rows]
+
+
+def _verified(connection: Connection, lane: Lane, policy: LanePolicy, base: int) -> dict[str, tuple[Verified, ...]]:
+    found: dict[str, tuple[Verified, ...]] = {}
+    for name, followed in _followed(connection, lane, policy):
+        rows = connection.execute(
+            select(branch_commits.c.position, release_table.c.live_from)
+            .join(release_table, release_table.c.sha == branch_commits.c.sha)
+            .where(
+                _branch(lane, policy), branch_commits.c.position > base, _stands(), release_table.c.lane_id == followed
+            )
+        )
+        found[name] = useful(Verified(row.position, row.live_from) for row in rows)
+    return found
+
+
+def _active(connection: Connection, lane: Lane) -> Active | None:
+    found = rollouts.active_of(connection, lane.id)
+    if found is None:
+        return None
+    return Active(found.id, found.number, found.kind, found.until_sha, found.until_position, found.created_at)
+
+
+def _search(connection: Connection, lane: Lane) -> OpenSearch | None:
+    row = searches.open_of(connection, lane.id)
+    if row is None:
+        return None
+    return OpenSearch(row.id, row.since_position, row.until_position, tuple(row.points), row.rollouts, row.deadline)
+
+
+# --- the queue -----------------------------------------------------------------------------------------------------
+
+
+def _queue(
+    connection: Connection, lane: Lane, policy: LanePolicy, base: int, standing: tuple[StandingBan, ...], *, full: bool
+) -> tuple[QueuedCommit, ...]:
+    fixes = _fixes(connection, lane, policy, base) if standing else {}
+    if full:
+        rows = connection.execute(_all(lane, policy).where(branch_commits.c.position > base, _stands()))
+        return tuple(_shown(row, fixes) for row in rows)
+    named = {sha for ban in standing for sha in (ban.sha, *ban.covers)} | fixes.keys()
+    rows = connection.execute(_deciding(lane, policy, base, named))
+    return tuple(
+        QueuedCommit(
+            position=row.position,
+            sha=row.sha,
+            checks=Checks.GREEN if row.candidate_id is not None else Checks.UNSEEN,
+            candidate_id=row.candidate_id,
+            green_at=row.green_at,
+            fixes=fixes.get(row.sha, ()),
+        )
+        for row in rows
+    )
+
+
+def _deciding(lane: Lane, policy: LanePolicy, base: int, named: Iterable[str]) -> Select[Any]:
+    statement = (
+        select(
+            branch_commits.c.position,
+            branch_commits.c.sha,
+            candidates.c.id.label("candidate_id"),
+            candidates.c.created_at.label("green_at"),
+        )
+        .join_from(branch_commits, candidates, _candidate(), isouter=True)
+        .where(_branch(lane, policy), branch_commits.c.position > base, _stands())
+    )
+    wanted = sorted(named)
+    if wanted:
+        statement = statement.where(or_(candidates.c.id.is_not(None), branch_commits.c.sha.in_(wanted)))
+    else:
+        statement = statement.where(candidates.c.id.is_not(None))
+    return statement.order_by(branch_commits.c.position)
+
+
+def _all(lane: Lane, policy: LanePolicy) -> Select[Any]:
+    newest_run = (
+        select(runs.c.sha, func.max(runs.c.id).label("id"))
+        .where(runs.c.repository_id == lane.repository_id, runs.c.ref == HEADS + policy.branch)
+        .group_by(runs.c.sha)
+        .subquery()
+    )
+    return (
+        select(
+            branch_commits.c.position,
+            branch_commits.c.sha,
+            commits.c.title,
+            commits.c.author_name,
+            commits.c.seen_at,
+            candidates.c.id.label("candidate_id"),
+            candidates.c.created_at.label("green_at"),
+            runs.c.id.label("run_id"),
+            runs.c.state.label("run_state"),
+        )
+        .join_from(branch_commits, commits, _commit(), isouter=True)
+        .join(candidates, _candidate(), isouter=True)
+        .join(newest_run, newest_run.c.sha == branch_commits.c.sha, isouter=True)
+        .join(runs, runs.c.id == newest_run.c.id, isouter=True)
+        .where(_branch(lane, policy))
+        .order_by(branch_commits.c.position)
+    )
+
+
+def _gone(connection: Connection, lane: Lane, policy: LanePolicy, base: int) -> tuple[QueuedCommit, ...]:
+    statement = _all(lane, policy).where(branch_commits.c.position > base, branch_commits.c.gone_at.is_not(None))
+    return tuple(_shown(row, {}) for row in connection.execute(statement.limit(_SHOWN_GONE)))
+
+
+def _fixes(connection: Connection, lane: Lane, policy: LanePolicy, base: int) -> dict[str, tuple[str, ...]]:
+    message = func.lower(commits.c.message)
+    rows = connection.execute(
+        select(branch_commits.c.sha, commits.c.message)
+        .join_from(branch_commits, commits, _commit())
+        .where(_branch(lane, policy), branch_commits.c.position > base, _stands())
+        .where(or_(message.like("%this reverts commit%"), message.like("%fixes-commit:%")))
+    )
+    return {row.sha: fixes_in(row.message) for row in rows}
+
+
+_CHECKS: Final = {
+    states.Run.PENDING: Checks.RUNNING,
+    states.Run.RUNNING: Checks.RUNNING,
+    states.Run.PASSED: Checks.GREEN,
+}
+
+
+def _shown(row: Row[Any], fixes: dict[str, tuple[str, ...]]) -> QueuedCommit:
+    state = row.run_state
+    checks = Checks.UNSEEN if state is None else _CHECKS.get(state, Checks.RED)
+    return QueuedCommit(
+        position=row.position,
+        sha=row.sha,
+        title=row.title or "",
+        author=row.author_name or "",
+        checks=Checks.GREEN if row.candidate_id is not None else checks,
+        checks_reason=None if state in (None, states.Run.FAILED) else f"its run is {state}",
+        candidate_id=row.candidate_id,
+        green_at=row.green_at,
+        seen_at=row.seen_at,
+        run_id=row.run_id,
+        fixes=fixes.get(row.sha, ()),
+    )
+
+
+def _branch(lane: Lane, policy: LanePolicy) -> Any:
+    return and_(branch_commits.c.repository_id == lane.repository_id, branch_commits.c.branch == policy.branch)
+
+
+def _stands() -> Any:
+    return branch_commits.c.gone_at.is_(None)
+
+
+def _candidate() -> Any:
+    return and_(candidates.c.repository_id == branch_commits.c.repository_id, candidates.c.sha == branch_commits.c.sha)
+
+
+def _commit() -> Any:
+    return and_(commits.c.repository_id == branch_commits.c.repository_id, commits.c.sha == branch_commits.c.sha)

@@ -1,0 +1,87 @@
+"""Releases: what good rollouts left live. One is live per lane; a restore or a rollback needs nothing but its row."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from farmgate.errors import NotFound
+from farmgate.models import Release, Rollout
+from farmgate.store.database import many, newest, one
+from farmgate.store.schema import releases, rollouts
+
+
+def publish(
+    connection: Connection, rollout: Rollout, artifacts: dict[str, str], config: dict[str, Any], now: datetime
+) -> int:
+    """The rollout's commit is live from now on, and what was live before is not; the release's id."""
+    connection.execute(
+        update(releases)
+        .where(releases.c.lane_id == rollout.lane_id, releases.c.live_until.is_(None))
+        .values(live_until=now)
+    )
+    created = connection.execute(
+        insert(releases).values(
+            lane_id=rollout.lane_id,
+            rollout_id=rollout.id,
+            candidate_id=rollout.candidate_id,
+            sha=rollout.until_sha,
+            position=rollout.until_position,
+            artifacts=artifacts,
+            config=config,
+            live_from=now,
+            live_until=None,
+        )
+    )
+    (release_id,) = created.inserted_primary_key or (0,)
+    return int(release_id)
+
+
+def live_of(connection: Connection, lane_id: int) -> Release | None:
+    return one(
+        connection, Release, select(releases).where(releases.c.lane_id == lane_id, releases.c.live_until.is_(None))
+    )
+
+
+def by_id(connection: Connection, release_id: int) -> Release:
+    """Raises NotFound."""
+    found = one(connection, Release, select(releases).where(releases.c.id == release_id))
+    if found is None:
+        raise NotFound(f"no release has the id {release_id}")
+    return found
+
+
+def of_rollout(connection: Connection, rollout_id: int) -> Release | None:
+    return one(connection, Release, select(releases).where(releases.c.rollout_id == rollout_id))
+
+
+def by_rollout_number(connection: Connection, lane_id: int, number: int) -> Release:
+    """What the lane's rollout of that number left live. Raises NotFound: only a good rollout left something."""
+    found = one(
+        connection,
+        Release,
+        select(releases)
+        .join(rollouts, rollouts.c.id == releases.c.rollout_id)
+        .where(releases.c.lane_id == lane_id, rollouts.c.number == number),
+    )
+    if found is None:
+        raise NotFound(f"rollout {number} left nothing live that was verified good; choose another to go back to")
+    return found
+
+
+def before(connection: Connection, live: Release) -> Release | None:
+    """The newest release with another commit, earlier in history than the one that is live: where to go back to."""
+    return one(
+        connection,
+        Release,
+        newest(releases).where(
+            releases.c.lane_id == live.lane_id, releases.c.position < live.position, releases.c.sha != live.sha
+        ),
+    )
+
+
+def latest(connection: Connection, lane_id: int, limit: int = 50) -> list[Release]:
+    """The newest first."""
+    return many(connection, Release, newest(releases).where(releases.c.lane_id == lane_id).limit(limit))
