@@ -23,7 +23,7 @@ from farmgate.errors import Conflict, LostRace, NotFound
 from farmgate.models import Lane, PolicyVersion, Release, Rollout
 from farmgate.policy import LanePolicy, Target
 from farmgate.store import repositories
-from farmgate.store.database import many, one
+from farmgate.store.database import many, newest, one
 from farmgate.store.schema import branch_commits, lanes, policy_versions, releases, rollouts
 
 _TARGET: TypeAdapter[Target] = TypeAdapter(Target)
@@ -148,9 +148,7 @@ def _whereabouts(connection: Connection, lane: Lane, sha: str) -> Whereabouts:
     ).scalar()
     if place is None:
         return Whereabouts(name, "elsewhere", None, None)
-    past = many(
-        connection, Release, select(releases).where(releases.c.lane_id == lane.id).order_by(releases.c.id.desc())
-    )
+    past = many(connection, Release, newest(releases).where(releases.c.lane_id == lane.id))
     numbers = {
         row.id: row.number
         for row in connection.execute(select(rollouts.c.id, rollouts.c.number).where(rollouts.c.lane_id == lane.id))
@@ -211,8 +209,8 @@ def _create(connection: Connection, policy: LanePolicy, repository_id: int, chan
             created_at=now,
         )
     )
-    (lane_id,) = created.inserted_primary_key or (None,)
-    _record(connection, lane_id, 1, stored, changed_by, now)
+    (lane_id,) = created.inserted_primary_key or (0,)
+    _record(connection, int(lane_id or 0), 1, stored, changed_by, now)
 
 
 def _change(
@@ -220,9 +218,7 @@ def _change(
 ) -> int:
     delivered = connection.execute(select(rollouts.c.id).where(rollouts.c.lane_id == lane.id).limit(1)).first()
     if delivered and repository_id != lane.repository_id:
-        raise Conflict(
-            f"{policy.name} has delivered from another repository; give the new one an application of its own"
-        )
+        raise Conflict(f"{policy.name} has delivered from another repository: make it an application of its own")
     live = connection.execute(
         select(releases.c.config).where(releases.c.lane_id == lane.id, releases.c.live_until.is_(None))
     ).first()
