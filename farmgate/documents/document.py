@@ -23,16 +23,13 @@ class Document:
 
     def place(self, location: Location, *, key: bool = False) -> Mark:
         """Where the value (or its key) at `location` stands, or the nearest thing above it that does."""
-        node, mark = self.root, self.root.mark
+        node, mark, found = self.root, self.root.mark, True
         for part in location:
-            name: str | int = part
-            if name not in node.below:
-                break  # a union's tag, or something that is missing
-            mark = node.keys[name] if isinstance(name, str) and name in node.keys else node.below[name].mark
-            node = node.below[name]
-        else:
-            return mark if key else node.mark
-        return mark
+            found = part in node.below
+            if found:  # else a union's tag, or something that is missing
+                mark = node.keys[part] if isinstance(part, str) else node.below[part].mark
+                node = node.below[part]
+        return mark if key or not found else node.mark
 
     def problem(self, location: Location, message: str, suggestion: str | None = None, *, key: bool = False) -> Problem:
         """A problem with the value (or the key) at `location`."""
@@ -40,7 +37,7 @@ class Document:
 
     def refuse(self, problems: Iterable[Problem]) -> None:
         """Raise BadDocument with the problems, in the order of the file, if there are any."""
-        found = sorted(set(problems), key=lambda problem: (problem.line, problem.column))
+        found = sorted(dict.fromkeys(problems), key=lambda problem: (problem.line, problem.column))
         if found:
             raise BadDocument(tuple(found))
 

@@ -258,7 +258,7 @@ def _number(text: str) -> Any:
         number = WrittenInt(text[2:], 8)
     elif _HEX.fullmatch(text):
         number = WrittenInt(text[2:], 16)
-    elif _FLOAT.fullmatch(text):
+    elif _FLOAT.fullmatch(text) and not text.lstrip("+-").isdigit():
         number = WrittenFloat(text)
     elif _SPECIAL_FLOAT.fullmatch(text):
         number = WrittenFloat(text.replace(".", ""))
@@ -289,6 +289,10 @@ def _explained(error: yaml.MarkedYAMLError, text: str) -> tuple[Mark, str, str |
     if "quoted scalar" in (error.context or ""):
         start = (began.line + 1, began.column + 1) if began is not None else mark
         return start, "a quote that opens here is never closed", "close it, or quote the whole text"
+    if "flow" in (error.context or "") and began is not None:
+        bracket = "[" if "sequence" in (error.context or "") else "{"
+        place = (began.line + 1, began.column + 1)
+        return place, f"not YAML: {said} after the {bracket!r} that opens here", "close it, or quote the text"
     if _tab_before(text, mark) or "tab character" in said:
         return mark, "a tab in the indentation", "indent with spaces"
     if "mapping values are not allowed" in said:
