@@ -87,15 +87,25 @@ class NodeSettings(BaseSettings):
     join_token: SecretStr | None = Field(None, description="one-time token that lets the node join")
     slots: int = Field(2, ge=1, le=256, description="jobs at a time")
     pool: str = Field("default", description="the pool that the node serves")
+    broker_url: SecretStr | None = Field(None, description="Redis URL; default: what the server said at joining")
+    drain: timedelta = Field(timedelta(seconds=60), description="how long a node that goes down waits for its jobs")
     engine: str = Field("docker", pattern="^(docker|process)$", description="what runs the steps")
     default_image: str = Field("debian:12-slim", description="image of jobs that name none")
     default_memory_bytes: int = Field(2 * 2**30, description="memory limit of jobs that name none")
     default_cpus: float = Field(1.0, description="processor limit of jobs that name none")
     pids_limit: int = Field(2048, description="processes a job may have")
     network: str = Field("bridge", pattern="^(bridge|none)$", description="network of jobs: own bridge, or none")
-    workspace_limit_bytes: int = Field(10 * 2**30, description="disk below which no workspace is made")
+    workspace_limit_bytes: int = Field(512 * 2**20, description="free disk below which no workspace is made")
     embedded: bool = Field(False, description="set by `farmgate up`; allows the process engine")
     log_format: str = Field("text", pattern="^(text|json)$", description="how the processes log: text or json")
+
+
+class WorkerSettings(NodeSettings):
+    """A node's Celery worker: the agent hands these down."""
+
+    node: int = Field(description="the node's id, from joining")
+    credential: SecretStr = Field(description="the node's credential, from joining")
+    broker_url: SecretStr = Field(description="Redis URL")
 
 
 class ClientSettings(BaseSettings):

@@ -1,0 +1,192 @@
+"""The node's side of HTTP: what a worker and an agent say to the scheduler.
+
+Rules:
+1. One connection pool per process, kept open; safe for several threads.
+2. Four ways to end: an answer; `ServerUnreachable` (no answer, 5xx, 429: try again); `StaleAttempt` (refused for good:
+   stop, upload nothing); any other refusal, which names what the server said.
+3. This module tries once. How long to go on trying is the caller's decision, since only it knows the lease.
+4. Credentials and tokens go into headers, never into addresses, messages or logs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import httpx
+from pydantic import ValidationError
+
+from farmgate.errors import Conflict, FarmgateError, LostRace, ServerUnreachable, StaleAttempt, Unauthorised
+from farmgate.messages import (
+    ArtifactTaken,
+    Claim,
+    Claimed,
+    Heard,
+    Heartbeat,
+    Held,
+    Join,
+    Joined,
+    LogTaken,
+    Message,
+    Renew,
+    Renewed,
+    Result,
+    StepReport,
+)
+
+TIMEOUT: Final = httpx.Timeout(30, connect=5, pool=30)
+_REFUSED: Final = frozenset({401, 403, 404, 409, 410})
+_AGAIN: Final = frozenset({408, 425, 429})
+
+M = TypeVar("M", bound=Message)
+
+
+class NodeClient:
+    """Speaks to the scheduler at `server` with the node's credential. Also a context manager."""
+
+    def __init__(
+        self, server: str, credential: str | None = None, *, connections: int = 64, timeout: httpx.Timeout = TIMEOUT
+    ) -> None:
+        self.server = server.rstrip("/")
+        self._credential = credential
+        self._http = httpx.Client(
+            base_url=self.server,
+            timeout=timeout,
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=60),
+            headers={"User-Agent": "farmgate-node"},
+            trust_env=False,  # a proxy in the environment is for what jobs fetch, not for the farm's own words
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    # --- the node --------------------------------------------------------------------------------------------------
+
+    def join(self, join: Join) -> Joined:
+        """Spend the one-time token. Raises Unauthorised if it is unknown, used up or out of date."""
+        answer = self._send("POST", "/api/nodes/join", None, content=_body(join), headers=_JSON)
+        return self._read(Joined, self._checked(answer))
+
+    def heartbeat(self, heartbeat: Heartbeat) -> Heard:
+        answer = self._send("POST", "/api/nodes/heartbeat", self._credential, content=_body(heartbeat), headers=_JSON)
+        return self._read(Heard, self._checked(answer))
+
+    def claim(self, claim: Claim) -> Claimed:
+        """Raises LostRace if the attempt is someone else's, or over."""
+        answer = self._send("POST", "/api/worker/claim", self._credential, content=_body(claim), headers=_JSON)
+        if answer.status_code == 409:
+            raise LostRace(f"job {claim.job}, attempt {claim.attempt}: {_said(answer)}")
+        return self._read(Claimed, self._checked(answer))
+
+    def renew(self, held: tuple[Held, ...], *, timeout_seconds: float | None = None) -> Renewed:
+        body = _body(Renew(held=held))
+        timeout = TIMEOUT if timeout_seconds is None else httpx.Timeout(timeout_seconds)
+        answer = self._send(
+            "POST", "/api/worker/renew", self._credential, content=body, headers=_JSON, timeout=timeout
+        )
+        return self._read(Renewed, self._checked(answer))
+
+    # --- an attempt: each call raises StaleAttempt once it is over ------------------------------------------------------
+
+    def log(self, claimed: Claimed, offset: int, data: bytes) -> LogTaken:
+        answer = self._send("POST", _path(claimed, "log"), claimed.token, params={"offset": offset}, content=data)
+        return self._read(LogTaken, self._fenced(answer))
+
+    def step(self, claimed: Claimed, report: StepReport) -> None:
+        body = _body(report)
+        self._fenced(self._send("POST", _path(claimed, "steps"), claimed.token, content=body, headers=_JSON))
+
+    def artifact(self, claimed: Claimed, path: str, size_bytes: int, chunks: Iterator[bytes]) -> ArtifactTaken:
+        headers = {"Content-Length": str(size_bytes), "Content-Type": "application/octet-stream"}
+        answer = self._send(
+            "PUT", _path(claimed, "artifacts"), claimed.token, params={"path": path}, content=chunks, headers=headers
+        )
+        return self._read(ArtifactTaken, self._fenced(answer))
+
+    def result(self, claimed: Claimed, result: Result) -> None:
+        body = _body(result)
+        self._fenced(self._send("POST", _path(claimed, "result"), claimed.token, content=body, headers=_JSON))
+
+    # --- how --------------------------------------------------------------------------------------------------------------
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        bearer: str | None,
+        *,
+        content: bytes | Iterator[bytes],
+        params: dict[str, str | int] | None = None,
+        headers: dict[str, str] | None = None,
+        timeout: httpx.Timeout | None = None,
+    ) -> httpx.Response:
+        everything = dict(headers or {})
+        if bearer is not None:
+            everything["Authorization"] = f"Bearer {bearer}"
+        try:
+            answer = self._http.request(
+                method,
+                path,
+                content=content,
+                params=params,
+                headers=everything,
+                timeout=httpx.USE_CLIENT_DEFAULT if timeout is None else timeout,
+            )
+        except (httpx.TransportError, httpx.StreamError) as error:
+            raise ServerUnreachable(f"{self.server} does not answer: {error or type(error).__name__}") from None
+        if answer.status_code >= 500 or answer.status_code in _AGAIN:
+            raise ServerUnreachable(f"{self.server} answered {answer.status_code}: {_said(answer)}")
+        return answer
+
+    def _checked(self, answer: httpx.Response) -> httpx.Response:
+        if answer.is_success:
+            return answer
+        if answer.status_code in (401, 403):
+            raise Unauthorised(f"{self.server} refused the node: {_said(answer)}")
+        if answer.status_code == 409:
+            raise Conflict(f"{self.server}: {_said(answer)}")
+        raise FarmgateError(f"{self.server} answered {answer.status_code}: {_said(answer)}")
+
+    def _fenced(self, answer: httpx.Response) -> httpx.Response:
+        if answer.is_success:
+            return answer
+        if answer.status_code in _REFUSED:
+            raise StaleAttempt(_said(answer))
+        raise FarmgateError(_said(answer))
+
+    def _read(self, kind: type[M], answer: httpx.Response) -> M:
+        try:
+            return kind.model_validate_json(answer.content)
+        except ValidationError as error:
+            raise ServerUnreachable(f"{self.server} answered what is not a {kind.__name__}: {error}") from None
+
+
+_JSON: Final = {"Content-Type": "application/json"}
+
+
+def _body(message: Message) -> bytes:
+    return message.model_dump_json().encode()
+
+
+def _path(claimed: Claimed, what: str) -> str:
+    return f"/api/attempts/{claimed.job}/{claimed.attempt}/{what}"
+
+
+def _said(answer: httpx.Response) -> str:
+    """What the server gave as its reason, in one line."""
+    try:
+        body = answer.json()
+    except ValueError:
+        return answer.text.strip()[:300] or answer.reason_phrase
+    if isinstance(body, dict):
+        parts = [str(body[name]) for name in ("error", "remedy", "detail") if body.get(name)]
+        if parts:
+            return "; ".join(parts)[:500]
+    return answer.text[:300]

@@ -1,0 +1,281 @@
+"""Jobs in containers of a Docker engine.
+
+Rules:
+1. One container per attempt. It has no capability, gains no privilege, sees no Docker socket and no folder but the
+   attempt's own (and, read-only, the mirror that its checkout borrows from), and is limited in memory (swap included),
+   processors and processes. It is not root: see `user_for`.
+2. We are attached before it starts, and the engine keeps no log: nothing is lost, nothing is written twice.
+3. Its name and labels say whose it is. A container that a dead worker left is found by them and removed.
+4. Jobs stand on a bridge of their own, where containers cannot reach each other; or on no network.
+5. The engine's silence is an EngineError: lost infrastructure, never the job's fault.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Set
+from pathlib import Path
+from typing import Any, Final
+
+import docker
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from requests.exceptions import RequestException
+
+from farmgate.clock import stopwatch
+from farmgate.errors import EngineError, ImageMissing
+from farmgate.node_folder import Key
+from workers.engines.engine import Ended, Order, Places, Sink
+from workers.engines.frames import read_frames
+from workers.engines.images import Images
+from workers.script import NAME
+
+NETWORK: Final = "farmgate-jobs"
+_HOME: Final = "/farmgate"
+_LEAST_MEMORY_BYTES: Final = 6 * 2**20  # the engine refuses less
+_CANNOT_START = ("executable file not found", "exec format error", "no such file or directory", "permission denied")
+
+
+class DockerEngine:
+    """The engine that DOCKER_HOST names, or this machine's. `node` marks its containers."""
+
+    name = "docker"
+
+    def __init__(self, node: str, base_url: str | None = None, *, timeout: float = 60) -> None:
+        self._node = node
+        self._base_url = base_url
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._client: docker.APIClient | None = None
+        self._facts: dict[str, Any] = {}
+        self._network_there = False
+        self._containers: dict[Key, str] = {}
+        self._reserved: dict[Key, str | Exception] = {}
+        self._images = Images()
+
+    # --- the engine's calls ------------------------------------------------------------------------------------------
+
+    def warm_up(self) -> None:
+        with _trouble():
+            self._api()
+            self._network()
+
+    def prepare(self, image: str) -> None:
+        with _trouble():
+            self._images.prepare(self._api(), image)
+
+    def places(self, folder: Path) -> Places:
+        return Places(f"{_HOME}/steps", f"{_HOME}/workspace", f"{_HOME}/home", f"{_HOME}/tmp")
+
+    def reserve(self, order: Order) -> None:
+        try:
+            made: str | Exception = self._create(order)
+        except (EngineError, ImageMissing) as error:
+            made = error
+        with self._lock:
+            self._reserved[order.key] = made
+
+    def run(self, order: Order, sink: Sink) -> Ended:
+        begun = stopwatch()
+        with self._lock:
+            made = self._reserved.pop(order.key, None)
+        if isinstance(made, Exception):
+            raise made
+        container = made or self._create(order)
+        with self._lock:
+            self._containers[order.key] = container
+        try:
+            return self._run(container, sink, begun)
+        finally:
+            with self._lock:
+                self._containers.pop(order.key, None)
+            with contextlib.suppress(EngineError):  # the sweep finds it
+                self._remove(container)
+
+    def kill(self, key: Key) -> None:
+        with self._lock:
+            reserved = self._reserved.pop(key, None)
+            container = self._containers.get(key)
+        if isinstance(reserved, str):
+            self._remove(reserved)
+        if container is not None:
+            with _trouble():
+                try:
+                    self._api().kill(container)
+                except APIError as error:
+                    if error.status_code not in (404, 409):  # gone, or not running
+                        raise
+
+    def sweep(self, keep: Callable[[], Set[Key]]) -> frozenset[Key]:
+        with _trouble():
+            listed = self._api().containers(all=True, filters={"label": f"farmgate.node={self._node}"})
+        kept, removed = keep(), set[Key]()
+        for entry in listed:
+            labels = entry.get("Labels") or {}
+            key = Key.read(f"{labels.get('farmgate.job')}-{labels.get('farmgate.attempt')}")
+            if key is not None and key not in kept:
+                self._remove(entry["Id"])
+                removed.add(key)
+        return frozenset(removed)
+
+    def close(self) -> None:
+        with self._lock:
+            keys = [*self._containers, *self._reserved]
+        for key in keys:
+            with contextlib.suppress(EngineError):
+                self.kill(key)
+        if self._client is not None:
+            self._client.close()
+
+    # --- how ---------------------------------------------------------------------------------------------------------
+
+    def _run(self, container: str, sink: Sink, begun: float) -> Ended:
+        api = self._api()
+        with _trouble():
+            connection = api.attach_socket(container, params={"stdout": 1, "stderr": 1, "stream": 1})
+        try:
+            # the engine may be silent for as long as the job is
+            getattr(connection, "_sock", connection).settimeout(None)
+            with _trouble():
+                try:
+                    api.start(container)
+                except APIError as error:
+                    said = str(error.explanation or error)
+                    if not any(sign in said.lower() for sign in _CANNOT_START):
+                        raise
+                    sink(f"{said}\n".encode())
+                    return Ended(127, start_seconds=stopwatch() - begun)
+            started = stopwatch() - begun
+            for data in _frames(connection):
+                sink(data)
+        finally:
+            with contextlib.suppress(OSError):
+                connection.close()
+        with _trouble():
+            api.wait(container, timeout=30)
+            state = api.inspect_container(container)["State"]
+        return Ended(int(state["ExitCode"]), bool(state.get("OOMKilled")), started)
+
+    def _create(self, order: Order) -> str:
+        try:
+            return self._try_to_create(order)
+        except NotFound as error:  # the image or the network was removed behind us
+            self._images.forget(order.image)
+            self._network_there = False
+            with _trouble():
+                self._images.prepare(self._api(), order.image)
+            try:
+                return self._try_to_create(order)
+            except NotFound:
+                raise EngineError(f"the Docker engine cannot make a container: {error.explanation}") from None
+
+    def _try_to_create(self, order: Order) -> str:
+        name = f"farmgate-{self._node}-{order.key}"
+        with _trouble(let=NotFound):
+            api = self._api()
+            config = self._config(order)
+            try:
+                made = api.create_container_from_config(config, name)
+            except APIError as error:
+                if error.status_code != 409:
+                    raise
+                self._remove(name)  # of a worker that died with this attempt
+                made = api.create_container_from_config(config, name)
+        return str(made["Id"])
+
+    def _config(self, order: Order) -> Any:
+        api = self._api()
+        user = self.user_for(order.user)
+        binds = [f"{order.folder}:{_HOME}:rw"]
+        binds += [f"{path}:{path}:ro" for path in order.read_only]
+        host = api.create_host_config(
+            binds=binds,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            mem_limit=max(order.limits.memory_bytes, _LEAST_MEMORY_BYTES),
+            memswap_limit=max(order.limits.memory_bytes, _LEAST_MEMORY_BYTES),
+            nano_cpus=int(min(order.limits.cpus, self._facts.get("NCPU") or order.limits.cpus) * 1e9),
+            pids_limit=order.limits.pids,
+            network_mode=self._network() if order.network else "none",
+            log_config={"Type": "none", "Config": {}},
+            init=True,
+            restart_policy=None,
+        )
+        return api.create_container_config(
+            image=order.image,
+            command=[],
+            entrypoint=["sh", f"{_HOME}/steps/{NAME}"],
+            environment=dict(order.environment),
+            user=f"{user[0]}:{user[1]}",
+            working_dir=f"{_HOME}/workspace",
+            labels={
+                "farmgate.node": self._node,
+                "farmgate.job": str(order.key.job),
+                "farmgate.attempt": str(order.key.attempt),
+            },
+            healthcheck={"Test": ["NONE"]},
+            host_config=host,
+        )
+
+    def user_for(self, owner: tuple[int, int] | None) -> tuple[int, int]:
+        """Whom the container runs as: the owner of its folder. A rootless engine calls us 0."""
+        if any("rootless" in option for option in self._facts.get("SecurityOptions") or ()):
+            return (0, 0)
+        return owner or (os.getuid(), os.getgid())
+
+    def _network(self) -> str:
+        if not self._network_there:
+            api = self._api()
+            with self._lock:
+                if not api.networks(names=[NETWORK]):
+                    options = {"com.docker.network.bridge.enable_icc": "false"}
+                    with contextlib.suppress(APIError):  # another worker of this engine was first
+                        api.create_network(NETWORK, driver="bridge", options=options, check_duplicate=True)
+                self._network_there = True
+        return NETWORK
+
+    def _remove(self, container: str) -> None:
+        with _trouble():
+            try:
+                self._api().remove_container(container, v=True, force=True)
+            except APIError as error:
+                if error.status_code not in (404, 409):  # gone, or going
+                    raise
+
+    def _api(self) -> docker.APIClient:
+        """The connection, made when first needed: a worker starts without its engine."""
+        with self._lock:
+            if self._client is None:
+                with _trouble():
+                    if self._base_url is not None:
+                        client = docker.APIClient(
+                            base_url=self._base_url, version="auto", timeout=self._timeout, max_pool_size=64
+                        )
+                    else:
+                        client = docker.from_env(timeout=self._timeout, max_pool_size=64, version="auto").api
+                    self._facts = client.info()
+                    self._client = client
+            return self._client
+
+
+def _frames(connection: Any) -> Iterator[bytes]:
+    try:
+        yield from read_frames(connection)
+    except OSError as error:
+        raise EngineError(f"the Docker engine was lost while the job ran: {error}") from None
+
+
+@contextlib.contextmanager
+def _trouble(let: type[Exception] | None = None) -> Iterator[None]:
+    """Whatever the client library raises is an EngineError, except `let`."""
+    try:
+        yield
+    except (ImageNotFound, NotFound) as error:
+        if let is not None:
+            raise
+        raise EngineError(f"the Docker engine refused: {error.explanation}") from None
+    except APIError as error:
+        raise EngineError(f"the Docker engine refused: {error.explanation or error}") from None
+    except (DockerException, RequestException, OSError) as error:
+        raise EngineError(f"the Docker engine does not answer: {error}") from None

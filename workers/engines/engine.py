@@ -1,0 +1,110 @@
+"""What runs a job's script: the seam between a worker and the thing that holds its processes.
+
+Rules:
+1. An engine knows nothing of steps, logs or the farm: it is given a folder with a script, and gives bytes back.
+2. Time limits, cancellation and lost leases are the caller's: all of them are `kill`.
+3. What an engine made is gone when `run` returns; what a killed worker left is gone after `sweep`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from farmgate.node_folder import Key
+
+Sink = Callable[[bytes], None]
+"""Takes the script's output as it comes. It may block: that holds the script up, and memory does not grow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an attempt may use."""
+
+    memory_bytes: int
+    cpus: float
+    pids: int
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the script finds things, as it sees them itself."""
+
+    steps: str
+    workspace: str
+    home: str
+    temporary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One script to run: `folder` holds `steps/job.sh`, `workspace`, `home` and `tmp`."""
+
+    key: Key
+    image: str
+    folder: Path
+    environment: Mapping[str, str]
+    limits: Limits
+    user: tuple[int, int] | None = None  # uid and gid that own the folder's contents; None: ours
+    network: bool = True
+    read_only: tuple[Path, ...] = field(default=())  # seen at the same path: the mirror that the checkout borrows from
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the script ended. Times are seconds."""
+
+    exit_code: int  # 128 + n for a signal n
+    out_of_memory: bool = False
+    start_seconds: float = 0.0  # from the call to the running script
+
+
+class Engine(Protocol):
+    """Runs scripts; safe for several threads.
+
+    Order of calls for one attempt: `prepare`, then `reserve` at most once, then `run` once. `kill` may come at any
+    time, also before and after, and any number of times. `sweep` may come at any time and never touches what its `keep`
+    names. `close` comes last and may be repeated; it ends what still runs.
+    """
+
+    name: str
+
+    def warm_up(self) -> None:
+        """Connect, and make what all attempts share. May be skipped, and repeated. Raises EngineError."""
+        ...
+
+    def prepare(self, image: str) -> None:
+        """Make the image present; cheap when it is. Raises ImageMissing if it cannot be had, EngineError if the engine
+        does not answer. May be repeated."""
+        ...
+
+    def places(self, folder: Path) -> Places:
+        """How a script whose `Order.folder` is `folder` sees its places. Needs no engine."""
+        ...
+
+    def reserve(self, order: Order) -> None:
+        """Do what can be done before the workspace is filled, so that `run` starts sooner. Its failures are kept for
+        `run` to raise. If `run` never comes, `kill` gives back what was reserved."""
+        ...
+
+    def run(self, order: Order, sink: Sink) -> Ended:
+        """Run the script to its end and give all of its output to `sink`, in order, standard error included.
+
+        Leaves nothing behind, however it ends. A script that cannot be started ends with code 126 or 127 and says why.
+        Raises EngineError if the engine was lost, and what `sink` raises.
+        """
+        ...
+
+    def kill(self, key: Key) -> None:
+        """End the script and everything it started, now. An attempt that does not run is no error: whoever calls
+        repeats it until `run` has returned. Raises EngineError if the engine does not answer."""
+        ...
+
+    def sweep(self, keep: Callable[[], Set[Key]]) -> frozenset[Key]:
+        """Remove what this node's dead workers left, except what `keep` names; gives what was removed. `keep` is asked
+        after looking, so that an attempt which begins meanwhile is safe. Raises EngineError."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,119 @@
+"""An engine that plays what it is told: for tests and simulations. It fails when it is called in the wrong order.
+
+Rules:
+1. A play is a list of acts: bytes are written, a number ends it with that code, FOREVER waits to be killed, an error is
+   raised. Without a play of its own an attempt passes: every step of its script begins and ends with 0.
+2. It passes the same contract suite as the real engines.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Set
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from farmgate.errors import EngineError, ImageMissing
+from farmgate.node_folder import Key
+from workers.engines.engine import Ended, Order, Places, Sink
+from workers.markers import prefix
+from workers.script import NAME
+
+
+class Wait(Enum):
+    """Until it is killed."""
+
+    FOREVER = "forever"
+
+
+FOREVER: Final = Wait.FOREVER
+Act = bytes | int | Exception | Wait
+
+
+class FakeEngine:
+    """Plays."""
+
+    name = "fake"
+
+    def __init__(self, missing: Set[str] = frozenset()) -> None:
+        self.missing = missing
+        self.lost = False
+        self.plays: dict[Key, tuple[Act, ...]] = {}
+        self.ran: list[Key] = []
+        self.orphans: set[Key] = set()
+        self._prepared: set[str] = set()
+        self._reserved: set[Key] = set()
+        self._running: dict[Key, threading.Event] = {}
+
+    def warm_up(self) -> None:
+        self._answer()
+
+    def prepare(self, image: str) -> None:
+        self._answer()
+        if image in self.missing:
+            raise ImageMissing(f"the image {image!r} cannot be had: the fake engine was told so")
+        self._prepared.add(image)
+
+    def places(self, folder: Path) -> Places:
+        at = [str(folder / name) for name in ("steps", "workspace", "home", "tmp")]
+        return Places(*at)
+
+    def reserve(self, order: Order) -> None:
+        if order.image not in self._prepared or order.key in self._reserved or order.key in self.ran:
+            raise AssertionError(f"reserve({order.key}) before prepare, twice, or after run")
+        self._reserved.add(order.key)
+
+    def run(self, order: Order, sink: Sink) -> Ended:
+        if order.image not in self._prepared or order.key in self.ran:
+            raise AssertionError(f"run({order.key}) before prepare, or twice")
+        self._reserved.discard(order.key)
+        self.ran.append(order.key)
+        killed = self._running[order.key] = threading.Event()
+        try:
+            self._answer()
+            for act in self.plays.get(order.key) or _passing(order):
+                match act:
+                    case bytes():
+                        sink(act)
+                    case int():
+                        return Ended(act)
+                    case Wait.FOREVER:
+                        killed.wait()
+                    case Exception():
+                        raise act
+                if killed.is_set():
+                    return Ended(137)
+            return Ended(0)
+        finally:
+            del self._running[order.key]
+
+    def kill(self, key: Key) -> None:
+        self._answer()
+        self._reserved.discard(key)
+        if key in self._running:
+            self._running[key].set()
+
+    def sweep(self, keep: Callable[[], Set[Key]]) -> frozenset[Key]:
+        self._answer()
+        removed = frozenset(self.orphans - keep())
+        self.orphans -= removed
+        return removed
+
+    def close(self) -> None:
+        for event in list(self._running.values()):
+            event.set()
+
+    def _answer(self) -> None:
+        if self.lost:
+            raise EngineError("the fake engine does not answer: it was told so")
+
+
+def _passing(order: Order) -> tuple[Act, ...]:
+    text = (order.folder / "steps" / NAME).read_text()
+    nonce = re.findall(r"farmgate (\S+) ", text)
+    count = len(list((order.folder / "steps").glob("[0-9]*.sh")))
+    mark = prefix(nonce[0]) if nonce else b""
+    acts = [mark + f"{what} {n}{code}\n".encode() for n in range(1, count + 1) for what, code in (("begin", ""), ("end", " 0"))]
+    return (*acts, 0)

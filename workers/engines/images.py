@@ -1,0 +1,86 @@
+"""Images: present, or fetched, or said to be missing.
+
+Rules:
+1. What was present a moment ago still is: the engine is asked again only after a while, and at once if it disagrees.
+2. One fetch of an image at a time, whoever asks.
+3. An image that is unknown or forbidden is missing at once. A registry that does not answer is tried again a few times;
+   then the image is missing as well, with the engine's own words, since a misspelt registry looks just the same.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Final
+
+from docker.errors import APIError, ImageNotFound
+from docker.utils import parse_repository_tag
+from requests.exceptions import ReadTimeout
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from farmgate.clock import stopwatch
+from farmgate.errors import ImageMissing
+
+FRESH_SECONDS: Final = 60.0
+_FINAL = ("not found", "denied", "unauthorized", "manifest unknown", "no matching manifest", "invalid reference")
+
+
+class Images:
+    """The images one engine was seen to have."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, float] = {}
+        self._locks: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def forget(self, image: str) -> None:
+        self._seen.pop(image, None)
+
+    def prepare(self, api: Any, image: str) -> None:
+        """Raises ImageMissing, and what the client library raises where the engine does not answer."""
+        if stopwatch() - self._seen.get(image, -FRESH_SECONDS) < FRESH_SECONDS:
+            return
+        with self._lock:
+            own = self._locks.setdefault(image, threading.Lock())
+        with own:
+            if stopwatch() - self._seen.get(image, -FRESH_SECONDS) < FRESH_SECONDS:
+                return
+            try:
+                api.inspect_image(image)
+            except ImageNotFound:
+                _fetch(api, image)
+            except APIError as error:
+                if error.status_code != 400:
+                    raise
+                raise ImageMissing(f"the image {image!r} cannot be had: {error.explanation}") from None
+            self._seen[image] = stopwatch()
+
+
+def _fetch(api: Any, image: str) -> None:
+    repository, tag = parse_repository_tag(image)
+    tries = Retrying(
+        stop=stop_after_attempt(3),
+        wait=wait_exponential_jitter(multiplier=0.5, max=4),
+        retry=retry_if_exception_type((_NoAnswer, ReadTimeout)),
+    )
+    try:
+        tries(_fetch_once, api, image, repository, tag or "latest")
+    except RetryError as error:
+        raise ImageMissing(f"the image {image!r} cannot be had: {error.last_attempt.exception()}") from None
+
+
+class _NoAnswer(Exception):
+    """The registry did not answer: worth another try."""
+
+
+def _fetch_once(api: Any, image: str, repository: str, tag: str) -> None:
+    said = None
+    try:
+        for line in api.pull(repository, tag=tag, stream=True, decode=True):
+            said = line.get("error") or said
+    except APIError as error:
+        said = str(error.explanation or error)
+    if said is None:
+        return
+    if any(sign in said.lower() for sign in _FINAL):
+        raise ImageMissing(f"the image {image!r} cannot be had: {said}")
+    raise _NoAnswer(said)

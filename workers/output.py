@@ -1,0 +1,58 @@
+"""A script's output, taken apart: text to the log, markers to the steps' reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, assert_never
+
+from farmgate.clock import Clock
+from farmgate.pipeline import StepSpec
+from workers.logs import LogStream
+from workers.markers import Begin, End, Item, Markers, Text
+from workers.steps import Steps
+
+_TAIL_BYTES: Final = 512
+
+
+class Output:
+    """The sink of one attempt. `on_first_step` is called when the first step begins."""
+
+    def __init__(
+        self, specs: Sequence[StepSpec], nonce: str, stream: LogStream, clock: Clock, on_first_step: Callable[[], None]
+    ) -> None:
+        self.steps = Steps(specs)
+        self._markers = Markers(nonce)
+        self._stream = stream
+        self._clock = clock
+        self._on_first_step = on_first_step
+        self._tail = b""
+
+    def __call__(self, data: bytes) -> None:
+        self._take(self._markers.feed(data))
+
+    def over(self, exit_code: int) -> None:
+        """The script ended: nothing more will come."""
+        self._take(self._markers.close())
+        for report in self.steps.over(exit_code, self._clock.now()):
+            self._stream.report(report)
+
+    def tail(self) -> str:
+        """The last of what was written, for a message."""
+        return self._tail.decode(errors="replace")
+
+    def _take(self, items: list[Item]) -> None:
+        for item in items:
+            match item:
+                case Text(data):
+                    self._stream.write(data)
+                    self._tail = (self._tail + data[-_TAIL_BYTES:])[-_TAIL_BYTES:]
+                case Begin():
+                    if item.number == 1:
+                        self._on_first_step()
+                    for report in self.steps.began(item, self._clock.now()):
+                        self._stream.report(report)
+                case End():
+                    for report in self.steps.ended(item, self._clock.now()):
+                        self._stream.report(report)
+                case _:
+                    assert_never(item)

@@ -1,0 +1,42 @@
+"""Why an attempt is stopped before its script ends by itself."""
+
+from __future__ import annotations
+
+import threading
+from enum import Enum
+
+
+class Ending(Enum):
+    """Who stopped it, and what is still said about it."""
+
+    TIMEOUT = "timeout"  # its own time limit: failed
+    CANCELLED = "cancelled"  # the server asked: cancelled
+    DRAIN = "drain"  # the node goes down and waited long enough: lost
+    STALE = "stale"  # the server refused it: nothing is said any more
+    LEASE = "lease"  # it could not be renewed in time: nothing is said any more
+
+    @property
+    def silent(self) -> bool:
+        return self in (Ending.STALE, Ending.LEASE)
+
+
+class Stop:
+    """Set once, by whoever is first; safe for several threads. A silent ending may still follow a spoken one."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self.silenced = threading.Event()
+        self._lock = threading.Lock()
+        self._ending: Ending | None = None
+
+    @property
+    def ending(self) -> Ending | None:
+        return self._ending
+
+    def set(self, ending: Ending) -> None:
+        with self._lock:
+            if self._ending is None or (ending.silent and not self._ending.silent):
+                self._ending = ending
+            if ending.silent:
+                self.silenced.set()
+            self.event.set()
