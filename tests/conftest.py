@@ -79,6 +79,8 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "chromium": _on_path("chromium"),
     "git": _on_path("git"),
     "root": _root,
+    "compose": _on_path("docker-compose"),
+    "debootstrap": _on_path("debootstrap"),
 }
 
 
