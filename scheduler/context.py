@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from farmgate.models import Repository
 from farmgate.settings import SchedulerSettings
 from farmgate.store.database import Store
 from farmgate.vault import Vault
+from scheduler.changes import Changes
 
 LOOP = "scheduler"
 DEPLOY = "deploy"
@@ -94,6 +95,7 @@ class Context:
     signals: Signals  # wakes this process's loop: LOOP
     deploy_signals: Signals  # wakes the deploy process: DEPLOY
     mirrors: Mirrors
+    changes: Changes = field(default_factory=Changes)  # tells open pages
 
     @property
     def public_url(self) -> str:

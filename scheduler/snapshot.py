@@ -71,7 +71,7 @@ def snapshot(
     return Snapshot(
         rules=rules,
         runs=_runs(jobs.of_open_runs(connection)),
-        attempts=tuple(AttemptView(*row) for row in attempts.running(connection)),
+        attempts=tuple(AttemptView(*tuple(row)) for row in attempts.running(connection)),
         nodes=_nodes(connection),
         intakes=tuple(IntakeView(*values) for values in intakes.pending(connection)),
         repositories=_repositories(connection),

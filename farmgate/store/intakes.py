@@ -23,6 +23,11 @@ PATIENCE = timedelta(hours=1)
 """How long a remote may be out of reach before a change is rejected."""
 
 
+def storable(text: str) -> str:
+    """What strangers wrote, so that every database takes it: no NUL, no half of a surrogate pair."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
 @dataclass(frozen=True, slots=True)
 class NewIntake:
     """A change to be read. `kind`: first, push, delete, pull, pull_closed."""
@@ -81,7 +86,9 @@ def put(
             "ref": change.ref,
             "before": change.before,
             "after": change.after,
-            "details": dict(change.details),
+            "details": {
+                name: storable(value) if isinstance(value, str) else value for name, value in change.details.items()
+            },
             "state": states.Intake.PENDING,
             "tries": 0,
             "not_before": now,

@@ -209,3 +209,13 @@ def oldest_waiting(connection: Connection) -> datetime | None:
         select(func.min(jobs.c.ready_at)).where(jobs.c.state.in_((states.Job.READY, states.Job.QUEUED)))
     ).scalar_one()
     return found
+
+
+def unanswered(connection: Connection, pool: str, since: datetime) -> bool:
+    """True if a bell of the pool, rung again at least once, has gone unanswered since then."""
+    statement = (
+        select(jobs.c.id)
+        .where(jobs.c.pool == pool, jobs.c.state == states.Job.QUEUED, jobs.c.rings > 1, jobs.c.ready_at <= since)
+        .limit(1)
+    )
+    return connection.execute(statement).first() is not None

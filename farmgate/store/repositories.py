@@ -168,6 +168,21 @@ def places(connection: Connection, repository_id: int, branch: str) -> list[Bran
     return many(connection, BranchCommit, statement)
 
 
+def last_place(connection: Connection, repository_id: int, branch: str) -> BranchCommit | None:
+    """The branch's newest commit that is not gone."""
+    statement = (
+        select(branch_commits)
+        .where(
+            branch_commits.c.repository_id == repository_id,
+            branch_commits.c.branch == branch,
+            branch_commits.c.gone_at.is_(None),
+        )
+        .order_by(branch_commits.c.position.desc())
+        .limit(1)
+    )
+    return one(connection, BranchCommit, statement)
+
+
 def place(connection: Connection, repository_id: int, branch: str, position: int, sha: str) -> None:
     """Give a commit its place; one that was gone is back."""
     values = {"repository_id": repository_id, "branch": branch, "sha": sha, "position": position, "gone_at": None}

@@ -1,0 +1,155 @@
+"""The only place where the loop acts. Who wants to know what happens reads this.
+
+Rules:
+1. Each decision is its own small transaction, guarded by the state that it was decided on. Somebody was faster
+   (LostRace): fine, the next tick sees what is.
+2. The row comes first, the bell after the commit: a bell that cannot be rung is rung again later.
+3. A decision that fails in any other way is logged and recorded, and does not stop the others.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import structlog
+from sqlalchemy import Connection
+
+from farmgate import states
+from farmgate.errors import BrokerUnreachable, LostRace
+from farmgate.models import Trigger, Trust
+from farmgate.refs import HEADS
+from farmgate.store import attempts, candidates, events, intakes, jobs, nodes, runs
+from scheduler import intake, packing
+from scheduler.background import Background
+from scheduler.context import DEPLOY, Context
+from scheduler.decisions import (
+    Begin,
+    CancelRun,
+    Decision,
+    End,
+    Finish,
+    GiveUp,
+    MakeReady,
+    MarkSilent,
+    PackLog,
+    Poll,
+    ReadIntakes,
+    RejectIntake,
+    Retry,
+    Ring,
+    RingAgain,
+    Skip,
+    key_of,
+    log_key,
+    repository_key,
+)
+
+log = structlog.get_logger("farmgate.scheduler")
+ACTOR = "scheduler"
+
+
+def apply(context: Context, background: Background, decision: Decision) -> bool:
+    """Act on one decision; True if it changed something. Raises nothing but what `act` does not expect."""
+    try:
+        act(context, background, decision)
+    except LostRace as race:
+        log.debug("somebody was faster", decision=key_of(decision), why=str(race))
+        return False
+    except BrokerUnreachable as error:
+        log.warning("the bell could not be rung", decision=key_of(decision), error=str(error))
+    return True
+
+
+def act(context: Context, background: Background, decision: Decision) -> None:
+    """What each decision does."""
+    now = context.clock.now()
+    match decision:
+        case Ring():
+            with context.store.writing() as connection:
+                jobs.queue(connection, decision.job_id, decision.attempt, now)
+            context.bell.ring(decision.pool, decision.job_id, decision.attempt)
+        case RingAgain():
+            with context.store.writing() as connection:
+                waiting = jobs.rung_again(connection, decision.job_id, decision.attempt, now, decision.rings)
+            if waiting:
+                context.bell.ring(decision.pool, decision.job_id, decision.attempt)
+        case MakeReady():
+            with context.store.writing() as connection:
+                jobs.make_ready(connection, decision.job_id, now)
+        case Skip():
+            with context.store.writing() as connection:
+                jobs.skip(connection, decision.job_id, now, decision.reason)
+        case Retry():
+            with context.store.writing() as connection:
+                jobs.retry(connection, decision.job_id, decision.attempt, now, decision.reason)
+                attempts.finish(connection, decision.attempt_id, states.Attempt.LOST, now, reason=decision.reason)
+                events.record(connection, now, "job.lost", f"job/{decision.job_id}", ACTOR, decision.reason)
+        case GiveUp():
+            with context.store.writing() as connection:
+                jobs.finish(connection, decision.job_id, decision.attempt, decision.state, now, decision.reason)
+                ended = states.Attempt(str(decision.state))
+                attempts.finish(connection, decision.attempt_id, ended, now, reason=decision.reason)
+                events.record(connection, now, "job.given_up", f"job/{decision.job_id}", ACTOR, decision.reason)
+        case End():
+            with context.store.writing() as connection:
+                jobs.end(connection, decision.job_id, decision.before, decision.after, now, decision.reason)
+        case Begin():
+            with context.store.writing() as connection:
+                runs.begin(connection, decision.run_id, now)
+        case CancelRun():
+            with context.store.writing() as connection:
+                jobs.ask_cancel(connection, decision.run_id, decision.reason)
+        case Finish():
+            finish(context, decision)
+        case MarkSilent():
+            with context.store.writing() as connection:
+                nodes.silence(connection, decision.node_id, decision.before, decision.seen_at)
+                events.record(connection, now, "node.silent", f"node/{decision.node_id}", ACTOR, decision.reason)
+        case ReadIntakes():
+            repository = decision.repository_id
+            background.start(repository_key(repository), lambda: intake.read(context, repository))
+        case RejectIntake():
+            with context.store.writing() as connection:
+                intakes.reject(connection, decision.intake_id, decision.reason)
+                events.record(
+                    connection, now, "intake.rejected", f"intake/{decision.intake_id}", ACTOR, decision.reason
+                )
+        case Poll():
+            repository = decision.repository_id
+            background.start(repository_key(repository), lambda: intake.poll(context, repository))
+        case PackLog():
+            attempt = decision.attempt_id
+            background.start(log_key(attempt), lambda: packing.pack(context, attempt))
+        case _:
+            assert_never(decision)
+
+
+def finish(context: Context, decision: Finish) -> None:
+    """End a run; a green one of a trusted branch becomes a candidate in the same transaction."""
+    now = context.clock.now()
+    with context.store.writing() as connection:
+        run = runs.by_id(connection, decision.run_id)
+        runs.finish(connection, run.id, decision.state, now, decision.reason)
+        events.record(
+            connection, now, "run.finished", f"run/{run.id}", ACTOR, f"{decision.state} {decision.reason or ''}".strip()
+        )
+        branch = run.ref.startswith(HEADS) and run.trigger in (Trigger.PUSH, Trigger.PERSON)
+        good = decision.state is states.Run.PASSED and run.trust is Trust.TRUSTED and branch
+        if good:
+            made = artifacts_of_run(connection, run.id)
+            candidates.put(connection, run.repository_id, run.sha, made, now, run_id=run.id)
+    if good:
+        context.deploy_signals.wake(DEPLOY)
+
+
+def artifacts_of_run(connection: Connection, run_id: int) -> dict[str, str]:
+    """Path -> digest, of the attempts that passed; the later job of the pipeline file wins a path."""
+    order = [job.id for job in jobs.of_run(connection, run_id)]
+    passed = {
+        attempt.id: order.index(attempt.job_id)
+        for attempt in attempts.of_jobs(connection, order)
+        if attempt.state is states.Attempt.PASSED
+    }
+    kept = attempts.artifacts_of(connection, list(passed))
+    kept.sort(key=lambda artifact: passed[artifact.attempt_id])
+    return {artifact.path: f"sha256:{artifact.sha256}" for artifact in kept}

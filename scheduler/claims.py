@@ -1,0 +1,255 @@
+"""What workers and nodes ask, as functions without HTTP: claim, renew, log, step, artifact, result, join, heartbeat.
+
+Rules:
+1. A claim is one guarded update (QUEUED -> RUNNING at this attempt number); losers get LostRace and stop (I2).
+2. Whatever an attempt sends is checked in the transaction that stores it: live, or StaleAttempt (I3).
+3. A worker that reports 'lost' gives its job the next attempt at once, as if its lease had run out.
+4. A node that hears no bells although it has free slots, and work waits for it, is told to restart its worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import PurePosixPath
+
+from farmgate import models, states
+from farmgate.clock import random_token
+from farmgate.errors import BadPayload, Conflict, LostRace
+from farmgate.messages import (
+    ArtifactTaken,
+    Claim,
+    Claimed,
+    Heard,
+    Heartbeat,
+    Held,
+    Join,
+    Joined,
+    LogTaken,
+    Renew,
+    Renewed,
+    Result,
+    StepReport,
+)
+from farmgate.models import Repository, Run, TokenKind
+from farmgate.pipeline import JobSpec
+from farmgate.refs import HEADS, TAGS
+from farmgate.store import attempts, events, jobs, logs, nodes, repositories, runs, tokens
+from farmgate.store.intakes import storable
+from scheduler.context import Context
+
+HEARTBEAT = timedelta(seconds=5)
+DEAF_AFTER = timedelta(seconds=10)
+TOKEN_PREFIX = "fga_"  # noqa: S105  # what an attempt's token begins with
+LONGEST_PATH = 1000
+
+
+def claim(context: Context, node: models.Node, body: Claim, base_url: str | None = None) -> Claimed:
+    """Give the job's attempt to the node. Raises LostRace, Conflict for a node that takes no work.
+
+    `base_url`: the address that the node reaches this server by; default: the public one.
+    """
+    try:
+        return _claim(context, node, body, (base_url or context.public_url).rstrip("/"))
+    except LostRace:
+        with context.store.writing() as connection:  # it came too late, but it hears the bell
+            nodes.claimed(connection, node.id, context.clock.now())
+        raise
+
+
+def _claim(context: Context, node: models.Node, body: Claim, server: str) -> Claimed:
+    now = context.clock.now()
+    token = TOKEN_PREFIX + random_token()
+    if node.state is not states.Node.READY:
+        raise Conflict(f"node {node.name} is {node.state} and takes no work")
+    with context.store.writing() as connection:
+        nodes.claimed(connection, node.id, now)
+        job = jobs.by_id(connection, body.job)
+        if job.pool != node.pool:
+            raise Conflict(f"job {job.id} is for pool {job.pool}, node {node.name} serves {node.pool}")
+        if job.cancel_asked is not None:
+            raise LostRace(f"job {job.id} is being cancelled")
+        run = runs.by_id(connection, job.run_id)
+        repository = repositories.by_id(connection, run.repository_id)
+        commit = repositories.commit(connection, run.repository_id, run.sha)
+        timeout = JobSpec.model_validate(job.spec).timeout
+        jobs.start(connection, job.id, body.attempt, now, timeout)
+        until = now + context.settings.lease
+        attempts.claim(connection, job.id, body.attempt, node.id, context.vault.hash(token), now, until)
+        runs.begin(connection, run.id, now)
+    context.changes.touch(job.id)
+    return Claimed(
+        job=job.id,
+        attempt=body.attempt,
+        token=token,
+        lease_seconds=context.settings.lease.total_seconds(),
+        run=run.id,
+        repository=repository.name,
+        repository_id=repository.id,
+        git_url=f"{server}/git/{repository.name}",
+        sha=run.sha,
+        ref=run.ref,
+        trust=str(run.trust),
+        name=job.name,
+        spec=job.spec,
+        variables=variables(context, repository, run, commit.title if commit else ""),
+        log_limit_bytes=context.settings.log_limit_bytes,
+    )
+
+
+def variables(context: Context, repository: Repository, run: Run, title: str) -> dict[str, str]:
+    """What every step sees of where it is. Values only: nothing here is ever part of a command."""
+    found = {
+        "FARMGATE_SERVER": context.public_url,
+        "FARMGATE_REPOSITORY": repository.name,
+        "FARMGATE_RUN": str(run.id),
+        "FARMGATE_SHA": run.sha,
+        "FARMGATE_REF": run.ref,
+        "FARMGATE_TRIGGER": str(run.trigger),
+        "FARMGATE_TRUST": str(run.trust),
+        "FARMGATE_TITLE": title,
+        "FARMGATE_DEFAULT_BRANCH": repository.default_branch,
+    }
+    if run.ref.startswith(HEADS):
+        found["FARMGATE_BRANCH"] = run.ref.removeprefix(HEADS)
+    elif run.ref.startswith(TAGS):
+        found["FARMGATE_TAG"] = run.ref.removeprefix(TAGS)
+    else:
+        found["FARMGATE_PULL"] = run.ref.split("/")[2]
+    return found
+
+
+def renew(context: Context, node: models.Node, body: Renew) -> Renewed:
+    """Let the leases of a node's live attempts go on; name those to give up."""
+    now = context.clock.now()
+    with context.store.writing() as connection:
+        live = {(found.job_id, found.number): (found, asked) for found, asked in attempts.held_by(connection, node.id)}
+        goes_on = [held for held in body.held if (held.job, held.attempt) in live]
+        going = [live[held.job, held.attempt][0] for held in goes_on]
+        attempts.renew(connection, [found.id for found in going], now + context.settings.lease)
+    return Renewed(
+        lease_seconds=context.settings.lease.total_seconds(),
+        cancelled=tuple(held for held in goes_on if live[held.job, held.attempt][1] is not None),
+        lost=tuple(held for held in body.held if (held.job, held.attempt) not in live),
+    )
+
+
+def take_log(context: Context, attempt: models.Attempt, offset: int, data: bytes) -> LogTaken:
+    """Append to the log; what overlaps is trimmed, a gap is not taken. Raises StaleAttempt."""
+    limit = context.settings.log_limit_bytes
+    with context.store.writing() as connection:
+        attempts.still_live(connection, attempt.id)
+        length, cut = logs.append(connection, attempt.id, offset, data, context.clock.now(), limit)
+    context.changes.touch(attempt.job_id)
+    return LogTaken(length=length, cut=cut)
+
+
+def take_step(context: Context, attempt: models.Attempt, body: StepReport) -> None:
+    """Note a step's state. Raises StaleAttempt."""
+    with context.store.writing() as connection:
+        attempts.still_live(connection, attempt.id)
+        step = models.Step(
+            attempt_id=attempt.id,
+            number=body.number,
+            name=storable(body.name),
+            state=states.Step(body.state),
+            exit_code=body.exit_code,
+            started_at=body.started_at,
+            finished_at=body.finished_at,
+            log_offset=body.log_offset,
+        )
+        attempts.report_step(connection, step)
+    context.changes.touch(attempt.job_id)
+
+
+def take_artifact(context: Context, attempt: models.Attempt, path: str, chunks: Iterable[bytes]) -> ArtifactTaken:
+    """Store an artifact's bytes and note them. Raises StaleAttempt, TooLarge, and BadPayload for a path outside."""
+    checked_path(path)
+    stored = context.blobs.put(chunks, context.settings.artifact_limit_bytes)
+    with context.store.writing() as connection:
+        attempts.still_live(connection, attempt.id)
+        now = context.clock.now()
+        attempts.keep_artifact(connection, attempt, path, stored.sha256, stored.size_bytes, now)
+    return ArtifactTaken(sha256=stored.sha256, size_bytes=stored.size_bytes)
+
+
+def checked_path(path: str) -> None:
+    """Raises BadPayload unless the path is relative, plain, and stays inside."""
+    pure = PurePosixPath(path)
+    plain = path == str(pure) and path != "." and path.isprintable() and len(path) <= LONGEST_PATH
+    if not plain or pure.is_absolute() or ".." in pure.parts:
+        raise BadPayload(f"path: {path[:100]!r} is not a plain path inside the workspace")
+
+
+def take_result(context: Context, attempt: models.Attempt, body: Result) -> None:
+    """The end of an attempt, and of its job unless infrastructure was lost. Raises StaleAttempt."""
+    now = context.clock.now()
+    reason = storable(body.reason)[:4000] if body.reason else None
+    with context.store.writing() as connection:
+        attempts.still_live(connection, attempt.id)
+        job = jobs.by_id(connection, attempt.job_id)
+        ended = states.Attempt(body.outcome)
+        attempts.finish(
+            connection, attempt.id, ended, now, reason=reason, exit_code=body.exit_code, timings=body.timings
+        )
+        if body.outcome == "lost" and job.cancel_asked is None:
+            told = reason or "the worker lost its infrastructure"
+            if job.losses < context.settings.infrastructure_retries:
+                jobs.retry(connection, job.id, attempt.number, now, told)
+            else:
+                told = f"{told}; lost {job.losses + 1} times, no retry is left"
+                jobs.finish(connection, job.id, attempt.number, states.Job.LOST, now, told)
+            events.record(connection, now, "job.lost", f"job/{job.id}", "worker", told)
+        else:
+            cancelled = job.cancel_asked is not None and body.outcome in ("cancelled", "lost")
+            state = states.Job.CANCELLED if cancelled else states.Job(body.outcome)
+            said = job.cancel_asked if cancelled else reason
+            jobs.finish(connection, job.id, attempt.number, state, now, said)
+    context.changes.touch(attempt.job_id)
+    context.wake()
+
+
+# --- nodes -------------------------------------------------------------------------------------------------------
+
+
+def join(context: Context, body: Join, broker_url: str) -> Joined:
+    """Spend the one-time token, take the node in, give it its credential. Raises Unauthorised, Conflict."""
+    now = context.clock.now()
+    with context.store.writing() as connection:
+        tokens.spend(connection, context.vault, body.token, TokenKind.JOIN, now)
+        node = nodes.join(connection, body, now)
+        credential = tokens.create(connection, context.vault, TokenKind.NODE, node.name, now, node_id=node.id)
+        text = f"{node.name} joined pool {node.pool} with {node.slots} slots, engine {node.engine}"
+        events.record(connection, now, "node.joined", f"node/{node.id}", node.name, text)
+    context.wake()
+    return Joined(
+        node=node.id,
+        name=node.name,
+        credential=credential,
+        broker_url=broker_url,
+        heartbeat_seconds=HEARTBEAT.total_seconds(),
+    )
+
+
+def heartbeat(context: Context, node: models.Node, body: Heartbeat) -> Heard:
+    """Note what a node says of itself; tell it what is wanted of it."""
+    now = context.clock.now()
+    with context.store.writing() as connection:
+        nodes.heard(connection, node, body, now)
+        live = {(found.job_id, found.number) for found, _ in attempts.held_by(connection, node.id)}
+        unanswered = jobs.unanswered(connection, node.pool, now - DEAF_AFTER)
+    if node.state is states.Node.SILENT:
+        context.wake()
+    gone = tuple(
+        Held(job=held.job, attempt=held.attempt) for held in body.holding if (held.job, held.attempt) not in live
+    )
+    claimed_lately = node.claimed_at is not None and node.claimed_at > now - DEAF_AFTER
+    joined_lately = node.joined_at > now - DEAF_AFTER
+    deaf = unanswered and not claimed_lately and not joined_lately and len(live) < body.slots
+    takes_work = node.state in (states.Node.READY, states.Node.SILENT)
+    return Heard(
+        heartbeat_seconds=HEARTBEAT.total_seconds(),
+        drain=node.state is states.Node.DRAINING,
+        restart_worker=bool(deaf and takes_work and body.worker_alive),
+        remove=gone,
+    )

@@ -1,0 +1,159 @@
+"""The loop: look, plan, act; woken by signals, and every second by itself.
+
+Rules:
+1. Only the leader acts; its lease is renewed well before it ends. A second scheduler serves requests and waits.
+2. As long as a tick changed something, the next one follows at once: what a job's end sets free goes on without a pause.
+3. A decision that fails is logged and recorded, and tried again at a growing pause; after a few failures it is
+   quarantined for a while, so that one bad row never stops or floods the rest.
+4. Nothing that takes long happens in the tick.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from farmgate.clock import random_token
+from farmgate.store import events, leaders
+from scheduler.apply import ACTOR, apply
+from scheduler.background import Background, Threads
+from scheduler.context import LOOP, Context
+from scheduler.decisions import Decision, PackLog, Poll, ReadIntakes, key_of
+from scheduler.plan import plan
+from scheduler.snapshot import is_idle, rules_of, snapshot
+
+log = structlog.get_logger("farmgate.scheduler")
+LEASE = timedelta(seconds=10)
+TICK = timedelta(seconds=1)
+BACKGROUND_THREADS = 4
+QUARANTINE_AFTER = 5
+FIRST_PAUSE = timedelta(seconds=1)
+QUARANTINE = timedelta(minutes=5)
+TICKS_AT_ONCE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A decision that failed: how often, and when it may be tried again."""
+
+    count: int
+    until: datetime
+
+
+class Loop:
+    """One scheduler's loop. `tick` may be called by tests and simulations; `run` is the thread."""
+
+    def __init__(self, context: Context, background: Background, holder: str | None = None) -> None:
+        self.context = context
+        self.background = background
+        self.holder = holder or f"{socket.gethostname()[:40]}-{os.getpid()}-{random_token()[:8]}"
+        self._rules = rules_of(context.settings)
+        self._failures: dict[str, Failure] = {}
+        self._fresh = True
+        self._led_until: datetime | None = None
+
+    def lead(self) -> bool:
+        """Rule 1."""
+        now = self.context.clock.now()
+        if self._led_until is not None and now < self._led_until - LEASE / 2:
+            return True
+        with self.context.store.writing() as connection:
+            leader = leaders.lead(connection, LOOP, self.holder, now, LEASE)
+        self._led_until = None if leader is None else leader.until
+        return leader is not None
+
+    def tick(self) -> int:
+        """Look, plan, act once. How many decisions changed something."""
+        now = self.context.clock.now()
+        with self.context.store.reading() as connection:
+            if not self._fresh and is_idle(connection, self._rules, now):
+                return 0
+            seen = snapshot(connection, self._rules, busy=self.background.busy(), fresh=self._fresh)
+        self._fresh = False
+        changed = sum(self.act(decision) for decision in plan(seen, now).decisions)
+        if changed:
+            self.context.changes.touch()
+        return changed
+
+    def act(self, decision: Decision) -> bool:
+        """Rule 3."""
+        now = self.context.clock.now()
+        key = key_of(decision)
+        failure = self._failures.get(key)
+        if failure is not None and now < failure.until:
+            return False
+        try:
+            done = apply(self.context, self.background, decision)
+        except Exception as error:  # noqa: BLE001  # one bad row must not stop the others
+            self._failed(key, decision, error, now)
+            return False
+        self._failures.pop(key, None)
+        return done and not isinstance(decision, (Poll, PackLog, ReadIntakes))
+
+    def _failed(self, key: str, decision: Decision, error: Exception, now: datetime) -> None:
+        before = self._failures.get(key)
+        count = 1 if before is None else before.count + 1
+        quarantined = count >= QUARANTINE_AFTER
+        pause = QUARANTINE if quarantined else FIRST_PAUSE * 2**count
+        self._failures[key] = Failure(count, now + pause)
+        log.error("a decision failed", decision=key, times=count, error=str(error), kind=type(error).__name__)
+        kind = "decision.quarantined" if quarantined else "decision.failed"
+        text = f"{key} failed {count} times: {type(error).__name__}: {error}; again in {pause.total_seconds():.0f} s"
+        try:
+            with self.context.store.writing() as connection:
+                events.record(connection, now, kind, key[:200], ACTOR, text[:2000])
+        except Exception as second:  # noqa: BLE001  # the database itself fails: the log has it
+            log.error("the failure could not be recorded", error=str(second))
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop` is set."""
+        log.info("the loop begins", holder=self.holder)
+        while not stop.is_set():
+            try:
+                if self.lead():
+                    for _ in range(TICKS_AT_ONCE):
+                        if stop.is_set() or not self.tick() or not self.lead():
+                            break
+            except Exception as error:  # noqa: BLE001  # the database may be away for a while
+                log.error("a tick failed", error=str(error), kind=type(error).__name__)
+            if not stop.is_set():
+                self.context.signals.wait(LOOP, TICK)
+        self.resign()
+
+    def resign(self) -> None:
+        """Let a successor begin at once."""
+        try:
+            with self.context.store.writing() as connection:
+                leaders.resign(connection, LOOP, self.holder, self.context.clock.now())
+        except Exception as error:  # noqa: BLE001  # the lease ends by itself
+            log.warning("the lease could not be given back", error=str(error))
+
+
+class RunningLoop:
+    """The loop on its thread, with its background threads."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._stop = threading.Event()
+        self.background = Threads(BACKGROUND_THREADS, done=self._woken)
+        self.loop = Loop(context, self.background)
+        self._thread = threading.Thread(target=self.loop.run, args=(self._stop,), name="loop", daemon=True)
+
+    def _woken(self) -> None:
+        self._context.wake()
+        self._context.changes.touch()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the present tick, and after the background work under way."""
+        self._stop.set()
+        self._context.wake()
+        self._thread.join(timeout=30)
+        self.background.close()

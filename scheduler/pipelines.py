@@ -1,0 +1,59 @@
+"""A commit's pipeline file, as a run to be made. A file that cannot be used is a run in error, never a silence."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from farmgate.errors import BadDocument, NotAFile
+from farmgate.git import History
+from farmgate.models import Trigger, Trust
+from farmgate.pipeline import FILE_NAME, parse
+from farmgate.store.runs import NewJob, NewRun
+
+MISSING = (
+    f"{FILE_NAME}:1:1: the commit has no such file: add one with at least one job, such as\n"
+    "jobs:\n  test:\n    steps: [make test]"
+)
+
+
+def run_of(
+    history: History,
+    repository_id: int,
+    sha: str,
+    ref: str,
+    trigger: Trigger,
+    trust: Trust,
+    asked_by: str,
+    created_at: datetime,
+    ordinal: int = 1,
+) -> NewRun:
+    """The run of a commit, with its jobs or with its problems. Raises NotInRepository."""
+    jobs, problems = jobs_of(history, sha)
+    return NewRun(
+        repository_id=repository_id,
+        sha=sha,
+        ref=ref,
+        trigger=trigger,
+        trust=trust,
+        asked_by=asked_by,
+        created_at=created_at,
+        jobs=jobs,
+        problems=problems,
+        ordinal=ordinal,
+    )
+
+
+def jobs_of(history: History, sha: str) -> tuple[tuple[NewJob, ...], str | None]:
+    """The jobs of the file at a commit, or what is wrong with it."""
+    try:
+        text = history.read(sha, FILE_NAME)
+        if text is None:
+            return (), MISSING
+        pipeline = parse(text, FILE_NAME)
+    except (BadDocument, NotAFile) as error:
+        return (), str(error)
+    jobs = tuple(
+        NewJob(name=spec.name, needs=spec.needs, spec=spec.model_dump(mode="json"), pool=spec.pool)
+        for spec in pipeline.jobs.values()
+    )
+    return jobs, None

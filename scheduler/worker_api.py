@@ -1,0 +1,54 @@
+"""The endpoints of workers: thin over `claims`."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from farmgate.messages import ArtifactTaken, Claim, Claimed, LogTaken, Renew, Renewed, Result, StepReport
+from scheduler import claims
+from scheduler.auth import AskingAttempt, AskingNode
+from scheduler.context import Context
+from scheduler.hooks import whole_body
+from scheduler.streams import pieces
+
+LOG_PIECE_LIMIT = 8 * 2**20
+
+
+def router(context: Context) -> APIRouter:
+    routes = APIRouter(tags=["workers"])
+
+    @routes.post("/api/worker/claim")
+    def claim(node: AskingNode, body: Claim, request: Request) -> Claimed:
+        """Claim a job's attempt; 409 for all but one."""
+        return claims.claim(context, node, body, str(request.base_url))
+
+    @routes.post("/api/worker/renew")
+    def renew(node: AskingNode, body: Renew) -> Renewed:
+        """Renew all leases of a node in one call."""
+        return claims.renew(context, node, body)
+
+    @routes.post("/api/attempts/{job}/{attempt}/log")
+    async def log(asking: AskingAttempt, offset: int, request: Request) -> LogTaken:
+        """Append raw bytes at an offset. The answer is the length so far."""
+        data = await whole_body(request, LOG_PIECE_LIMIT)
+        return await run_in_threadpool(claims.take_log, context, asking.attempt, max(0, offset), data)
+
+    @routes.post("/api/attempts/{job}/{attempt}/steps", status_code=204)
+    def step(asking: AskingAttempt, body: StepReport) -> Response:
+        """Report a step's beginning or end."""
+        claims.take_step(context, asking.attempt, body)
+        return Response(status_code=204)
+
+    @routes.put("/api/attempts/{job}/{attempt}/artifacts")
+    def artifact(asking: AskingAttempt, path: str, request: Request) -> ArtifactTaken:
+        """Upload an artifact as raw bytes."""
+        return claims.take_artifact(context, asking.attempt, path, pieces(request))
+
+    @routes.post("/api/attempts/{job}/{attempt}/result", status_code=204)
+    def result(asking: AskingAttempt, body: Result) -> Response:
+        """Report how the attempt ended."""
+        claims.take_result(context, asking.attempt, body)
+        return Response(status_code=204)
+
+    return routes
