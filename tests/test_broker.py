@@ -127,7 +127,7 @@ def test_a_redis_that_freezes_does_not_freeze_the_loop(redis_server: EmbeddedRed
 
 def test_celery_is_configured_to_keep_nothing_and_promise_nothing() -> None:
     conf = make_app("redis://127.0.0.1:1/0", "big").conf
-    assert conf.result_backend is None
+    assert conf["result_backend"] is None
     assert conf.accept_content == ["json"]
     assert conf.task_acks_late is False
     assert [queue.name for queue in conf.task_queues] == ["farmgate.big"]
