@@ -31,7 +31,10 @@ from farmgate.errors import (
 from farmgate.settings import environment_for_child
 
 CONFIGURATION: Final = Path(__file__).with_name("gitconfig")
-_HELPER = re.compile(r"[A-Za-z0-9+.-]+::")
+_SAYS_NOTHING: Final = frozenset(
+    {"fatal: Could not read from remote repository.", "fatal: the remote end hung up unexpectedly"}
+)
+_HELPER: Final = re.compile(r"[A-Za-z0-9+.-]+::")
 DEFAULT_TIMEOUT: Final = timedelta(minutes=2)
 
 
@@ -139,7 +142,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 def last_line(text: bytes) -> str:
     """Git's own last word: its last line that says what is wrong, without the advice around it."""
     lines = [line.strip() for line in text.decode(errors="replace").splitlines() if line.strip()]
-    telling = [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))]
+    telling = [line for line in lines if line.startswith(("fatal:", "error:", "remote:")) and line not in _SAYS_NOTHING]
     return (telling or lines or [""])[-1]
 
 

@@ -1,0 +1,133 @@
+"""Repositories to test against: a real one, written with git's plumbing, and a server for mirrors."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from farmgate.errors import NotInRepository
+from farmgate.git import ADVERTISEMENT_TYPE, RESULT_TYPE, advertise, upload_pack
+from farmgate.settings import environment_for_child
+
+
+def noise(seed: str, size: int) -> bytes:
+    """Bytes that do not compress, the same every time."""
+    return hashlib.shake_256(seed.encode()).digest(size)
+
+
+class RealRepository:
+    """A bare repository somewhere else, which is pushed to. Commits as `FakeHistory` does."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._made = 0
+        subprocess.run(["git", "init", "-q", "--bare", "-b", "main", path], check=True)
+
+    def git(self, *arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> str:
+        command = ["git", f"--git-dir={self.path}", *arguments]
+        clean = {name: value for name, value in environment_for_child().items() if not name.startswith("GIT_")}
+        done = subprocess.run(command, input=stdin, env=clean | dict(env or {}), check=True, capture_output=True)
+        return done.stdout.decode().strip()
+
+    def add(
+        self,
+        message: str,
+        files: Mapping[str, bytes | str | None] | None = None,
+        *,
+        branch: str = "main",
+        parents: Sequence[str] | None = None,
+        author: str = "Ada",
+        modes: Mapping[str, str] | None = None,
+    ) -> str:
+        index = {"GIT_INDEX_FILE": str(self.path / f"index-{self._made}")}
+        ref = f"refs/heads/{branch}"
+        if parents is None:
+            head = self.git("for-each-ref", "--format=%(objectname)", ref)
+            parents = [head] if head else []
+        if parents:
+            self.git("read-tree", parents[0], env=index)
+        for path, data in (files or {}).items():
+            if data is None:
+                self.git("rm", "-q", "--cached", "--", path, env=index)
+                continue
+            mode = (modes or {}).get(path, "100644")
+            raw = data.encode() if isinstance(data, str) else data
+            blob = data if mode == "160000" else self.git("hash-object", "-w", "--stdin", stdin=raw)
+            self.git("update-index", "--add", "--cacheinfo", f"{mode},{blob!s},{path}", env=index)
+        tree = self.git("write-tree", env=index)
+        self._made += 1
+        when = f"{1_767_225_600 + self._made} +0100"
+        person = {
+            "GIT_AUTHOR_NAME": author,
+            "GIT_AUTHOR_EMAIL": f"{author.lower().replace(' ', '.')}@example.org",
+            "GIT_COMMITTER_NAME": "Farm",
+            "GIT_COMMITTER_EMAIL": "farm@example.org",
+            "GIT_AUTHOR_DATE": when,
+            "GIT_COMMITTER_DATE": when,
+        }
+        above = [word for parent in parents for word in ("-p", parent)]
+        sha = self.git("commit-tree", tree, *above, stdin=message.encode(), env=person)
+        self.git("update-ref", ref, sha)
+        return sha
+
+    def point(self, ref: str, sha: str | None) -> None:
+        self.git(*(("update-ref", ref, sha) if sha else ("update-ref", "-d", ref)))
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None: ...
+
+
+class GitServer:
+    """Serves one mirror by smart HTTP to whoever brings the token."""
+
+    def __init__(self, mirror: Path, token: str) -> None:
+        self.mirror = mirror
+        self.token = token
+        self.url = ""
+        self.requests: list[tuple[str, str, str | None]] = []
+
+    def __call__(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        path, protocol = environ["PATH_INFO"], environ.get("HTTP_GIT_PROTOCOL")
+        self.requests.append((environ["REQUEST_METHOD"], path, protocol))
+        if environ.get("HTTP_AUTHORIZATION") != f"Bearer {self.token}":
+            start("401 Unauthorized", [("Content-Type", "text/plain")])
+            return [b"who are you?"]
+        try:
+            if path.endswith("/info/refs"):
+                body = advertise(self.mirror, protocol)
+                start("200 OK", [("Content-Type", ADVERTISEMENT_TYPE), ("Cache-Control", "no-cache")])
+                return [body]
+            asked = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+            pieces = upload_pack(self.mirror, [asked], protocol)
+        except NotInRepository:
+            start("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"no such mirror"]
+        start("200 OK", [("Content-Type", RESULT_TYPE)])
+        return pieces
+
+
+@contextmanager
+def serving(mirror: Path, token: str = "a-token") -> Iterator[GitServer]:
+    """The server at work, at its `url`."""
+    app = GitServer(mirror, token)
+    with make_server("127.0.0.1", 0, app, server_class=_Server, handler_class=_Quiet) as server:
+        app.url = f"http://127.0.0.1:{server.server_port}/mirror.git"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield app
+        finally:
+            server.shutdown()
+            thread.join()
