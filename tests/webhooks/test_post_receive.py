@@ -82,3 +82,8 @@ def test_the_line_is_one_line_and_quotes_what_it_is_given() -> None:
     assert "\n" not in line
     shell = f"set -n\n{line}\n"
     assert subprocess.run(["sh"], input=shell.encode(), capture_output=True, check=True).stderr == b""
+
+
+def test_the_page_shows_the_line_as_it_is() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "webhooks.md").read_text()
+    assert post_receive_line("https://farm.example/the/address", "the-secret") in page
