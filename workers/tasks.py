@@ -11,8 +11,10 @@ Rules:
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any, Final
 
 import structlog
@@ -29,8 +31,11 @@ from workers.engines import make_engine
 from workers.leases import Leases
 from workers.run import Bench, run_attempt
 from workers.stop import Ending
+from workers.workspace import sweep_folders
 
 ORPHANED: Final = 70  # exit code after the agent's death
+ORPHAN_SECONDS: Final = 10.0
+SWEEP_EVERY: Final = timedelta(minutes=1)
 
 log = structlog.get_logger()
 
@@ -79,13 +84,16 @@ def serve(settings: WorkerSettings, clock: Clock, agent_pipe: int | None = None)
     bench = make_bench(settings, clock)
     app = make_worker_app(settings, bench)
     bench.leases.start()
+    patient = threading.Event()
     if agent_pipe is not None:
-        threading.Thread(target=_end_with_agent, args=(bench, agent_pipe), name="agent", daemon=True).start()
+        threading.Thread(target=_obey_agent, args=(bench, agent_pipe, patient), name="agent", daemon=True).start()
+    threading.Thread(target=_sweep, args=(bench,), name="sweep", daemon=True).start()
     threading.Thread(target=_warm_up, args=(bench,), name="warm-up", daemon=True).start()
 
     @signals.worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
     def draining(**_: Any) -> None:
-        threading.Thread(target=_drain, args=(bench, settings), name="drain", daemon=True).start()
+        if not patient.is_set():
+            threading.Thread(target=_drain, args=(bench, settings), name="drain", daemon=True).start()
 
     worker = app.Worker(
         pool="threads",
@@ -120,10 +128,24 @@ def _drain(bench: Bench, settings: WorkerSettings) -> None:
     bench.leases.stop_all(Ending.DRAIN)
 
 
-def _end_with_agent(bench: Bench, pipe: int) -> None:
+def _obey_agent(bench: Bench, pipe: int, patient: threading.Event) -> None:
+    """A byte asks to drain without a time limit; the end of the pipe is the agent's death."""
     while os.read(pipe, 1):
-        pass
+        patient.set()
+        os.kill(os.getpid(), signal.SIGTERM)
     log.warning("the agent is gone")
+    threading.Timer(ORPHAN_SECONDS, os._exit, (ORPHANED,)).start()
     bench.leases.stop_all(Ending.LEASE)
     bench.engine.close()
     os._exit(ORPHANED)
+
+
+def _sweep(bench: Bench) -> None:
+    """Regularly: what an attempt of ours could not remove when it ended."""
+    never = threading.Event()
+    while not bench.clock.wait(never, SWEEP_EVERY):
+        try:
+            bench.engine.sweep(bench.folder.held)
+            sweep_folders(bench.folder, bench.folder.held)
+        except (FarmgateError, OSError) as error:
+            log.warning("sweep failed", error=str(error))

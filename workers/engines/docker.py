@@ -150,8 +150,7 @@ class DockerEngine:
             for data in _frames(connection):
                 sink(data)
         finally:
-            with contextlib.suppress(OSError):
-                connection.close()
+            _close(connection)
         with _trouble():
             api.wait(container, timeout=30)
             state = api.inspect_container(container)["State"]
@@ -257,6 +256,14 @@ class DockerEngine:
                     self._facts = client.info()
                     self._client = client
             return self._client
+
+
+def _close(connection: Any) -> None:
+    """Close an attached connection: the client library's response and socket each keep it open."""
+    for part in (getattr(connection, "_response", None), connection, getattr(connection, "_sock", None)):
+        if part is not None:
+            with contextlib.suppress(OSError, ValueError):  # closed by its neighbour
+                part.close()
 
 
 def _frames(connection: Any) -> Iterator[bytes]:

@@ -16,14 +16,14 @@ _CHUNK_BYTES: Final = 64 * 1024
 def read_frames(connection: io.RawIOBase) -> Iterator[bytes]:
     """What the container wrote, to both streams, until the engine closes the connection."""
     reader = io.BufferedReader(connection, 256 * 1024)
-    while True:
-        header = reader.read(8)
-        if len(header) < 8:
-            return
-        left = int.from_bytes(header[4:], "big")
-        while left:
-            data = reader.read1(min(left, _CHUNK_BYTES))
-            if not data:
-                return
-            left -= len(data)
-            yield data
+    try:
+        while len(header := reader.read(8)) == 8:
+            left = int.from_bytes(header[4:], "big")
+            while left:
+                data = reader.read1(min(left, _CHUNK_BYTES))
+                if not data:
+                    return
+                left -= len(data)
+                yield data
+    finally:
+        reader.detach()  # the connection is its owner's to close
