@@ -1,0 +1,227 @@
+"""Instances as containers on this host's Docker engine.
+
+Rules:
+1. A container is found by its labels, named by farm, lane, rollout and index, and created once: `ensure` starts what is
+   there and stopped, creates what is not there.
+2. It gets no socket of the engine, no new privileges, no capability, no root: the artifact is put into /app before the
+   start, owned by the user it runs as. Memory, processors and processes are bounded.
+3. Its port is published on the loopback under a number that is kept, so a restart changes nothing for the switch.
+4. `unless-stopped`: the engine starts it again after a crash of its own or of the machine.
+"""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from deploy.targets import archive, contents
+from deploy.targets.protocol import Instance, Package
+from farmgate.blobs import Blobs
+from farmgate.errors import TargetError
+from farmgate.policy import DockerTarget
+
+USER: Final = 10001
+NETWORK: Final = "farmgate-deploy"
+_TAIL: Final = 600
+_TRIES: Final = 3
+_PIDS: Final = 2048
+_MEMORY_BYTES: Final = 2 * 2**30
+_STOP_SECONDS: Final = 5
+
+
+class DockerRunner:
+    """The containers of one lane. `farm` and `lane` tell them from those of others on the same engine."""
+
+    def __init__(self, farm: str, lane: str, blobs: Blobs) -> None:
+        self._farm = farm
+        self._lane = lane
+        self._blobs = blobs
+        self._connected: Any = None
+
+    def ensure(self, package: Package) -> tuple[Instance, ...]:
+        target = package.target
+        if not isinstance(target, DockerTarget):
+            raise TargetError(f"release {package.sha[:12]} was made for a {target.type} target, not for containers")
+        with _speaking():
+            there = {int(each.labels["farmgate.index"]): each for each in self._containers(package.rollout_id)}
+            for index in range(target.instances):
+                container = there.get(index)
+                if container is not None and (container.status == "running" or _started(container)):
+                    continue
+                if container is not None:
+                    container.remove(force=True)  # created, perhaps without its files: a death in between
+                self._create(package, target, index)
+            return self._instances(package.rollout_id)
+
+    def running(self) -> Mapping[int, tuple[Instance, ...]]:
+        with _speaking():
+            rollouts = {int(each.labels["farmgate.rollout"]) for each in self._containers(None)}
+            return {rollout: self._instances(rollout) for rollout in sorted(rollouts)}
+
+    def log_tail(self, package: Package, index: int) -> str:
+        with _speaking():
+            for container in self._containers(package.rollout_id):
+                if container.labels["farmgate.index"] == str(index):
+                    said: bytes = container.logs(tail=8)
+                    return said.decode(errors="replace")[-_TAIL:].strip()
+        return ""
+
+    def remove(self, rollout_id: int) -> None:
+        from docker.errors import NotFound
+
+        with _speaking():
+            for container in self._containers(rollout_id):
+                try:
+                    container.stop(timeout=_STOP_SECONDS)
+                    container.remove(force=True, v=True)
+                except NotFound:
+                    continue
+
+    @property
+    def _client(self) -> Any:
+        if self._connected is None:
+            import docker
+
+            self._connected = docker.from_env(timeout=60)
+        return self._connected
+
+    def _containers(self, rollout_id: int | None) -> list[Any]:
+        wanted = [f"farmgate.farm={self._farm}", f"farmgate.lane={self._lane}"]
+        if rollout_id is not None:
+            wanted.append(f"farmgate.rollout={rollout_id}")
+        found: list[Any] = self._client.containers.list(all=True, filters={"label": wanted}, ignore_removed=True)
+        return found
+
+    def _instances(self, rollout_id: int) -> tuple[Instance, ...]:
+        return tuple(
+            sorted((_instance(each) for each in self._containers(rollout_id)), key=lambda instance: instance.index)
+        )
+
+    def _create(self, package: Package, target: DockerTarget, index: int) -> None:
+        from docker.errors import APIError
+
+        self._network()
+        for attempt in range(_TRIES):
+            container = self._created(package, target, index, _free_port())
+            try:
+                self._fill(container, package)
+                container.start()
+            except APIError as error:
+                container.remove(force=True)
+                taken = "port is already allocated" in str(error) or "address already in use" in str(error)
+                if not taken or attempt + 1 == _TRIES:
+                    raise
+            except BaseException:
+                container.remove(force=True)
+                raise
+            else:
+                return
+
+    def _created(self, package: Package, target: DockerTarget, index: int, port: int) -> Any:
+        from docker.errors import ImageNotFound
+
+        labels = {
+            "farmgate.farm": self._farm,
+            "farmgate.lane": self._lane,
+            "farmgate.rollout": str(package.rollout_id),
+            "farmgate.index": str(index),
+            "farmgate.sha": package.sha,
+            "farmgate.address": f"127.0.0.1:{port}",
+        }
+        ours = {"PORT": str(target.port), "FARMGATE_SHA": package.sha, "FARMGATE_INSTANCE": str(index)}
+        options: dict[str, Any] = {
+            "name": f"farmgate-{self._farm}-{self._lane}-{package.rollout_id}-{index}",
+            "command": list(target.command),
+            "entrypoint": [],
+            "working_dir": "/app",
+            "user": f"{USER}:{USER}",
+            "environment": {"HOME": "/tmp", **target.environment, **ours},  # noqa: S108 - inside the container
+            "labels": labels,
+            "ports": {f"{target.port}/tcp": ("127.0.0.1", port)},
+            "network": NETWORK,
+            "restart_policy": {"Name": "unless-stopped"},
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges"],
+            "mem_limit": target.memory_bytes or _MEMORY_BYTES,
+            "pids_limit": _PIDS,
+            "nano_cpus": int(target.cpus * 1e9) if target.cpus else None,
+            "tmpfs": {"/tmp": "size=256m,mode=1777"},  # noqa: S108 - inside the container
+            "log_config": {"type": "json-file", "config": {"max-size": "10m", "max-file": "2"}},
+            "init": True,
+        }
+        try:
+            return self._client.containers.create(target.image, **options)
+        except ImageNotFound:
+            self._pull(target.image)
+            return self._client.containers.create(target.image, **options)
+
+    def _pull(self, image: str) -> None:
+        from docker.errors import APIError
+
+        try:
+            self._client.images.pull(image)
+        except APIError as error:
+            raise TargetError(
+                f"the image {image} is not on this host and cannot be pulled: {error.explanation}"
+            ) from error
+
+    def _fill(self, container: Any, package: Package) -> None:
+        digest = contents.digest_of(package)
+        with tempfile.TemporaryFile() as spool:
+            if digest is None:
+                archive.repacked(iter(()), spool, "app", USER)  # type: ignore[arg-type]
+            else:
+                with contents.opened(self._blobs, digest) as stream:
+                    name = package.target.artifact or digest
+                    files = contents.files(self._blobs, digest, name, stream)
+                    archive.repacked(files, spool, "app", USER)  # type: ignore[arg-type]
+            spool.seek(0)
+            container.put_archive("/", spool)
+
+    def _network(self) -> None:
+        from docker.errors import APIError, NotFound
+
+        try:
+            self._client.networks.get(NETWORK)
+        except NotFound:
+            try:
+                self._client.networks.create(NETWORK, driver="bridge", check_duplicate=True)
+            except APIError as error:
+                if error.status_code != 409:
+                    raise
+
+
+def _started(container: Any) -> bool:
+    """Start one that was running before; False if it never was."""
+    if container.status != "exited":
+        return bool(container.status == "restarting")
+    container.start()
+    return True
+
+
+def _instance(container: Any) -> Instance:
+    index, status = int(container.labels["farmgate.index"]), container.status
+    up = status == "running"
+    return Instance(index, container.labels["farmgate.address"], up, "" if up else f"is {status}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _speaking() -> Iterator[None]:
+    """The engine's errors, and those on the way to it, as ours."""
+    import requests
+    from docker.errors import DockerException
+
+    try:
+        yield
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise TargetError(f"the Docker engine: {error}") from error

@@ -1,0 +1,97 @@
+"""The keeper of one process instance: starts it, starts it again when it ends, and outlives the deploy loop.
+
+`python -m deploy.targets.instance FILE`: FILE is JSON: command, folder, environment, log, state.
+
+Rules:
+1. It leads a session of its own; its child leads a process group of its own. Both are written to the state file.
+2. A child that ends is started again, after a pause that grows while it keeps ending quickly.
+3. SIGTERM ends the child (SIGTERM, then SIGKILL) and then the keeper.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from farmgate.clock import SystemClock, stopwatch
+
+_GRACE: Final = 5.0
+_LONGEST_PAUSE: Final = 10.0
+_LOG_LIMIT: Final = 16 * 2**20
+
+
+def main(path: str) -> None:
+    """Keep the instance until told to stop."""
+    spec: dict[str, Any] = json.loads(Path(path).read_text())
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    clock, pause = SystemClock(), 0.1
+    while not stop.is_set():
+        began = stopwatch()
+        child = _start(spec)
+        if child is not None:
+            _write(spec, child.pid)
+            while child.poll() is None and not stop.is_set():
+                clock.wait(stop, timedelta(milliseconds=100))
+            if stop.is_set():
+                _end(child)
+                return
+            _say(spec, f"the instance ended with {child.returncode}; starting it again in {pause:g} s")
+        pause = 0.1 if stopwatch() - began > 10 else min(pause * 2, _LONGEST_PAUSE)
+        clock.wait(stop, timedelta(seconds=pause))
+
+
+def _start(spec: dict[str, Any]) -> subprocess.Popen[bytes] | None:
+    log = Path(spec["log"])
+    if log.exists() and log.stat().st_size > _LOG_LIMIT:
+        log.replace(log.with_suffix(".old"))
+    try:
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                spec["command"],
+                cwd=spec["folder"],
+                env=spec["environment"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+            )
+    except OSError as error:
+        _say(spec, f"cannot start {spec['command']}: {error}")
+        return None
+
+
+def _write(spec: dict[str, Any], child: int) -> None:
+    state = Path(spec["state"])
+    aside = state.with_suffix(".new")
+    aside.write_text(json.dumps({"keeper": os.getpid(), "child": child}))
+    aside.replace(state)
+
+
+def _say(spec: dict[str, Any], text: str) -> None:
+    with Path(spec["log"]).open("a") as log:
+        log.write(f"farmgate: {text}\n")
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
+    try:
+        child.wait(timeout=_GRACE)
+    except subprocess.TimeoutExpired:
+        pass
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

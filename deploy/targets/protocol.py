@@ -1,0 +1,121 @@
+"""What a target is: a place that can run a release, take it in by shares, and go back.
+
+The order of calls, of one rollout on one lane:
+
+    prepare -> shift(20) -> shift(100) -> finish        the new release is live, the old one is gone
+    prepare -> shift(20) -> restore                     as before `prepare`
+    observe, tend                                       at any time; they look, and mend what died
+    remove                                              takes everything of the lane down
+
+Rules:
+1. Every call may be repeated, also after it was cut off in the middle by a death: it finds what is there and goes on.
+2. `restore` may follow anything but `finish`. Until `finish` the old release keeps running; if it is not there any
+   more, `restore` starts it again from its digests and its configuration.
+3. Each call carries the controller's epoch. The target keeps the highest it has seen, and raises StaleEpoch for an
+   older one, before and during its work.
+4. A change that does not come up, or a program that says no, is an outcome (`Outcome`). Infrastructure that is not
+   there (an engine, a disk) is a TargetError, and says nothing about the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from farmgate.policy import Target as TargetPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What a rollout runs. `rollout_id` names its instances; `artifacts`: name -> sha256:hex."""
+
+    rollout_id: int
+    sha: str
+    artifacts: Mapping[str, str]
+    target: TargetPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Who wants what of a target. `old`: what is live now, to which `restore` goes back; None: nothing is."""
+
+    lane: str
+    epoch: int
+    new: Package
+    old: Package | None
+
+
+class Ended(StrEnum):
+    """How a call ended."""
+
+    DONE = "done"
+    FAILED = "failed"  # the change is to blame, or it cannot be done
+    UNTOLD = "cannot tell"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call ended, in words for people and figures for the ledger."""
+
+    ended: Ended = Ended.DONE
+    words: str = ""
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+DONE = Outcome()
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One running copy of a release: where it is reached, and how it is."""
+
+    index: int
+    address: str  # host:port; empty where there is none
+    up: bool
+    words: str = ""  # of one that is not: its state and its last log lines
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What is there: instances by the rollout that started them, and shares of the traffic where they are known."""
+
+    instances: Mapping[int, tuple[Instance, ...]] = field(default_factory=dict)
+    shares: Mapping[int, int] = field(default_factory=dict)
+    words: str = ""
+
+    def of(self, package: Package | None) -> tuple[Instance, ...]:
+        return self.instances.get(package.rollout_id, ()) if package is not None else ()
+
+
+class Target(Protocol):
+    """See the module's rules. Every method may raise StaleEpoch and TargetError."""
+
+    def prepare(self, order: Order) -> Outcome:
+        """Bring the new release up beside the old one; nobody is served by it yet."""
+        ...
+
+    def shift(self, order: Order, share: int) -> Outcome:
+        """Give the new release `share` percent of the traffic; where nothing was live before, all of it."""
+        ...
+
+    def observe(self, order: Order) -> Observed:
+        """Look; change nothing."""
+        ...
+
+    def finish(self, order: Order) -> Outcome:
+        """Let the old release finish what it is serving, within a bound, and remove it."""
+        ...
+
+    def restore(self, order: Order) -> Outcome:
+        """Give everything back to the old release and remove the new one; where nothing was live, take it down."""
+        ...
+
+    def tend(self, live: Package, epoch: int) -> None:
+        """Between rollouts: bring back what died (a switch, an instance) of what is live."""
+        ...
+
+    def remove(self, epoch: int) -> None:
+        """Take everything of the lane down."""
+        ...

@@ -1,0 +1,193 @@
+"""Targets that run instances behind a switch: whatever runs the instances, releases come and go alike.
+
+Rules:
+1. `prepare` starts the new instances beside the old ones and waits until each answers 200 at its health path. One that
+   does not in time is the change's fault; its last log lines are the evidence.
+2. The switch is told before an instance it serves is removed, and drained within the target's bound.
+3. Ports are drawn free and kept: an instance that starts again is found where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final, Protocol
+
+import httpx
+
+from deploy.switch import Route, Switch
+from deploy.targets.fence import Fence
+from deploy.targets.protocol import DONE, Ended, Instance, Observed, Order, Outcome, Package
+from farmgate.clock import Clock, stopwatch
+from farmgate.errors import TargetError
+from farmgate.policy import InstancesTarget
+
+_LOOK_AGAIN: Final = timedelta(milliseconds=100)
+_QUICK: Final = timedelta(milliseconds=20)
+_ASK: Final = httpx.Timeout(2.0)
+
+
+class Runner(Protocol):
+    """What runs instances. Every method may be repeated, and may raise TargetError."""
+
+    def ensure(self, package: Package) -> tuple[Instance, ...]:
+        """Start what is not there of the package; all its instances, `up` if their process runs."""
+        ...
+
+    def running(self) -> Mapping[int, tuple[Instance, ...]]:
+        """All instances of the lane, by the rollout that started them."""
+        ...
+
+    def log_tail(self, package: Package, index: int) -> str:
+        """The last lines that an instance wrote."""
+        ...
+
+    def remove(self, rollout_id: int) -> None:
+        """Stop and remove the instances and files of a rollout."""
+        ...
+
+
+class SwitchedTarget:
+    """A runner and a switch."""
+
+    def __init__(self, runner: Runner, switch: Switch, fence: Fence, listen: str, clock: Clock) -> None:
+        self._runner = runner
+        self._switch = switch
+        self._fence = fence
+        self._listen = listen
+        self._clock = clock
+
+    def prepare(self, order: Order) -> Outcome:
+        self._fence.enter(order.epoch)
+        return self._start(order.new, order.epoch)
+
+    def shift(self, order: Order, share: int) -> Outcome:
+        self._fence.enter(order.epoch)
+        new = self._runner.ensure(order.new)
+        old = self._runner.ensure(order.old) if order.old is not None else ()
+        self._fence.check(order.epoch)
+        share = share if order.old is not None else 100
+        routes = [_route(order.new, new, share)]
+        if order.old is not None:
+            routes.insert(0, _route(order.old, old, 100 - share))
+        self._switch.route(self._listen, _instances(order.new).health, routes)
+        return Outcome(words=f"{share} % of the traffic", figures={"share": share, "instances": len(new)})
+
+    def observe(self, order: Order) -> Observed:
+        return Observed(self._runner.running(), self._switch.shares())
+
+    def finish(self, order: Order) -> Outcome:
+        self._fence.enter(order.epoch)
+        self.shift(order, 100)
+        return self._only(order.new, order)
+
+    def restore(self, order: Order) -> Outcome:
+        self._fence.enter(order.epoch)
+        if order.old is None:
+            self._take_down(order.epoch)
+            return Outcome(words="taken down: nothing was live before")
+        started = self._start(order.old, order.epoch)
+        if started.ended is not Ended.DONE:
+            return started
+        old = self._runner.ensure(order.old)
+        routes = [_route(order.old, old, 100)]
+        new = self._runner.running().get(order.new.rollout_id, ())
+        if new and order.new.rollout_id in self._switch.shares():
+            routes.append(_route(order.new, new, 0))
+        self._fence.check(order.epoch)
+        self._switch.route(self._listen, _instances(order.old).health, routes)
+        return self._only(order.old, order)
+
+    def tend(self, live: Package, epoch: int) -> None:
+        self._fence.enter(epoch)
+        instances = self._runner.ensure(live)
+        addresses = tuple(instance.address for instance in instances)
+        if self._switch.shares() != {live.rollout_id: 100}:
+            self._switch.route(self._listen, _instances(live).health, [Route(live.rollout_id, addresses, 100)])
+        else:
+            self._switch.mend()
+
+    def remove(self, epoch: int) -> None:
+        self._fence.enter(epoch)
+        self._take_down(epoch)
+
+    def _start(self, package: Package, epoch: int) -> Outcome:
+        """Start the package's instances and wait until all of them are healthy."""
+        target = _instances(package)
+        began = stopwatch()
+        instances = self._runner.ensure(package)
+        waiting = {instance.index: instance for instance in instances}
+        said = "does not answer"
+        with httpx.Client(timeout=_ASK, trust_env=False) as client:
+            while waiting:
+                for index, instance in list(waiting.items()):
+                    said = _health(client, instance, target.health)
+                    if said == "":
+                        del waiting[index]
+                        continue
+                    if stopwatch() - began > target.start_within.total_seconds():
+                        return self._not_up(package, instance, said)
+                if waiting:
+                    self._fence.check(epoch)
+                    self._clock.sleep(_QUICK if stopwatch() - began < 2 else _LOOK_AGAIN)
+        seconds = round(stopwatch() - began, 3)
+        return Outcome(
+            words=f"{len(instances)} instances up", figures={"instances": len(instances), "seconds": seconds}
+        )
+
+    def _not_up(self, package: Package, instance: Instance, said: str) -> Outcome:
+        target = _instances(package)
+        tail = self._runner.log_tail(package, instance.index)
+        words = f"instance {instance.index + 1} of {target.instances} {said} at {target.health}"
+        words += f" within {target.start_within.total_seconds():g} s"
+        return Outcome(Ended.FAILED, f"{words}; its last lines: {tail}" if tail else f"{words}; it wrote nothing")
+
+    def _only(self, kept: Package, order: Order) -> Outcome:
+        """Drain everything else within the bound, tell the switch, remove it."""
+        bound = _instances(kept).drain.total_seconds()
+        others = [rollout for rollout in self._switch.shares() if rollout != kept.rollout_id]
+        began = stopwatch()
+        left = sum(self._switch.sessions(rollout) for rollout in others)
+        while left and stopwatch() - began < bound:
+            self._fence.check(order.epoch)
+            self._clock.sleep(_LOOK_AGAIN)
+            left = sum(self._switch.sessions(rollout) for rollout in others)
+        self._fence.check(order.epoch)
+        addresses = tuple(instance.address for instance in self._runner.ensure(kept))
+        self._switch.route(self._listen, _instances(kept).health, [Route(kept.rollout_id, addresses, 100)])
+        for rollout in self._runner.running():
+            if rollout != kept.rollout_id:
+                self._fence.check(order.epoch)
+                self._runner.remove(rollout)
+        figures = {"drained_seconds": round(stopwatch() - began, 3), "cut_off": left}
+        return Outcome(words=f"{left} requests were cut off after {bound:g} s" if left else "", figures=figures)
+
+    def _take_down(self, epoch: int) -> None:
+        self._switch.stop()
+        for rollout in self._runner.running():
+            self._fence.check(epoch)
+            self._runner.remove(rollout)
+
+
+def _route(package: Package, instances: tuple[Instance, ...], share: int) -> Route:
+    return Route(package.rollout_id, tuple(instance.address for instance in instances), share)
+
+
+def _instances(package: Package) -> InstancesTarget:
+    if not isinstance(package.target, InstancesTarget):
+        raise TargetError(f"a {package.target.type} target has no instances")
+    return package.target
+
+
+def _health(client: httpx.Client, instance: Instance, path: str) -> str:
+    """Empty if it answers 200, else what is wrong."""
+    try:
+        with client.stream("GET", f"http://{instance.address}{path}") as answer:
+            return "" if answer.status_code == 200 else f"answers {answer.status_code}"
+    except httpx.TimeoutException:
+        return "does not answer in time"
+    except httpx.HTTPError:
+        return instance.words or "does not answer"
+
+
+__all__ = ["DONE", "Runner", "SwitchedTarget"]
