@@ -20,11 +20,11 @@ def look_for_docker() -> str | None:
     try:
         client = docker.from_env(timeout=5)
     except DockerException as error:
-        return f"no Docker engine answers: {_reason(error)}"
+        return f"No Docker engine answers: {_reason(error)}"
     try:
         client.ping()
     except (DockerException, OSError) as error:
-        return f"no Docker engine answers: {_reason(error)}"
+        return f"No Docker engine answers: {_reason(error)}"
     finally:
         client.close()
     return None

@@ -31,7 +31,7 @@ from farmgate.cli.processes import LOOK_AGAIN, Program, Supervisor, Tell, last_l
 from farmgate.client.api import Api
 from farmgate.clock import Clock, SystemClock, stopwatch
 from farmgate.embedded import EmbeddedRedis
-from farmgate.errors import FarmgateError, FolderInUse, PortTaken, ProcessFailed
+from farmgate.errors import FarmgateError, FolderInUse, MissingProgram, PortTaken, ProcessFailed
 from farmgate.settings import DeploySettings, NodeSettings, SchedulerSettings, environment_for_child, read
 
 READY_WITHIN = 60.0
@@ -69,6 +69,7 @@ class OwnFarm:
         self._redis_again = 0.0
         self._supervisor: Supervisor | None = None
         self.engine = "process"
+        self._engine_chosen = False
         self.no_docker: str | None = None
         self.address = ""
 
@@ -79,7 +80,7 @@ class OwnFarm:
         try:
             self._take_folder()
             port = self._choose_port()
-            self._choose_engine()
+            self.choose_engine()
             self._supervisor = Supervisor(self.clock, self._tell)
             broker = self._settings.broker_url or SecretStr(self._start_redis())
             host = self._settings.host
@@ -148,17 +149,21 @@ class OwnFarm:
             raise PortTaken(f"no port of {host} from {first} on is free: name one with --port")
         raise PortTaken(f"port {first} of {host} is taken by another program: name another with --port")
 
-    def _choose_engine(self) -> None:
+    def choose_engine(self) -> None:
+        """Find out what will run jobs, once: `engine`, and `no_docker` with the reason. Raises FarmgateError."""
         from farmgate.cli.engine import look_for_docker
 
-        match self._wanted.engine:
-            case "process":
-                self.engine, self.no_docker = "process", "the process engine was asked for"
-            case asked:
-                self.no_docker = look_for_docker()
-                self.engine = "process" if self.no_docker else "docker"
-                if asked == "docker" and self.no_docker:
-                    raise FarmgateError(f"{self.no_docker}: start it, or leave --engine docker away")
+        if self._engine_chosen:
+            return
+        self._engine_chosen = True
+        if self._wanted.engine == "process":
+            self.no_docker = "The process engine was asked for"
+            return
+        self.no_docker = look_for_docker()
+        if self.no_docker is None:
+            self.engine = "docker"
+        elif self._wanted.engine == "docker":
+            raise MissingProgram(f"{self.no_docker}: start it, or leave --engine docker away")
 
     def _start_redis(self) -> str:
         supervisor = self._running()
