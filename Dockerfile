@@ -22,6 +22,7 @@ COPY scheduler /opt/farmgate/scheduler
 COPY workers /opt/farmgate/workers
 COPY agents /opt/farmgate/agents
 COPY deploy /opt/farmgate/deploy
+COPY compose/entrypoint /opt/farmgate/entrypoint
 ENV PATH=/opt/farmgate/.venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -31,5 +32,5 @@ ENV PATH=/opt/farmgate/.venv/bin:$PATH \
 WORKDIR /var/lib/farmgate
 USER farmgate
 EXPOSE 8470
-ENTRYPOINT ["farmgate"]
+ENTRYPOINT ["/opt/farmgate/entrypoint"]
 CMD ["--help"]

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from farmgate.clock import SystemClock, stopwatch
+from farmgate.embedded import LOOK_AGAIN
 from tests.conftest import need
 
 ROOT = Path(__file__).parent.parent
@@ -124,3 +126,12 @@ def test_the_services_are_up_and_their_passwords_are_asked_for(farm: Farm) -> No
         "except sqlalchemy.exc.OperationalError: print('refused')\n",
     )
     assert said.split() == ["farmgate", "True", "probe", "refused", "refused"]
+
+
+def test_the_scheduler_comes_up_on_postgres_redis_and_the_store(farm: Farm) -> None:
+    run(ROOT / "tests" / "compose" / "stand-ins", BASE)
+    farm.compose("up", "-d", "scheduler")
+    clock, deadline = SystemClock(), stopwatch() + 60
+    while "(healthy)" not in farm.compose("ps", "scheduler"):
+        assert stopwatch() < deadline, farm.compose("logs", "--tail", "50", "scheduler")
+        clock.sleep(LOOK_AGAIN)

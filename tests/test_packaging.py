@@ -151,7 +151,9 @@ def test_the_launcher_is_executable_and_needs_only_the_standard_library() -> Non
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("script", [".ci/run", "compose/secrets", "tests/compose/base", "tests/compose/stand-ins"])
+@pytest.mark.parametrize(
+    "script", [".ci/run", "compose/secrets", "compose/entrypoint", "tests/compose/base", "tests/compose/stand-ins"]
+)
 def test_scripts_are_executable_and_parse(script: str) -> None:
     path = ROOT / script
     assert os.access(path, os.X_OK)
