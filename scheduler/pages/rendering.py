@@ -26,8 +26,8 @@ from scheduler.context import Context
 from scheduler.pages import words
 
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
-    " form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "X-Frame-Options": "DENY",
@@ -153,8 +153,19 @@ def environment() -> jinja2.Environment:
 
 
 def page(
-    request: Request, context: Context, template: str, values: Mapping[str, Any], *, viewer: str | None, status: int = 200
+    request: Request,
+    context: Context,
+    template: str,
+    values: Mapping[str, Any],
+    *,
+    viewer: str | None,
+    status: int = 200,
 ) -> HTMLResponse:
     """A page as an answer. `viewer` is who is signed in; `here` and `live` may stand among the values."""
     shown = {"here": request.url.path, "live": True, "now": context.clock.now(), "viewer": viewer, **values}
-    return HTMLResponse(environment().get_template(template).render(shown), status, HEADERS)
+    made = environment().get_template(template)
+    if request.headers.get("hx-request") and status == 200:
+        # A refresh replaces what is inside the frame only.
+        inside = made.blocks["main"](made.new_context(shown))
+        return HTMLResponse("".join(inside), status, HEADERS)
+    return HTMLResponse(made.render(shown), status, HEADERS)

@@ -1,0 +1,194 @@
+"""What the pages' forms do. Each asks the same functions as the JSON API, then leads back to the page.
+
+Rules:
+1. Every action is a POST of a person with the right; a browser's must come from a page of ours (`scheduler.auth`).
+2. A reason is asked for what takes something away, and kept.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import RedirectResponse
+
+from farmgate import states
+from farmgate.errors import BadPayload, Conflict, TooLarge
+from farmgate.models import Lane, TokenKind, Trigger
+from farmgate.store import bans, events, holds, jobs, lanes, nodes, releases, repositories, rollouts, runs, tokens
+from scheduler import pipelines
+from scheduler.auth import Admin, Writer
+from scheduler.context import DEPLOY, Context
+from scheduler.pages import rendering
+from scheduler.pages.confirm import NODE_VERBS, asked
+
+FORM_LIMIT_BYTES = 64 * 1024
+JOIN_WITHIN = timedelta(hours=1)
+HOLD_SPANS = {
+    "PT1H": timedelta(hours=1),
+    "PT4H": timedelta(hours=4),
+    "P1D": timedelta(days=1),
+    "P7D": timedelta(days=7),
+}
+
+
+async def form(request: Request) -> dict[str, str]:
+    """A form's fields; the last of each name. Raises TooLarge, BadPayload."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > FORM_LIMIT_BYTES:
+            raise TooLarge(f"a form may have {FORM_LIMIT_BYTES} bytes")
+    try:
+        pairs = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=50)
+    except ValueError as error:
+        raise BadPayload(f"the form cannot be read: {error}") from None
+    return {name: values[-1].strip() for name, values in pairs.items()}
+
+
+Fields = Annotated[dict[str, str], Depends(form)]
+
+
+def reason_in(fields: dict[str, str]) -> str:
+    """Raises BadPayload without one."""
+    reason = fields.get("reason", "")
+    if not reason:
+        raise BadPayload("say why: the reason is shown to everyone, and kept")
+    return reason[:500]
+
+
+def back_to(where: str) -> Response:
+    """To a page, by GET."""
+    return RedirectResponse(where, 303)
+
+
+def add(pages: APIRouter, context: Context) -> None:
+    """The forms' addresses."""
+
+    @pages.post("/runs/{run_id}/cancel")
+    def cancel(person: Writer, run_id: int, fields: Fields) -> Response:
+        why = f"cancelled by {person.name}: {reason_in(fields)}"
+        with context.store.writing() as connection:
+            run = runs.by_id(connection, run_id)
+            if states.is_final(run.state):
+                raise Conflict(f"run {run_id} is over already: {run.state}")
+            jobs.ask_cancel(connection, run_id, why)
+            events.record(connection, context.clock.now(), "run.cancel", f"run/{run_id}", person.name, why)
+        context.wake()
+        return back_to(f"/runs/{run_id}")
+
+    @pages.post("/runs/{run_id}/rerun")
+    def rerun(person: Writer, run_id: int) -> Response:
+        now = context.clock.now()
+        with context.store.reading() as connection:
+            run = runs.by_id(connection, run_id)
+            repository = repositories.by_id(connection, run.repository_id)
+            ordinal = runs.next_ordinal(connection, run)
+        history = context.mirrors.of(repository)
+        new = pipelines.run_of(
+            history, repository.id, run.sha, run.ref, Trigger.PERSON, run.trust, person.name, now, ordinal
+        )
+        with context.store.writing() as connection:
+            made = runs.create(connection, new, now)
+            if made is None:
+                raise Conflict(f"somebody else has just asked for another run of {run.sha[:8]}")
+            told = f"run {run_id} again"
+            events.record(connection, now, "run.created", f"run/{made}", person.name, told)
+        context.wake()
+        return back_to(f"/runs/{made}")
+
+    @pages.post("/lanes/{application}/{environment}/rollback")
+    def rollback(person: Writer, application: str, environment: str, fields: Fields) -> Response:
+        why, now = reason_in(fields), context.clock.now()
+        with context.store.writing() as connection:
+            lane = lanes.by_name(connection, application, environment)
+            live = releases.live_of(connection, lane.id)
+            if live is None or str(rollouts.by_id(connection, live.rollout_id).number) != fields.get("live"):
+                raise Conflict("what is live has changed since you looked: look again at what would be taken back")
+            if not fields.get("to", "").isdigit():
+                raise BadPayload("to: the number of the rollout to go back to")
+            target = releases.by_rollout_number(connection, lane.id, int(fields["to"]))
+            lanes.order_rollback(connection, lane.id, target.id, person.name, why, now)
+            told = f"to rollout #{fields['to']} ({target.sha[:8]}): {why}"
+            events.record(connection, now, "lane.rollback", subject(lane), person.name, told)
+        return acted(lane)
+
+    @pages.post("/lanes/{application}/{environment}/hold")
+    def hold(person: Writer, application: str, environment: str, fields: Fields) -> Response:
+        why, now = reason_in(fields), context.clock.now()
+        until = now + HOLD_SPANS.get(fields.get("for", ""), HOLD_SPANS["P1D"])
+        with context.store.writing() as connection:
+            lane = lanes.by_name(connection, application, environment)
+            holds.place(connection, lane.id, why, person.name, now, until)
+            events.record(connection, now, "lane.held", subject(lane), person.name, why)
+        return acted(lane)
+
+    @pages.post("/lanes/{application}/{environment}/unhold")
+    def unhold(person: Writer, application: str, environment: str) -> Response:
+        now = context.clock.now()
+        with context.store.writing() as connection:
+            lane = lanes.by_name(connection, application, environment)
+            holds.lift(connection, lane.id, person.name, now)
+            events.record(connection, now, "lane.released", subject(lane), person.name, "the hold is lifted")
+        return acted(lane)
+
+    @pages.post("/lanes/{application}/{environment}/decide")
+    def decide(person: Writer, application: str, environment: str, fields: Fields) -> Response:
+        why, now, verdict = reason_in(fields), context.clock.now(), fields.get("verdict", "")
+        if verdict not in ("good", "sick"):
+            raise BadPayload("verdict: good or sick")
+        with context.store.writing() as connection:
+            lane = lanes.by_name(connection, application, environment)
+            active = rollouts.active_of(connection, lane.id)
+            if active is None or not rollouts.decide(connection, active, verdict, person.name, why, now):
+                raise Conflict(f"{application}/{environment} does not ask any more")
+            told = f"rollout #{active.number} is {verdict}: {why}"
+            events.record(connection, now, "rollout.decided", subject(lane), person.name, told)
+        return acted(lane)
+
+    @pages.post("/lanes/{application}/{environment}/bans/{sha}/lift")
+    def lift(person: Writer, application: str, environment: str, sha: str, fields: Fields) -> Response:
+        why, now = reason_in(fields), context.clock.now()
+        with context.store.writing() as connection:
+            lane = lanes.by_name(connection, application, environment)
+            bans.lift(connection, lane.id, sha, person.name, now)
+            events.record(connection, now, "ban.lifted", subject(lane), person.name, f"{sha[:8]}: {why}")
+        return acted(lane)
+
+    @pages.post("/nodes/enrol")
+    def enrol(request: Request, person: Admin) -> Response:
+        now = context.clock.now()
+        with context.store.writing() as connection:
+            token = tokens.create(
+                connection, context.vault, TokenKind.JOIN, f"by {person.name}", now, expires_at=now + JOIN_WITHIN
+            )
+        command = f"FARMGATE_SERVER={context.public_url} FARMGATE_JOIN_TOKEN={token} farmgate agent"
+        lines = ("Run this on the machine, within an hour. It is shown this once.",)
+        values = asked("Add a node", "", "/nodes", "", *lines, command=command, submits=[])
+        return rendering.page(request, context, "confirm.html", values, viewer=person.name)
+
+    @pages.post("/nodes/{name}/{verb}")
+    def node(person: Admin, name: str, verb: str) -> Response:
+        if verb not in NODE_VERBS:
+            raise BadPayload(f"a node cannot {verb}")
+        after = {"drain": states.Node.DRAINING, "resume": states.Node.READY, "remove": states.Node.REMOVED}[verb]
+        now = context.clock.now()
+        with context.store.writing() as connection:
+            row = nodes.by_name(connection, name)
+            nodes.set_state(connection, row, after)
+            if after is states.Node.REMOVED:
+                nodes.end_credentials(connection, row.id, now)
+            events.record(connection, now, f"node.{verb}", f"node/{name}", person.name, f"{row.state} -> {after}")
+        context.wake()
+        return back_to("/nodes")
+
+    def acted(lane: Lane) -> Response:
+        context.deploy_signals.wake(DEPLOY)
+        return back_to(f"/lanes/{lane.application}/{lane.environment}")
+
+
+def subject(lane: Lane) -> str:
+    """As events name it."""
+    return f"lane/{lane.application}/{lane.environment}"

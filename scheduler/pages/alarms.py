@@ -1,0 +1,119 @@
+"""What needs a person, said loudly: what it is, why, and what to do. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from farmgate import states
+from farmgate.models import Hold, Node, Rollout, SearchRow
+from scheduler.pages import words
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """`dialog`: it asks before it acts."""
+
+    label: str
+    href: str
+    dialog: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """`tone`: bad, ask or busy, as in `words.Look`."""
+
+    tone: str
+    icon: str
+    what: str
+    text: str = ""
+    todo: str = ""
+    href: str = ""
+    buttons: tuple[Button, ...] = ()
+
+
+def of_lane(
+    name: str,
+    href: str,
+    active: Rollout | None,
+    last: Rollout | None,
+    holds: Sequence[Hold],
+    search: SearchRow | None,
+    now: datetime,
+) -> Iterator[Alarm]:
+    """Of one lane; `last` is its newest rollout."""
+    if active is not None and active.state is states.Rollout.ASKING:
+        yield Alarm(
+            "ask",
+            "hand",
+            f"{name} asks: is rollout #{active.number} good?",
+            active.reason or "Its checks could not tell.",
+            f"Look at what runs there and decide; without a decision it is taken back {_when(active.deadline, now)}.",
+            href,
+            (Button("Decide", f"{href}/decide"),),
+        )
+    if active is not None and active.state is states.Rollout.RESTORING:
+        yield Alarm(
+            "bad",
+            "back",
+            f"{name}: rollout #{active.number} is being taken back",
+            active.reason or "",
+            "Nothing to do: the last good release returns, then the culprit is looked for.",
+            href,
+        )
+    if last is not None and last.state is states.Rollout.STUCK:
+        yield Alarm(
+            "bad",
+            "alert",
+            f"{name} is stuck: rollout #{last.number} could not be taken back",
+            last.reason or "",
+            "Repair the place by hand, then lift the hold. Nothing is delivered here until then.",
+            href,
+            (Button("Look at the lane", href, dialog=False),),
+        )
+    for hold in holds:
+        yield Alarm(
+            "ask",
+            "stop",
+            f"{name} is held by {hold.created_by}",
+            hold.reason,
+            f"It goes on {_when(hold.until, now)}, or when somebody lifts the hold.",
+            href,
+            (Button("Lift the hold", f"{href}/unhold"),),
+        )
+    if search is not None and search.state is states.Search.OPEN:
+        yield Alarm(
+            "busy",
+            "search",
+            f"{name}: a sick batch is searched for its culprit",
+            f"{words.plural(len(search.points), 'candidate')} sealed, {search.rollouts} further rollouts so far.",
+            "Nothing to do: good halves go live on the way, and the culprit's author is told.",
+            f"{href}#search",
+        )
+
+
+def of_nodes(nodes: Sequence[Node], now: datetime) -> Iterator[Alarm]:
+    """Of the machines: none at all, silent ones, and what they report."""
+    known = [node for node in nodes if node.state is not states.Node.REMOVED]
+    if not any(node.state is states.Node.READY for node in known):
+        told = "No node takes work" if known else "No node has joined"
+        yield Alarm("bad", "unplug", f"{told}: jobs wait", "", "Add a node, or resume one.", "/nodes")
+    for node in known:
+        if node.state is states.Node.SILENT:
+            yield Alarm(
+                "bad",
+                "unplug",
+                f"Node {node.name} is silent",
+                f"It was last heard {words.distance(node.seen_at, now)}.",
+                "See whether the machine and its agent are up; its jobs are given to other nodes.",
+                "/nodes",
+            )
+        if node.problem:
+            todo = "Correct it on the machine; the node says so when it is gone."
+            yield Alarm("ask", "alert", f"Node {node.name} has a problem", node.problem, todo, "/nodes")
+
+
+def _when(when: datetime, now: datetime) -> str:
+    years_away = (when - now).days > 3650
+    return "when a person says so" if years_away else words.distance(when, now)

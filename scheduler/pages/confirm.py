@@ -1,0 +1,209 @@
+"""What is asked before anything is done: what will happen, exactly, and why it is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy import Connection
+
+from farmgate import states
+from farmgate.errors import Conflict
+from farmgate.store import bans, lanes, nodes, rollouts, runs
+from scheduler.auth import Admin, Person, Writer
+from scheduler.context import Context
+from scheduler.pages import lane, words
+
+Show = Callable[[Request, Person, str, Callable[[Connection, datetime], dict[str, Any]]], Response]
+KEPT: Final = "It is shown to everyone, and kept."
+NODE_VERBS: Final = {
+    "drain": ("Drain", "It finishes what it holds and takes nothing new, until somebody resumes it."),
+    "resume": ("Resume", "It takes work again."),
+    "remove": (
+        "Remove",
+        "Its credential is revoked at once; what it holds is given to other nodes. To come back it must join anew.",
+    ),
+}
+
+
+def asked(title: str, action: str, back: str, submit: str, *lines: str, **more: Any) -> dict[str, Any]:
+    """The values of confirm.html."""
+    values: dict[str, Any] = {
+        "title": title,
+        "action": action,
+        "back": back,
+        "lines": lines,
+        "submits": [{"label": submit, "danger": False, "name": None, "value": None}],
+        "command": None,
+        "choices": [],
+        "takes_title": "",
+        "takes": [],
+        "hidden": [],
+        "ask_for": False,
+        "reason": None,
+        "live": False,
+    }
+    return {**values, **more}
+
+
+def add(pages: APIRouter, context: Context, show: Show) -> None:
+    """The questions' addresses."""
+
+    @pages.get("/runs/{run_id}/cancel")
+    def cancel(request: Request, person: Writer, run_id: int) -> Response:
+        def read(connection: Connection, now: datetime) -> dict[str, Any]:
+            run = runs.by_id(connection, run_id)
+            if states.is_final(run.state):
+                raise Conflict(f"run {run_id} is over already: {run.state}")
+            where = f"/runs/{run_id}"
+            told = "Jobs that run are stopped within seconds; those that wait never start."
+            return asked(
+                f"Cancel run {run_id}?",
+                f"{where}/cancel",
+                where,
+                "Cancel the run",
+                told,
+                reason=KEPT,
+                submits=danger("Cancel the run"),
+            )
+
+        return show(request, person, "confirm.html", read)
+
+    @pages.get("/runs/{run_id}/rerun")
+    def rerun(request: Request, person: Writer, run_id: int) -> Response:
+        def read(connection: Connection, now: datetime) -> dict[str, Any]:
+            run = runs.by_id(connection, run_id)
+            told = (
+                f"A new run of {words.short(run.sha)} is made, from the pipeline file at that commit. This one stays."
+            )
+            return asked("Run again?", f"/runs/{run_id}/rerun", f"/runs/{run_id}", "Run again", told)
+
+        return show(request, person, "confirm.html", read)
+
+    @pages.get("/lanes/{application}/{environment}/rollback")
+    def rollback(
+        request: Request, person: Writer, application: str, environment: str, to: int | None = None
+    ) -> Response:
+        def read(connection: Connection, now: datetime) -> dict[str, Any]:
+            row = lanes.by_name(connection, application, environment)
+            return _rollback(connection, application, environment, lane.taken_back(connection, row, to))
+
+        return show(request, person, "confirm.html", read)
+
+    @pages.get("/lanes/{application}/{environment}/hold")
+    def hold(request: Request, person: Writer, application: str, environment: str) -> Response:
+        def read(connection: Connection, now: datetime) -> dict[str, Any]:
+            lanes.by_name(connection, application, environment)
+            where = f"/lanes/{application}/{environment}"
+            told = "No new rollout begins until the hold ends. One that is under way goes on."
+            title = f"Hold {application} / {environment}?"
+            return asked(title, f"{where}/hold", where, "Hold the lane", told, reason=KEPT, ask_for=True)
+
+        return show(request, person, "confirm.html", read)
+
+    @pages.get("/lanes/{application}/{environment}/unhold")
+    def unhold(request: Request, person: Writer, application: str, environment: str) -> Response:
+        def read(connection: Connection, now: datetime) -> dict[str, Any]:
+            lanes.by_name(connection, application, environment)
+            where = f"/lanes/{application}/{environment}"
+            told = "Every hold that stands is lifted, and the next batch may be cut at once."
+            return asked(f"Lift the hold of {application} / {environment}?", f"{where}/unhold", where, "Lift it", told)
+
+        return show(request, person, "confirm.html", read)
+
+    @pages.get("/lanes/{application}/{environment}/decide")
+    def decide(request: Request, person: Writer, application: str, environment: str) -> Response:
+        def read(connection: Connection, now: datetime) -> dict[str, Any]:
+            row = lanes.by_name(connection, application, environment)
+            active = rollouts.active_of(connection, row.id)
+            if active is None or active.state is not states.Rollout.ASKING:
+                raise Conflict(f"{application}/{environment} does not ask any more")
+            where = f"/lanes/{application}/{environment}"
+            submits = [
+                {"label": "It is good: go on", "danger": False, "name": "verdict", "value": "good"},
+                {"label": "It is sick: take it back", "danger": True, "name": "verdict", "value": "sick"},
+            ]
+            lines = [active.reason or "Its checks could not tell.", "Look at what runs there, then decide."]
+            title = f"Is rollout #{active.number} of {application} / {environment} good?"
+            return asked(title, f"{where}/decide", where, "", *lines, reason=KEPT, submits=submits)
+
+        return show(request, person, "confirm.html", read)
+
+    @pages.get("/lanes/{application}/{environment}/bans/{sha}/lift")
+    def lift(request: Request, person: Writer, application: str, environment: str, sha: str) -> Response:
+        def read(connection: Connection, now: datetime) -> dict[str, Any]:
+            row = lanes.by_name(connection, application, environment)
+            where = f"/lanes/{application}/{environment}"
+            found = [ban for ban in bans.standing(connection, row.id) if ban.sha == sha]
+            lines = [f"It was banned by {ban.created_by}: {ban.reason}" for ban in found]
+            lines.append("Without the ban it may ship with the next batch.")
+            title = f"Lift the ban of {words.short(sha)}?"
+            return asked(title, f"{where}/bans/{sha}/lift", where, "Lift the ban", *lines, reason=KEPT)
+
+        return show(request, person, "confirm.html", read)
+
+    @pages.get("/nodes/enrol")
+    def enrol(request: Request, person: Admin) -> Response:
+        def read(connection: Connection, now: datetime) -> dict[str, Any]:
+            told = "The command that lets one machine join is shown once, and works once."
+            return asked("Add a node?", "/nodes/enrol", "/nodes", "Show the command", told)
+
+        return show(request, person, "confirm.html", read)
+
+    @pages.get("/nodes/{name}/{verb}")
+    def node(request: Request, person: Admin, name: str, verb: str) -> Response:
+        def read(connection: Connection, now: datetime) -> dict[str, Any]:
+            if verb not in NODE_VERBS:
+                raise Conflict(f"a node cannot {verb}")
+            word, told = NODE_VERBS[verb]
+            held = len(nodes.by_name(connection, name).holding)
+            lines = [told, f"It holds {words.plural(held, 'job')} now."]
+            submits = (
+                danger(word) if verb == "remove" else [{"label": word, "danger": False, "name": None, "value": None}]
+            )
+            return asked(f"{word} {name}?", f"/nodes/{name}/{verb}", "/nodes", word, *lines, submits=submits)
+
+        return show(request, person, "confirm.html", read)
+
+
+def danger(label: str) -> list[dict[str, Any]]:
+    """One button that says that it takes something away."""
+    return [{"label": label, "danger": True, "name": None, "value": None}]
+
+
+def _rollback(connection: Connection, application: str, environment: str, found: dict[str, Any]) -> dict[str, Any]:
+    where = f"/lanes/{application}/{environment}"
+    title = f"Roll back {application} / {environment}?"
+    live, target, taken = found["live"], found["target"], found["commits"]
+    if live is None or target is None:
+        told = "Nothing is live here yet." if live is None else "There is no earlier good release to go back to."
+        return asked(title, "", where, "", told, submits=[])
+    back_there = f"#{target['number']} ({words.short(target['sha'])})"
+    lines = [
+        f"Live is rollout #{live['number']} ({words.short(live['sha'])}). It goes back to {back_there}, verified good.",
+        "What is taken back is banned here: it ships again only with its fix or revert, or when somebody lifts the ban.",
+        "A rollout under way is stopped first.",
+    ]
+    choices = [
+        {
+            "label": f"#{choice['number']} {words.short(choice['sha'])} {choice['title'][:40]}",
+            "href": f"{where}/rollback?to={choice['number']}",
+            "chosen": choice["sha"] == target["sha"],
+        }
+        for choice in found["choices"]
+    ]
+    return asked(
+        title,
+        f"{where}/rollback",
+        where,
+        "",
+        *lines,
+        choices=choices if len(choices) > 1 else [],
+        takes_title=f"Takes back {words.plural(len(taken), 'commit')}, newest first",
+        takes=taken,
+        hidden=[("to", target["number"]), ("live", live["number"])],
+        reason=f"Why? {KEPT}",
+        submits=danger(f"Roll back to #{target['number']}"),
+    )

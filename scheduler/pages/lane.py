@@ -1,0 +1,298 @@
+"""A lane: what is live, the rollout under way, what waits and why, the next batch, the search, bans, history.
+
+The reasons and estimates are those of `farmgate.lanes`: what decides, explains.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from farmgate import states
+from farmgate.lanes import Explained, LaneView, Preview, explain, most_rollouts, preview
+from farmgate.models import Ban, Commit, JournalEntry, Lane, Rollout, RolloutKind, SearchRow
+from farmgate.policy import LanePolicy
+from farmgate.store import bans, holds, lane_views, lanes, releases, repositories, rollouts, searches
+from scheduler.pages import alarms, home, words
+
+SHOWN_COMMITS = 200
+HISTORY = 30
+_WAVE = re.compile(r"^wave-(\d+)/(.+)$")
+_STEPS = {
+    "prepare": "Prepare the new release",
+    "finish": "Drain and remove the old release",
+    "restore": "Go back to the last good release",
+    "control": "Repeat the failed check against what was live before",
+}
+
+
+def read(connection: Connection, application: str, environment: str, now: datetime) -> dict[str, Any]:
+    """The values of lane.html. Raises NotFound."""
+    lane = lanes.by_name(connection, application, environment)
+    view = lane_views.view(connection, lane, now, full=True)
+    active = rollouts.active_of(connection, lane.id)
+    past = rollouts.latest(connection, lane.id, HISTORY + 1)
+    standing = holds.standing(connection, lane.id, now)
+    search = next(iter(searches.latest(connection, lane.id, 1)), None)
+    policy = view.policy
+    name = f"{application} / {environment}"
+    last = past[0] if past else None
+    waiting = [told for told in reversed(explain(view, now)) if not _on_its_way(told, active)]
+    found = list(alarms.of_lane(name, home.href(lane), active, last, standing, None, now))
+    if lane.rollback:
+        told = f"{lane.rollback.get('asked_by', 'somebody')}: {lane.rollback.get('reason', '')}"
+        found.append(alarms.Alarm("busy", "back", "A rollback is asked for", told, "It begins within seconds."))
+    return {
+        "here": "/",
+        "alarm_list": found,
+        "lane": {
+            "application": application,
+            "environment": environment,
+            "href": home.href(lane),
+            "repository": repositories.by_id(connection, lane.repository_id).name,
+            "branch": policy.branch,
+            "follows": policy.follows,
+            "target": _target(policy),
+            "policy_version": lane.policy_version,
+            "live": home.live(connection, lane),
+            "held": home.held(standing),
+            "rollout": _active(connection, lane, active, now) if active else None,
+            "search": _search(connection, lane, search, active) if search and _worth_showing(search, past) else None,
+            "waiting_count": len(waiting),
+            "waiting": [_waiting(told, view, policy) for told in waiting[:SHOWN_COMMITS]],
+            "preview": _preview(preview(view, now), active),
+            "next_reasons": [_reason(reason.words) for reason in preview(view, now).reasons],
+            "bans": _bans(connection, lane),
+            "history": _history(connection, lane, [row for row in past if row != active][:HISTORY]),
+        },
+    }
+
+
+def taken_back(connection: Connection, lane: Lane, to: int | None) -> dict[str, Any]:
+    """What a rollback would take back. `to`: a rollout's number; None: the release before. Raises NotFound."""
+    live = releases.live_of(connection, lane.id)
+    if live is None:
+        return {"live": None, "target": None, "commits": [], "choices": []}
+    earlier = [r for r in releases.latest(connection, lane.id) if r.position < live.position and r.sha != live.sha]
+    numbers = {r.id: rollouts.by_id(connection, r.rollout_id).number for r in [live, *earlier]}
+    before = releases.before(connection, live) if to is None else releases.by_rollout_number(connection, lane.id, to)
+    branch = lanes.policy_of(lane).branch
+    covered = (
+        bans.between(connection, lane.repository_id, branch, before.position, live.position)
+        if before is not None
+        else []
+    )
+    described = repositories.commits_of(
+        connection, lane.repository_id, [c.sha for c in covered] + [r.sha for r in earlier]
+    )
+    return {
+        "live": {"number": numbers[live.id], "sha": live.sha},
+        "target": {"number": numbers.get(before.id, to), "sha": before.sha, "since": before.live_from}
+        if before
+        else None,
+        "commits": [commit_line(c.sha, described) for c in reversed(covered)],
+        "choices": [{"number": numbers[r.id], **commit_line(r.sha, described)} for r in _once(earlier)],
+    }
+
+
+def _once(found: Iterable[Any]) -> list[Any]:
+    """The newest release of each commit, at most a handful."""
+    seen: dict[str, Any] = {}
+    for release in found:
+        seen.setdefault(release.sha, release)
+    return list(seen.values())[:8]
+
+
+def commit_line(sha: str, described: Mapping[str, Commit]) -> dict[str, Any]:
+    """A commit as lists show it."""
+    commit = described.get(sha)
+    return {"sha": sha, "title": commit.title if commit else "", "author": commit.author_name if commit else ""}
+
+
+def _on_its_way(told: Explained, active: Rollout | None) -> bool:
+    return (
+        active is not None
+        and active.kind is not RolloutKind.ROLLBACK
+        and active.since_position < told.commit.position <= active.until_position
+    )
+
+
+def _target(policy: LanePolicy) -> str:
+    instances = getattr(policy.target, "instances", None)
+    where = f", at {policy.listen}" if policy.listen else ""
+    return f"{policy.target.type}{', ' + words.plural(instances, 'instance') if instances else ''}{where}"
+
+
+def _waiting(told: Explained, view: LaneView, policy: LanePolicy) -> dict[str, Any]:
+    commit = told.commit
+    banned = any(commit.sha == ban.sha or commit.sha in ban.covers for ban in view.bans)
+    gone = any(commit.sha == other.sha for other in view.gone)
+    checks = {"green": "green", "red": "red", "running": "running"}.get(str(commit.checks), "waiting")
+    return {
+        "sha": commit.sha,
+        "title": commit.title,
+        "author": commit.author,
+        "look": "gone" if gone else "banned" if banned else checks,
+        "href": f"/runs/{commit.run_id}" if commit.run_id else f"/commits/{policy.repository}/{commit.sha}",
+        "reasons": [_reason(reason.words) for reason in told.reasons],
+        "estimate": told.live_at,
+    }
+
+
+def _reason(told: str) -> str:
+    return told[:1].upper() + told[1:]
+
+
+def _preview(found: Preview, active: Rollout | None) -> dict[str, Any] | None:
+    if found.candidate is None:
+        return None
+    place = active.until_position if active is not None and active.kind is not RolloutKind.ROLLBACK else 0
+    batch = [commit for commit in found.commits if commit.position > place]
+    if not batch:
+        return None
+    return {"until": found.candidate.sha, "title": found.candidate.title, "count": len(batch), "at": found.at}
+
+
+def _active(connection: Connection, lane: Lane, row: Rollout, now: datetime) -> dict[str, Any]:
+    entries = rollouts.entries(connection, row.id)
+    steps = [_step(entry, row) for entry in entries]
+    return {**home.rollout(connection, lane, row), "steps": steps}
+
+
+def _step(entry: JournalEntry, row: Rollout) -> dict[str, Any]:
+    return {
+        "words": step_words(entry.key, row.policy.get("waves", [])),
+        "detail": detail_words(entry.detail),
+        "outcome": "failed" if entry.outcome == "failed" else entry.outcome or "begun",
+        "started_at": entry.started_at,
+        "finished_at": entry.finished_at,
+    }
+
+
+def step_words(key: str, waves: list[dict[str, Any]]) -> str:
+    """A journal key as people say it."""
+    match = _WAVE.match(key)
+    if match is None:
+        return _STEPS.get(key) or _reason(key.replace("/", ": ").replace("-", " "))
+    number, what = int(match[1]), match[2]
+    share = f" ({waves[number]['share']} %)" if number < len(waves) else ""
+    if what == "shift":
+        return f"Wave {number + 1}{share}: shift"
+    if what.startswith("check"):
+        return f"Wave {number + 1}: check{what.removeprefix('check').replace('-', ' ')}"
+    return f"Wave {number + 1}: {what.replace('-', ' ')}"
+
+
+def detail_words(detail: Mapping[str, Any]) -> str:
+    """The figures of a journal entry in one line: what its writer put there, in its order."""
+    told = []
+    for name, value in detail.items():
+        if value in (None, "", [], {}):
+            continue
+        text = ", ".join(str(each) for each in value) if isinstance(value, list) else str(value)
+        told.append(
+            text if name in ("reason", "words", "text", "last", "told", "check") else f"{name.replace('_', ' ')} {text}"
+        )
+    return "; ".join(told)[:600]
+
+
+def _worth_showing(search: SearchRow, past: list[Rollout]) -> bool:
+    """An open search; one that is over as long as its rollouts are the newest that the lane saw."""
+    return search.state is states.Search.OPEN or any(row.search_id == search.id for row in past[:3])
+
+
+def _search(connection: Connection, lane: Lane, search: SearchRow, active: Rollout | None) -> dict[str, Any]:
+    described = repositories.commits_of(connection, lane.repository_id, search.points)
+    branch = lanes.policy_of(lane).branch
+    found = bans.between(connection, lane.repository_id, branch, search.since_position - 1, search.until_position)
+    suspected = {place.sha for place in found if place.position > search.since_position}
+    trying = active.until_sha if active is not None and active.search_id == search.id else None
+    first = rollouts.by_id(connection, search.rollout_id)
+    points, good = [], True
+    for sha in search.points:
+        good = good and sha not in suspected
+        word, look = ("good", "good") if good else ("not blamed", "skipped")
+        if sha == search.culprit:
+            word, look = "the culprit", "sick"
+        elif sha == trying:
+            word, look = "being tried", "running"
+        elif sha in suspected and search.state is states.Search.OPEN:
+            word, look = "may be to blame", "asking"
+        shown = words.look(look)
+        points.append({**commit_line(sha, described), "word": word, "tone": shown.tone, "icon": shown.icon})
+    steps = [
+        {
+            "state": "sick",
+            "words": f"Rollout #{first.number}, up to {words.short(first.until_sha)}, went sick: {first.reason or ''}",
+            "at": first.finished_at or first.created_at,
+        }
+    ]
+    tries = [row for row in rollouts.latest(connection, lane.id, 60) if row.search_id == search.id]
+    for row in reversed(tries):
+        what = {"good": "is good and stays live", "sick": "went sick as well"}.get(str(row.state), f"is {row.state}")
+        told = f"Rollout #{row.number}, up to {words.short(row.until_sha)}, {what}"
+        look = "running" if not states.is_final(row.state) else str(row.state)
+        steps.append({"state": look, "words": told, "at": row.finished_at or row.created_at})
+    left = len([sha for sha in search.points if sha in suspected])
+    most = most_rollouts(len(search.points)) if search.points else 0
+    sealed = f"{words.plural(len(search.points), 'candidate')} sealed"
+    match search.state:
+        case states.Search.OPEN:
+            told = f"{sealed}; {search.rollouts} of at most {most} further rollouts; {left} may still be to blame"
+        case states.Search.FOUND:
+            told = f"{sealed}; {words.short(search.culprit)} is the culprit and is banned here"
+            steps.append({"state": "found", "words": f"Culprit: {words.short(search.culprit)}", "at": search.closed_at})
+        case _:
+            told = f"{sealed}; abandoned"
+    return {"state": search.state, "words": told, "points": points[:200], "steps": steps}
+
+
+def _bans(connection: Connection, lane: Lane) -> list[dict[str, Any]]:
+    found = bans.standing(connection, lane.id)
+    described = repositories.commits_of(connection, lane.repository_id, [ban.sha for ban in found])
+    return [
+        {
+            **commit_line(ban.sha, described),
+            "reason": ban.reason,
+            "covers": ban.covers,
+            "rollout": _number(connection, ban),
+            "created_by": ban.created_by,
+            "created_at": ban.created_at,
+        }
+        for ban in found
+    ]
+
+
+def _number(connection: Connection, ban: Ban) -> int | None:
+    return rollouts.by_id(connection, ban.rollout_id).number if ban.rollout_id is not None else None
+
+
+def _history(connection: Connection, lane: Lane, rows: list[Rollout]) -> list[dict[str, Any]]:
+    carried: dict[int, list[str]] = {row.id: [] for row in rows}
+    for entry in rollouts.commits_of(connection, carried):
+        carried[entry.rollout_id].append(entry.sha)
+    everything = {sha for shas in carried.values() for sha in shas} | {row.until_sha for row in rows}
+    described = repositories.commits_of(connection, lane.repository_id, sorted(everything))
+    live = releases.live_of(connection, lane.id)
+    return [
+        {
+            "number": row.number,
+            "kind": row.kind,
+            "state": row.state,
+            "until_sha": row.until_sha,
+            "title": described[row.until_sha].title if row.until_sha in described else "",
+            "commits": len(carried[row.id]),
+            "commit_list": [commit_line(sha, described) for sha in reversed(carried[row.id][-100:])],
+            "reason": row.reason,
+            "asked_by": row.asked_by,
+            "created_at": row.created_at,
+            "started_at": row.started_at,
+            "finished_at": row.finished_at,
+            "may_go_back": row.state is states.Rollout.GOOD and live is not None and row.until_position < live.position,
+        }
+        for row in rows
+    ]
