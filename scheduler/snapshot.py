@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, union_all
+from sqlalchemy import Connection, Row, or_, select, union_all
 
 from farmgate import states
 from farmgate.settings import SchedulerSettings
@@ -54,8 +54,10 @@ def is_idle(connection: Connection, rules: Rules, now: datetime) -> bool:
         select(repositories_table.c.id)
         .where(
             repositories_table.c.removed_at.is_(None),
-            func.coalesce(repositories_table.c.polled_at, repositories_table.c.created_at - timedelta(days=1))
-            <= now - rules.poll_every,
+            or_(
+                repositories_table.c.polled_at.is_(None),
+                repositories_table.c.polled_at <= now - rules.poll_every,
+            ),
         )
         .limit(1)
         .subquery()
