@@ -19,7 +19,10 @@ ROUTERS = (
     "scheduler.worker_api",
     "scheduler.node_api",
     "scheduler.git_api",
-    "scheduler.api",
+    "scheduler.repositories_api",
+    "scheduler.runs_api",
+    "scheduler.logs_api",
+    "scheduler.farm_api",
     "scheduler.lanes_api",
     "scheduler.pages",
 )
@@ -33,6 +36,6 @@ def create_app(context: Context) -> FastAPI:
     app.state.context = context
     problems.install(app)
     for name in ROUTERS:
-        if find_spec(name) is not None:
-            app.include_router(importlib.import_module(name).router(context))
+        if find_spec(name) is not None and hasattr(module := importlib.import_module(name), "router"):
+            app.include_router(module.router(context))
     return app

@@ -2,7 +2,7 @@
 
 Rules:
 1. Only the leader acts; its lease is renewed well before it ends. A second scheduler serves requests and waits.
-2. As long as a tick changed something, the next one follows at once: what a job's end sets free goes on without a pause.
+2. As long as a tick changed something, the next one follows at once: what a job's end sets free goes on at once.
 3. A decision that fails is logged and recorded, and tried again at a growing pause; after a few failures it is
    quarantined for a while, so that one bad row never stops or floods the rest.
 4. Nothing that takes long happens in the tick.

@@ -83,6 +83,11 @@ def polled(connection: Connection, repository_id: int, now: datetime, error: str
     )
 
 
+def poll_now(connection: Connection, repository_id: int) -> None:
+    """Let the loop ask the remote at its next look."""
+    connection.execute(update(repositories).where(repositories.c.id == repository_id).values(polled_at=None))
+
+
 def set_default_branch(connection: Connection, repository_id: int, branch: str) -> None:
     """The remote's HEAD says another branch than was assumed."""
     connection.execute(update(repositories).where(repositories.c.id == repository_id).values(default_branch=branch))

@@ -1,0 +1,223 @@
+"""The API's answers about repositories, runs and nodes, as models: what `/openapi.json` promises."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel
+
+from farmgate import states
+from farmgate.models import Trigger, Trust
+
+
+class FirstRead(BaseModel):
+    """The first look at a repository: pending, done or rejected, and what came of it."""
+
+    state: states.Intake
+    reason: str | None
+
+
+class DeliveryBody(BaseModel):
+    """A webhook that was taken."""
+
+    delivery_id: str
+    event: str
+    received_at: datetime
+    outcome: str
+
+
+class IntakeBody(BaseModel):
+    """A change that was reported or found, and what became of it."""
+
+    id: int
+    kind: str
+    ref: str
+    before: str | None
+    after: str | None
+    state: states.Intake
+    reason: str | None
+    created_at: datetime
+    found_by: str  # webhook, poll
+
+
+class RepositoryBody(BaseModel):
+    """A connected repository. `secret` and `post_receive` are told once, at its creation."""
+
+    id: int
+    name: str
+    url: str
+    forge: str
+    default_branch: str
+    created_at: datetime
+    polled_at: datetime | None
+    poll_error: str | None
+    webhook_url: str
+    first_read: FirstRead | None = None
+    secret: str | None = None
+    post_receive: str | None = None
+
+
+class RepositoryDetail(RepositoryBody):
+    """With its refs and what was reported lately."""
+
+    refs: dict[str, str]
+    deliveries: list[DeliveryBody]
+    intakes: list[IntakeBody]
+
+
+class JobSummary(BaseModel):
+    """A job in a list of runs."""
+
+    name: str
+    state: states.Job
+
+
+class RunSummary(BaseModel):
+    """A run in a list."""
+
+    id: int
+    repository: str
+    sha: str
+    ref: str
+    title: str
+    author: str
+    trigger: Trigger
+    trust: Trust
+    ordinal: int
+    state: states.Run
+    reason: str | None
+    asked_by: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    jobs: list[JobSummary]
+
+
+class StepBody(BaseModel):
+    """A step as its worker reported it."""
+
+    number: int
+    name: str
+    state: states.Step
+    exit_code: int | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    log_offset: int | None
+
+
+class ArtifactBody(BaseModel):
+    """Bytes that a job left, at /api/artifacts/{sha256}."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+    url: str
+
+
+class AttemptBody(BaseModel):
+    """One try of a job."""
+
+    number: int
+    node: str
+    state: states.Attempt
+    claimed_at: datetime
+    finished_at: datetime | None
+    exit_code: int | None
+    reason: str | None
+    timings: dict[str, float]
+    log_bytes: int
+    log_cut: bool
+    steps: list[StepBody]
+
+
+class JobBody(BaseModel):
+    """A job with its attempts. `why`: while it waits, why. Steps, timings and artifacts are the newest attempt's."""
+
+    id: int
+    name: str
+    needs: list[str]
+    pool: str
+    image: str | None
+    state: states.Job
+    attempt: int
+    losses: int
+    reason: str | None
+    why: str | None
+    cancel_asked: str | None
+    ready_at: datetime | None
+    rung_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    deadline: datetime
+    attempts: list[AttemptBody]
+    steps: list[StepBody]
+    timings: dict[str, float]
+    artifacts: list[ArtifactBody]
+
+
+class RunDetail(BaseModel):
+    """A run with all that is known of it. `delays`: seconds from the push to each stage."""
+
+    id: int
+    repository: str
+    sha: str
+    ref: str
+    title: str
+    message: str
+    author: str
+    committed_at: datetime | None
+    trigger: Trigger
+    trust: Trust
+    ordinal: int
+    state: states.Run
+    reason: str | None
+    asked_by: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    deadline: datetime
+    delays: dict[str, float]
+    jobs: list[JobBody]
+
+
+class PlaceBody(BaseModel):
+    """A commit's place in a branch."""
+
+    branch: str
+    position: int
+    gone_at: datetime | None
+
+
+class CommitBody(BaseModel):
+    """A commit, its runs, and where it is in every lane."""
+
+    repository: str
+    sha: str
+    parents: list[str]
+    title: str
+    message: str
+    author: str
+    committed_at: datetime
+    seen_at: datetime
+    branches: list[PlaceBody]
+    runs: list[RunSummary]
+    candidate: dict[str, str] | None
+    lanes: list[dict[str, object]]
+
+
+class NodeBody(BaseModel):
+    """A node. `holding`: job/attempt of what it says it holds."""
+
+    id: int
+    name: str
+    pool: str
+    labels: dict[str, str]
+    engine: str
+    slots: int
+    state: states.Node
+    version: str
+    joined_at: datetime
+    seen_at: datetime
+    claimed_at: datetime | None
+    holding: list[str]
+    problem: str | None

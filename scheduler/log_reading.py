@@ -1,0 +1,67 @@
+"""A log from any offset, wherever its bytes are at the moment: in chunks while it grows, in a blob afterwards.
+
+Rules:
+1. Nothing is held whole: readers get pieces.
+2. Packing may happen while somebody reads: a reader that finds no chunk looks for the blob and goes on there.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from farmgate import states
+from farmgate.errors import NotFound
+from farmgate.models import Attempt, Job
+from farmgate.store import attempts, jobs, logs
+from scheduler.context import Context
+from scheduler.packing import expanded
+
+PIECE = 256 * 1024
+
+
+def find(context: Context, job_id: int, number: int | None) -> tuple[Job, Attempt | None]:
+    """The job, and the attempt of that number, or its newest; None before its first claim. Raises NotFound."""
+    with context.store.reading() as connection:
+        job = jobs.by_id(connection, job_id)
+        if number is None:
+            return job, attempts.newest_of(connection, job_id)
+        return job, attempts.by_number(connection, job_id, number)
+
+
+def is_over(attempt: Attempt) -> bool:
+    """True if the log grows no more."""
+    return attempt.state is not states.Attempt.RUNNING
+
+
+def whole(context: Context, attempt: Attempt, offset: int) -> Iterator[bytes]:
+    """From `offset` to the length that the log had when asked."""
+    while offset < attempt.log_bytes:
+        for piece in following(context, attempt.id, offset):
+            piece = piece[: attempt.log_bytes - offset]
+            offset += len(piece)
+            yield piece
+            if offset >= attempt.log_bytes:
+                return
+        if offset < attempt.log_bytes:
+            raise NotFound("the rest of this log is missing")
+
+
+def following(context: Context, attempt_id: int, offset: int) -> Iterator[bytes]:
+    """From `offset` to where the log ends now."""
+    while True:
+        with context.store.reading() as connection:
+            piece = logs.read(connection, attempt_id, offset, PIECE)
+            blob = None if piece else attempts.by_id(connection, attempt_id).log_blob
+        if blob is not None:
+            yield from expanded(context, blob, offset)
+            return
+        if not piece:
+            return
+        yield piece
+        offset += len(piece)
+
+
+def some(context: Context, attempt_id: int, offset: int, pieces: int) -> list[bytes]:
+    """The next few pieces."""
+    return list(itertools.islice(following(context, attempt_id, offset), pieces))

@@ -1,0 +1,131 @@
+"""Logs: whole as text, or live as server-sent events.
+
+chunk  {offset, text}           id: the offset of what follows, so that Last-Event-ID resumes there
+step   {number, name, state, exit_code, log_offset, ...}
+attempt {attempt, reason}       the attempt was lost; what follows is the next one's log, from 0
+end    {state}                  the job is over and its log complete
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from farmgate import states
+from farmgate.models import Attempt, Step
+from farmgate.store import attempts
+from scheduler import log_reading, views
+from scheduler.auth import Person
+from scheduler.changes import Ear
+from scheduler.context import Context
+
+LOOK_AGAIN = timedelta(seconds=1)
+PIECES_AT_ONCE = 4
+Offset = Annotated[int, Query(ge=0)]
+
+
+def router(context: Context) -> APIRouter:
+    routes = APIRouter(prefix="/api/jobs", tags=["logs"])
+
+    @routes.get("/{job}/log", response_class=StreamingResponse)
+    def text(person: Person, job: int, attempt: int | None = None, offset: Offset = 0) -> StreamingResponse:
+        """The log's bytes from `offset` on; the header X-Farmgate-Log-End says that it is complete with them."""
+        row, found = log_reading.find(context, job, attempt)
+        headers = {"X-Content-Type-Options": "nosniff"}
+        if found is None:
+            if states.is_final(row.state):
+                headers["X-Farmgate-Log-End"] = str(row.state)
+            return StreamingResponse(iter(()), media_type="text/plain; charset=utf-8", headers=headers)
+        if log_reading.is_over(found):
+            headers["X-Farmgate-Log-End"] = str(found.state)
+        pieces = log_reading.whole(context, found, offset)
+        return StreamingResponse(pieces, media_type="text/plain; charset=utf-8", headers=headers)
+
+    @routes.get("/{job}/log/stream", response_class=EventSourceResponse)
+    async def stream(
+        person: Person,
+        job: int,
+        attempt: int | None = None,
+        offset: Offset = 0,
+        last_event_id: Annotated[str, Header()] = "",
+    ) -> EventSourceResponse:
+        """The log as it grows."""
+        await run_in_threadpool(log_reading.find, context, job, attempt)
+        start = int(last_event_id) if last_event_id.isdigit() else offset
+        return EventSourceResponse(follow(context, job, attempt, start), headers={"Cache-Control": "no-store"})
+
+    return routes
+
+
+async def follow(context: Context, job: int, number: int | None, offset: int) -> AsyncIterator[ServerSentEvent]:
+    """The events of one job's log."""
+    with context.changes.listening(job) as ear:
+        at = number
+        while True:
+            row, attempt = await run_in_threadpool(log_reading.find, context, job, at)
+            if attempt is None:
+                if states.is_final(row.state):
+                    yield _event("end", {"state": row.state})
+                    return
+                await ear.wait(LOOK_AGAIN)
+                continue
+            async for event in _one_attempt(context, job, attempt, offset, ear):
+                yield event
+            row, ended = await run_in_threadpool(log_reading.find, context, job, attempt.number)
+            if number is not None or states.is_final(row.state) or ended is None:
+                state = row.state if number is None or ended is None else ended.state
+                yield _event("end", {"state": state})
+                return
+            at, offset = None, 0
+            while (await run_in_threadpool(log_reading.find, context, job, None))[1] == ended:
+                row, _ = await run_in_threadpool(log_reading.find, context, job, None)
+                if states.is_final(row.state):
+                    yield _event("end", {"state": row.state})
+                    return
+                await ear.wait(LOOK_AGAIN)
+            yield _event("attempt", {"attempt": attempt.number + 1, "reason": ended.reason})
+
+
+async def _one_attempt(
+    context: Context, job: int, attempt: Attempt, offset: int, ear: Ear
+) -> AsyncIterator[ServerSentEvent]:
+    told: dict[int, Step] = {}
+    decode = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    while True:
+        # Asked before the bytes are read: what was over then is complete after them.
+        _, now = await run_in_threadpool(log_reading.find, context, job, attempt.number)
+        over = now is None or log_reading.is_over(now)
+        pieces = await run_in_threadpool(log_reading.some, context, attempt.id, offset, PIECES_AT_ONCE)
+        for piece in pieces:
+            start, offset = offset, offset + len(piece)
+            if text := decode.decode(piece):
+                # A character cut in half is held back; a viewer who resumes gets it whole.
+                held = len(decode.getstate()[0])
+                yield _event("chunk", {"offset": start, "text": text}, str(offset - held))
+        for step in await run_in_threadpool(_steps, context, attempt.id):
+            if told.get(step.number) != step:
+                told[step.number] = step
+                yield _event("step", views.step_body(step).model_dump(mode="json"))
+        if over and not pieces:
+            if rest := decode.decode(b"", final=True):
+                yield _event("chunk", {"offset": offset, "text": rest}, str(offset))
+            return
+        if not pieces:
+            await ear.wait(LOOK_AGAIN)
+
+
+def _steps(context: Context, attempt_id: int) -> list[Step]:
+    with context.store.reading() as connection:
+        return attempts.steps_of(connection, [attempt_id])
+
+
+def _event(kind: str, body: dict[str, object], number: str | None = None) -> ServerSentEvent:
+    return ServerSentEvent(json.dumps(body), event=kind, id=number)
