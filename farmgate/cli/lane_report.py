@@ -5,11 +5,12 @@ Reads the answer of `GET /api/lanes/{application}/{environment}` and prints it f
 
 from __future__ import annotations
 
-from typing import Any
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Any
 
 from farmgate.cli import show
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 HISTORY = 10
 WAITING = 30
