@@ -35,15 +35,21 @@ _SAYS_NOTHING: Final = frozenset(
     {"fatal: Could not read from remote repository.", "fatal: the remote end hung up unexpectedly"}
 )
 _HELPER: Final = re.compile(r"[A-Za-z0-9+.-]+::")
+OLDEST_GIT: Final = (2, 36)
+"""Git reads GIT_CONFIG_GLOBAL and GIT_CONFIG_COUNT since 2.32; safe.directory is known since 2.36."""
 DEFAULT_TIMEOUT: Final = timedelta(minutes=2)
 
 
 @cache
 def program() -> str:
-    """Where git is. Raises MissingProgram."""
+    """Where git is. Raises MissingProgram, also for one so old that it would not see our configuration."""
     found = shutil.which("git")
     if found is None:
         raise MissingProgram("git is not on this machine: install it (apt-get install git)")
+    said = subprocess.run([found, "version"], capture_output=True, check=False).stdout.decode(errors="replace")
+    version = re.search(r"([0-9]+)\.([0-9]+)", said)
+    if version is None or (int(version[1]), int(version[2])) < OLDEST_GIT:
+        raise MissingProgram(f"{found} is too old ({said.strip()}): Farmgate needs git {OLDEST_GIT[0]}.{OLDEST_GIT[1]}")
     return found
 
 

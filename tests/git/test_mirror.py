@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from farmgate.errors import FarmgateError, NotAFile, NotInRepository, RemoteUnreachable
+from farmgate.errors import FarmgateError, MissingProgram, NotAFile, NotInRepository, RemoteUnreachable
 from farmgate.git import Mirror
-from farmgate.git.command import environment
+from farmgate.git.command import environment, program
 from tests.git.repositories import RealRepository
 
 pytestmark = pytest.mark.needs("git")
@@ -254,3 +254,20 @@ def test_git_sees_neither_the_users_configuration_nor_our_settings(
     mirror.fetch()
     assert mirror.resolve("main") == sha
     assert not {"GIT_DIR", "FARMGATE_SECRET_KEY"} & environment().keys()
+
+
+@pytest.mark.parametrize(
+    ("said", "fits"), [("git version 2.36.0", True), ("git version 2.30.2", False), ("no git", False)]
+)
+def test_a_git_that_would_not_see_our_configuration_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, fits: bool
+) -> None:
+    old = tmp_path / "git"
+    old.write_text(f"#!/bin/sh\necho {said}\n")
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    if fits:
+        assert program.__wrapped__() == str(old)
+    else:
+        with pytest.raises(MissingProgram, match=r"is too old .* needs git 2\.36"):
+            program.__wrapped__()
