@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from farmgate.documents.tree import Mark, Node, read_tree
+from farmgate.documents.complaints import Mark
+from farmgate.documents.tree import Node, read_tree
 from farmgate.errors import BadDocument, Problem
 
 Location = tuple[str | int, ...]
