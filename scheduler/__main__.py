@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -83,7 +84,8 @@ def locked(folder: Path) -> Iterator[TextIO]:
 def listen(host: str, port: int) -> socket.socket:
     """The socket to serve on. Raises PortTaken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol is named, or asyncio leaves Nagle's algorithm on and answers wait 40 ms for an acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
@@ -155,6 +157,13 @@ def serve(given: SchedulerSettings) -> None:
                 lifespan="off",
             )
         )
+
+        def end(*_: object) -> None:
+            server.should_exit = True
+
+        # uvicorn raises the signal once more when it has ended; without handlers of ours that would be the end of us.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, end)
         running.start()
         log.info("the scheduler serves", address=f"{given.host}:{given.port}", data=str(given.data))
         try:
