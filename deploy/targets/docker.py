@@ -172,12 +172,12 @@ class DockerRunner:
         digest = contents.digest_of(package)
         with tempfile.TemporaryFile() as spool:
             if digest is None:
-                archive.repacked(iter(()), spool, "app", USER)  # type: ignore[arg-type]
+                archive.repacked(iter(()), spool, "app", USER)
             else:
                 with contents.opened(self._blobs, digest) as stream:
                     name = package.target.artifact or digest
                     files = contents.files(self._blobs, digest, name, stream)
-                    archive.repacked(files, spool, "app", USER)  # type: ignore[arg-type]
+                    archive.repacked(files, spool, "app", USER)
             spool.seek(0)
             container.put_archive("/", spool)
 

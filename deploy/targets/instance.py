@@ -1,15 +1,17 @@
 """The keeper of one process instance: starts it, starts it again when it ends, and outlives the deploy loop.
 
-`python -m deploy.targets.instance FILE`: FILE is JSON: command, folder, environment, log, state.
+`python -m deploy.targets.instance FILE`: FILE is JSON: command, folder, environment, log, state, lock.
 
 Rules:
-1. It leads a session of its own; its child leads a process group of its own. Both are written to the state file.
-2. A child that ends is started again, after a pause that grows while it keeps ending quickly.
-3. SIGTERM ends the child (SIGTERM, then SIGKILL) and then the keeper.
+1. It holds its lock file while it lives; a second keeper of the same instance finds it held and ends.
+2. It leads a session of its own; its child leads a process group of its own, written to the state file.
+3. A child that ends is started again, after a pause that grows while it keeps ending quickly.
+4. SIGTERM ends the child (SIGTERM, then SIGKILL) and then the keeper.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -34,6 +36,8 @@ def main(path: str) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     clock, pause = SystemClock(), 0.1
+    if not _only_one(Path(spec["lock"]), clock):
+        return
     while not stop.is_set():
         began = stopwatch()
         child = _start(spec)
@@ -47,6 +51,37 @@ def main(path: str) -> None:
             _say(spec, f"the instance ended with {child.returncode}; starting it again in {pause:g} s")
         pause = 0.1 if stopwatch() - began > 10 else min(pause * 2, _LONGEST_PAUSE)
         clock.wait(stop, timedelta(seconds=pause))
+
+
+def keeper_of(lock: Path) -> int | None:
+    """The process number of the keeper that holds the lock file; None if none does."""
+    try:
+        handle = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.read(handle, 20).decode()
+        return int(text) if text.strip().isdigit() else None
+    finally:
+        os.close(handle)
+    return None
+
+
+def _only_one(lock: Path, clock: SystemClock) -> bool:
+    """Take the lock for life. Someone who only looks holds it for a moment, so a few tries are made."""
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    for _ in range(20):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            clock.sleep(timedelta(milliseconds=25))
+            continue
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        return True
+    return False
 
 
 def _start(spec: dict[str, Any]) -> subprocess.Popen[bytes] | None:

@@ -1,8 +1,8 @@
 """Instances as plain processes, for a farm of one machine and one user.
 
 Rules:
-1. Each instance has a keeper of its own (`deploy.targets.instance`) that outlives the deploy loop and starts the instance
-   again when it ends. Nothing is recognised by its number alone: the keeper's command line names its file.
+1. Each instance has a keeper of its own (`deploy.targets.instance`) that outlives the deploy loop and starts the
+   instance again when it ends. A keeper runs if it holds its lock file: no second one can, and a number says nothing.
 2. The artifact is unpacked aside and renamed, so a folder that is there is whole. The instance starts in it.
 3. The instance sees PATH, HOME, LANG, PORT, FARMGATE_SHA and what the policy gives it, and nothing of ours.
 """
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from deploy.targets import archive, contents
+from deploy.targets.instance import keeper_of
 from deploy.targets.protocol import Instance, Package
 from farmgate.blobs import Blobs
 from farmgate.clock import Clock, stopwatch
@@ -107,6 +108,7 @@ class ProcessRunner:
             "environment": {**kept, **target.environment, **ours},
             "log": str(home / f"{index}.log"),
             "state": str(home / f"{index}.state"),
+            "lock": str(home / f"{index}.lock"),
             "port": port,
         }
         aside = spec_file.with_suffix(".new")
@@ -122,7 +124,6 @@ class ProcessRunner:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        (home / f"{index}.pid").write_text(str(keeper.pid))
         _CHILDREN.append(keeper)
         _reap()
 
@@ -135,13 +136,9 @@ class ProcessRunner:
         return tuple(found)
 
     def _keeper(self, home: Path, index: int) -> int | None:
-        """The process number of a keeper that runs and is really this one's."""
+        """The process number of the instance's keeper, if one runs."""
         _reap()
-        try:
-            pid = int((home / f"{index}.pid").read_text())
-        except (FileNotFoundError, ValueError):
-            return None
-        return pid if _runs(pid, str(home / f"{index}.json")) else None
+        return keeper_of(home / f"{index}.lock")
 
     def _end_child(self, home: Path, index: int) -> None:
         """End an instance that lost its keeper."""
@@ -161,29 +158,6 @@ _CHILDREN: list[subprocess.Popen[bytes]] = []
 def _reap() -> None:
     """Keepers outlive us, but while we live their ends must be collected."""
     _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]
-
-
-def _runs(pid: int, names: str) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    try:
-        line = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        if Path("/proc/self").exists():
-            return False
-        shown = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, check=False)
-        line = shown.stdout
-    return os.fsencode(names) in line or (line == b"" and _young(pid))
-
-
-def _young(pid: int) -> bool:
-    """A process between fork and exec shows no command line yet; a dead one that nobody collected shows none either."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def _works_in(pid: int, home: Path) -> bool:

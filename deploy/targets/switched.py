@@ -187,7 +187,7 @@ def _health(client: httpx.Client, instance: Instance, path: str) -> str:
     except httpx.TimeoutException:
         return "does not answer in time"
     except httpx.HTTPError:
-        return instance.words or "does not answer"
+        return "does not answer"
 
 
 __all__ = ["DONE", "Runner", "SwitchedTarget"]

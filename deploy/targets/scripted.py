@@ -1,0 +1,134 @@
+"""A target in memory that does what a script says: for the simulation, and to know that callers keep the order of calls.
+
+Rules:
+1. It keeps the contract of `protocol` and refuses calls that break it: a shift of what was not prepared, a finish before
+   everything was shifted, a restore after the finish.
+2. A commit in `broken` comes up and answers, but its checks are sick. One in `stillborn` does not come up. Whatever is
+   named in `faults` raises a TargetError that many times. What is `silent` cannot be told.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from deploy.checks import Answer, Verdict
+from deploy.targets.protocol import Ended, Instance, Observed, Order, Outcome, Package
+from farmgate.errors import StaleEpoch, TargetError
+from farmgate.policy import Check
+
+
+@dataclass(slots=True)
+class Place:
+    """What is there in one lane: the world that survives every process. `shares` by commit, in percent."""
+
+    epoch: int = 0
+    up: dict[int, str] = field(default_factory=dict)  # rollout -> commit
+    shares: dict[int, int] = field(default_factory=dict)  # rollout -> percent
+    finished: int | None = None  # the rollout that was finished last
+    broken: set[str] = field(default_factory=set)
+    stillborn: set[str] = field(default_factory=set)
+    silent: set[str] = field(default_factory=set)
+    sick_whatever: bool = False  # every check fails, whatever is live
+    restore_fails: bool = False
+    faults: Counter[str] = field(default_factory=Counter)  # call -> how often it still raises
+    calls: list[str] = field(default_factory=list)
+
+    @property
+    def serving(self) -> dict[str, int]:
+        """Who serves, by commit."""
+        return {self.up[rollout]: share for rollout, share in self.shares.items() if share > 0}
+
+
+class ScriptedTarget:
+    """A target over a place."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+
+    def prepare(self, order: Order) -> Outcome:
+        self._enter("prepare", order)
+        if order.new.sha in self.place.stillborn:
+            return Outcome(Ended.FAILED, "does not come up")
+        self.place.up[order.new.rollout_id] = order.new.sha
+        return Outcome()
+
+    def shift(self, order: Order, share: int) -> Outcome:
+        self._enter(f"shift {share}", order)
+        if order.new.rollout_id not in self.place.up:
+            raise TargetError("shift before prepare")
+        if order.old is None:
+            self.place.shares = {order.new.rollout_id: 100}
+        else:
+            self.place.up.setdefault(order.old.rollout_id, order.old.sha)
+            self.place.shares = {order.new.rollout_id: share, order.old.rollout_id: 100 - share}
+        return Outcome(figures={"share": share})
+
+    def observe(self, order: Order) -> Observed:
+        there = {rollout: (Instance(0, sha, True),) for rollout, sha in self.place.up.items()}
+        return Observed(there, dict(self.place.shares))
+
+    def finish(self, order: Order) -> Outcome:
+        self._enter("finish", order)
+        if self.place.shares.get(order.new.rollout_id) != 100:
+            raise TargetError("finish before everything was shifted")
+        self._only(order.new)
+        self.place.finished = order.new.rollout_id
+        return Outcome()
+
+    def restore(self, order: Order) -> Outcome:
+        self._enter("restore", order)
+        if self.place.finished == order.new.rollout_id:
+            raise TargetError("restore after finish")
+        if self.place.restore_fails:
+            return Outcome(Ended.FAILED, "cannot go back")
+        if order.old is None:
+            self.place.up.clear()
+            self.place.shares.clear()
+        else:
+            self._only(order.old)
+        return Outcome()
+
+    def tend(self, live: Package, epoch: int) -> None:
+        self._fence(epoch)
+        self._only(live)
+
+    def remove(self, epoch: int) -> None:
+        self._fence(epoch)
+        self.place.up.clear()
+        self.place.shares.clear()
+
+    def _only(self, package: Package) -> None:
+        self.place.up = {package.rollout_id: package.sha}
+        self.place.shares = {package.rollout_id: 100}
+
+    def _enter(self, call: str, order: Order) -> None:
+        self._fence(order.epoch)
+        self.place.calls.append(f"{call} {order.new.sha[:12]}")
+        name = call.partition(" ")[0]
+        if self.place.faults[name] > 0:
+            self.place.faults[name] -= 1
+            raise TargetError(f"scripted: {name} is out of order")
+
+    def _fence(self, epoch: int) -> None:
+        if epoch < self.place.epoch:
+            raise StaleEpoch(f"epoch {epoch} is older than {self.place.epoch}")
+        self.place.epoch = epoch
+
+
+class ScriptedProber:
+    """Checks whose answers follow from the commits that are asked: an instance's address is its commit."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+
+    def ask(self, check: Check, instances: Sequence[Instance]) -> Answer:
+        if self.place.sick_whatever:
+            return Answer(Verdict.SICK, "everything is sick")
+        for instance in instances:
+            if instance.address in self.place.silent:
+                return Answer(Verdict.UNTOLD, "no answer")
+            if instance.address in self.place.broken:
+                return Answer(Verdict.SICK, f"{instance.address[:12]} answers 500")
+        return Answer(Verdict.HEALTHY, "")
