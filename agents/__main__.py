@@ -55,13 +55,19 @@ def run(settings: NodeSettings, clock: Clock) -> None:
         credential = _credential(folder, settings, clock)
         broker = settings.broker_url or credential.broker_url
         given = {name: value for name, value in settings.model_dump().items() if name != "join_token"}
-        given |= {"node": credential.node, "credential": credential.credential, "broker_url": SecretStr(broker.get_secret_value())}
+        given |= {
+            "node": credential.node,
+            "credential": credential.credential,
+            "broker_url": SecretStr(broker.get_secret_value()),
+        }
         worker = WorkerProcess(read(WorkerSettings, **given))
         with NodeClient(settings.server, credential.credential.get_secret_value(), connections=2) as client:
             agent = Agent(settings, folder, credential, client, clock, worker, Sweep(settings))
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: agent.ask_to_end())
-            structlog.get_logger().info("agent ready", node=credential.name, server=settings.server, engine=settings.engine)
+            structlog.get_logger().info(
+                "agent ready", node=credential.name, server=settings.server, engine=settings.engine
+            )
             agent.run()
     finally:
         os.close(lock)

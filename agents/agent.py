@@ -85,7 +85,7 @@ class Agent:
         finally:
             self._end()
 
-    # --- the worker ----------------------------------------------------------------------------------------------------
+    # --- the worker ---------------------------------
 
     def _begin(self) -> None:
         # a mark comes before anything else: without marks and folders there is nothing to find
@@ -147,13 +147,10 @@ class Agent:
         with contextlib.suppress(FarmgateError):
             self._client.heartbeat(self._heartbeat(worker_alive=False))
 
-    # --- the server ----------------------------------------------------------------------------------------------------
+    # --- the server ---------------------------------
 
     def _heartbeat(self, *, worker_alive: bool) -> Heartbeat:
         free, problem = self._folder.free_bytes(), self._folder.problem()
-        if problem is not None and free >= self._settings.workspace_limit_bytes and "disk" in problem:
-            self._folder.report_problem(None)
-            problem = None
         if problem is None and free < self._settings.workspace_limit_bytes:
             problem = f"the disk of {self._folder.root} is full: {free // 2**20} MiB are free"
         return Heartbeat(
@@ -166,8 +163,9 @@ class Agent:
         )
 
     def _beat(self) -> None:
+        sent = self._heartbeat(worker_alive=self._worker.alive)
         try:
-            heard = self._client.heartbeat(self._heartbeat(worker_alive=self._worker.alive))
+            heard = self._client.heartbeat(sent)
         except Unauthorised:
             raise
         except FarmgateError as error:
@@ -181,6 +179,8 @@ class Agent:
         self._unreachable = False
         self._every = heard.heartbeat_seconds
         self._due = stopwatch() + self._every
+        if sent.problem is not None and sent.free_disk_bytes >= self._settings.workspace_limit_bytes:
+            self._folder.report_problem(None)  # told; if it lasts, the next job says so again
         self._obey(heard)
 
     def _obey(self, heard: Heard) -> None:

@@ -60,7 +60,7 @@ class NodeFolder:
             write_whole(path, "".join(c for c in random_token() if c.isalnum())[:16].lower().encode())
         return path.read_text()
 
-    # --- attempts ------------------------------------------------------------------------------------------------------
+    # --- attempts ---------------------------------
 
     def hold(self, key: Key) -> None:
         (self._held / str(key)).touch()
@@ -72,7 +72,7 @@ class NodeFolder:
         """The attempts that this node's worker holds, or held when it died."""
         return frozenset(key for entry in self._held.iterdir() if (key := Key.read(entry.name)) is not None)
 
-    # --- health ---------------------------------------------------------------------------------------------------------
+    # --- health ---------------------------------
 
     def free_bytes(self) -> int:
         return shutil.disk_usage(self.root).free

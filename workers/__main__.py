@@ -12,8 +12,8 @@ import sys
 
 from farmgate.clock import SystemClock
 from farmgate.errors import FarmgateError
-from farmgate.process_log import set_up
 from farmgate.node_folder import Key, NodeFolder
+from farmgate.process_log import set_up
 from farmgate.settings import NodeSettings, WorkerSettings, read
 
 

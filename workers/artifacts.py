@@ -2,7 +2,7 @@
 
 Rules:
 1. Patterns are relative to the workspace: `*`, `?`, `[..]` within a name, `**` for any folders. A folder stands for all
-   files below it. Wildcards do not enter folders by links, nor match names that begin with a dot unless the pattern does.
+   files below it. Wildcards do not enter folders by links, nor match a leading dot unless the pattern has one.
 2. Nothing outside of the workspace is ever read: a path that is absolute, climbs, or arrives outside by a link is an
    error (`OutsideWorkspace`), however it came to be. Every file is opened step by step from the workspace's own
    descriptor without following a link, after its links were resolved.
@@ -82,7 +82,7 @@ class Workspace:
             raise NothingThere(f"the artifact {found.path!r} is not a regular file")
         return descriptor
 
-    # --- how -----------------------------------------------------------------------------------------------------------
+    # --- how ---------------------------------
 
     def _match(self, at: tuple[str, ...], parts: tuple[str, ...], depth: int) -> Iterator[tuple[str, ...]]:
         if not parts:
@@ -99,9 +99,9 @@ class Workspace:
         elif any(character in head for character in "*?["):
             for entry in self._entries(at):
                 hidden = entry.name.startswith(".") and not head.startswith(".")
-                if not hidden and fnmatch.fnmatchcase(entry.name, head):
-                    if not rest or entry.is_dir(follow_symlinks=False):
-                        yield from self._match((*at, entry.name), rest, depth + 1)
+                fits = not hidden and fnmatch.fnmatchcase(entry.name, head)
+                if fits and (not rest or entry.is_dir(follow_symlinks=False)):
+                    yield from self._match((*at, entry.name), rest, depth + 1)
         elif self._exists((*at, head)):
             yield from self._match((*at, head), rest, depth + 1)
 

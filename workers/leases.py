@@ -82,7 +82,7 @@ class Leases:
         with self._lock:
             return bool(self._held)
 
-    # --- how ------------------------------------------------------------------------------------------------------------
+    # --- how ---------------------------------
 
     def _run(self) -> None:
         failed = False
@@ -114,7 +114,7 @@ class Leases:
             answer = self._client.renew(tuple(key.held for key in held), timeout_seconds=third)
         except FarmgateError as error:
             log.warning("leases could not be renewed", held=len(held), error=str(error))
-        except Exception:  # noqa: BLE001 - this thread is what keeps the node's promises: it must not end
+        except Exception:
             log.exception("leases could not be renewed", held=len(held))
         if answer is not None:
             self._apply(held, answer, since)

@@ -14,13 +14,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Final, TypeVar
 
-from tenacity import Retrying, retry_if_exception_type, sleep_using_event, stop_any, stop_after_delay
-from tenacity import stop_when_event_set, wait_exponential_jitter
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_after_delay,
+    stop_any,
+    stop_when_event_set,
+    wait_exponential_jitter,
+)
 
-from farmgate.clock import stopwatch
 from farmgate.client.node import NodeClient
+from farmgate.clock import stopwatch
 from farmgate.errors import FarmgateError, ServerUnreachable, StaleAttempt
 from farmgate.messages import Claimed, StepReport
 from workers.stop import Ending, Stop
@@ -35,7 +43,7 @@ T = TypeVar("T")
 
 
 def while_it_may_speak(stop: Stop, call: Callable[[], T], patience: timedelta = PATIENCE) -> T:
-    """Repeat a call that found no server, until the attempt is silenced or the patience is over. Raises the last error."""
+    """Repeat a call that found no server, until the attempt is silenced or the patience ends. Raises the last error."""
     tries = Retrying(
         retry=retry_if_exception_type(ServerUnreachable),
         wait=wait_exponential_jitter(multiplier=0.1, max=2, jitter=0.1),
@@ -142,7 +150,7 @@ class LogStream:
             if not reports:
                 chunk = bytes(memoryview(self._buffer)[:CHUNK_BYTES])
         for report in reports:
-            while_it_may_speak(self._stop, lambda report=report: self._client.step(self._claimed, report))
+            while_it_may_speak(self._stop, partial(self._client.step, self._claimed, report))
         if chunk:
             self._send(chunk)
         return True

@@ -1,12 +1,12 @@
 """Markers: how a job's script says where its steps begin and end, inside the one stream of its output.
 
 Rules:
-1. A marker is a line of its own kind: a control byte, a nonce drawn for this attempt, what happened, and an end of line.
+1. A marker is a line of its own kind: a control byte, a nonce drawn for this attempt, what happened, an end of line.
    What merely looks like one (another attempt's log, printed) is output.
-2. Markers never reach the log; every other byte does, unchanged. A step's output that does not end its last line gets an
-   end of line, so that the next step begins on its own.
+2. Markers never reach the log; every other byte does, unchanged. A step's output that does not end its last line gets
+   an end of line, so that the next step begins on its own.
 3. A marker may be cut anywhere by the chunks it arrives in. What is held back is never longer than one marker.
-4. A job can forge its own markers. That only spoils its own steps' display: whether it passed is the script's exit code.
+4. A job can forge its own markers. That only spoils its own steps' display: what counts is the script's exit code.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 LIMIT_BYTES: Final = 160
-_BODY = re.compile(rb"(begin|end) ([0-9]{1,6})(?: ([0-9]{1,3}))?(?: ([0-9]{9,12}\.[0-9]{6,9}))?[^\n]*")
+_BODY = re.compile(rb"(?:begin ([0-9]{1,6})|end ([0-9]{1,6}) ([0-9]{1,3}))(?: ([0-9]{9,12}\.[0-9]{6,9}))?(?: [^\n]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +104,11 @@ class Markers:
     def _marker(self, items: list[Item], found: re.Match[bytes]) -> None:
         if self._line_open:
             self._text(items, b"\n")
-        number, at = int(found[2]), float(found[4]) if found[4] else None
-        if found[1] == b"begin":
-            items.append(Begin(number, self._offset, at))
+        at = float(found[4]) if found[4] else None
+        if found[1]:
+            items.append(Begin(int(found[1]), self._offset, at))
         else:
-            items.append(End(number, int(found[3] or b"0"), at))
+            items.append(End(int(found[2]), int(found[3]), at))
 
     def _tail(self, rest: bytes) -> int:
         """How many last bytes could be the beginning of a marker."""

@@ -6,7 +6,7 @@ Rules:
 3. The image and the container are made ready while the mirror is fetched and the workspace filled.
 4. A stopped attempt (time, cancellation, a lost lease, a refusal) is killed until it is over. A refused one uploads
    nothing more.
-5. The result is told before the folder is removed, so that nobody waits for the cleaning.
+5. The result is told before the container and the folder are removed, so that nobody waits for the cleaning.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import structlog
 
 from farmgate.client.node import NodeClient
 from farmgate.clock import Clock, random_token, stopwatch
-from farmgate.errors import FarmgateError, LostRace, NoSpace, StaleAttempt
+from farmgate.errors import FarmgateError, LostRace, NoSpace, NotInRepository, StaleAttempt
 from farmgate.git.node import NodeMirror
 from farmgate.messages import Claim, Claimed, Result
 from farmgate.node_folder import Key, NodeFolder
@@ -122,8 +122,8 @@ def _report(bench: Bench, claimed: Claimed, result: Result, stop: Stop, timings:
 def _clean_up(bench: Bench, key: Key) -> None:
     bench.leases.release(key)
     try:
-        with contextlib.suppress(FarmgateError):  # what was reserved and never ran; the sweep finds what stays
-            bench.engine.kill(key)
+        with contextlib.suppress(FarmgateError):  # the sweep finds what stays
+            bench.engine.discard(key)
         remove_folder(bench.folder.attempts / str(key))
     except OSError as error:
         log.warning("workspace not removed", job=key.job, error=str(error))
@@ -143,6 +143,7 @@ def _work(bench: Bench, claimed: Claimed, key: Key, stop: Stop, timings: Timings
             raise
         except (FarmgateError, OSError) as error:
             if isinstance(error, NoSpace):
+                remove_folder(bench.folder.attempts / str(key))  # first, so that the problem can be written
                 bench.folder.report_problem(str(error))
             result = verdict.of_error(error)
         if stop.ending is not None:
@@ -176,7 +177,7 @@ def _prepare_and_run(
             mirror.ensure(claimed.git_url, claimed.sha, {"Authorization": f"Bearer {claimed.token}"})
         nonce, places = random_token(), bench.engine.places(folder)
         with timings.phase("checkout"), no_space_named(folder):
-            mirror.checkout(claimed.sha, folder / "workspace")
+            _check_out(mirror, claimed.sha, folder / "workspace")
             give_away(folder, order.user)
             write_script(folder / "steps", spec.steps, nonce, places.steps, places.workspace)
     finally:
@@ -196,6 +197,15 @@ def _prepare_and_run(
             with timings.phase("artifacts"):
                 upload(bench.client, claimed, workspace, spec.artifacts, stop)
     return result
+
+
+def _check_out(mirror: NodeMirror, sha: str, workspace: Path) -> None:
+    try:
+        mirror.checkout(sha, workspace)
+    except NotInRepository as error:
+        if "unable to write" in str(error):  # git does not always say why; the folder is ours
+            raise NoSpace(f"no space left for {workspace}: {error}") from None
+        raise
 
 
 def _order(bench: Bench, claimed: Claimed, spec: JobSpec, key: Key, folder: Path, mirror: NodeMirror) -> Order:

@@ -2,7 +2,7 @@
 
 Rules:
 1. Each step is a file of its own, run by its own `sh -e` (with pipefail where the shell has it) in the workspace. So an
-   `exit`, a `cd` or a variable of one step does not reach the next; files in the workspace, home and temporary folder do.
+   `exit`, a `cd` or a variable of one step does not reach the next; files in workspace, home and temporary folder do.
 2. The first step that fails ends the script, with the step's exit code.
 3. Nothing of the job is put into the script's text: steps are copied as they stand, values come by the environment.
 4. Standard error goes where standard output goes, so that their lines keep their order. Standard input is empty.

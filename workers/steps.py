@@ -47,9 +47,8 @@ class Steps:
     def over(self, exit_code: int, now: datetime) -> list[StepReport]:
         """The script ended: what runs has failed, what has not begun is skipped."""
         reports = [self._finish(exit_code or 1, now)] if self.running is not None else []
-        for number in range(self.done + 1, len(self.specs) + 1):
-            reports.append(StepReport(number=number, name=self.specs[number - 1].name, state="skipped"))
-        return reports
+        skipped = range(self.done + 1, len(self.specs) + 1)
+        return reports + [StepReport(number=n, name=self.specs[n - 1].name, state="skipped") for n in skipped]
 
     @property
     def all_passed(self) -> bool:

@@ -1,7 +1,7 @@
 """The Celery worker: hears the bell, and runs attempts.
 
 Rules:
-1. A task is only the bell: (job, attempt). It never fails and never retries; what became of the attempt is told by HTTP.
+1. A task is only the bell: (job, attempt). It never fails and never retries; what became of it is told by HTTP.
 2. Threads: a worker only drives containers and uploads. As many as the node has slots.
 3. SIGTERM is a warm shutdown: nothing new is taken, what runs is finished. What takes longer than the drain time is
    killed and reported lost.
@@ -60,7 +60,7 @@ def make_worker_app(settings: WorkerSettings, bench: Bench) -> Celery:
     """The Celery application with the one task."""
     app = make_app(settings.broker_url.get_secret_value(), settings.pool)
 
-    @app.task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator]
+    @app.task(name=TASK, ignore_result=True)
     def run_job(job: int, attempt: int) -> None:
         hear(bench, job, attempt)
 
@@ -90,7 +90,7 @@ def serve(settings: WorkerSettings, clock: Clock, agent_pipe: int | None = None)
     threading.Thread(target=_sweep, args=(bench,), name="sweep", daemon=True).start()
     threading.Thread(target=_warm_up, args=(bench,), name="warm-up", daemon=True).start()
 
-    @signals.worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
+    @signals.worker_shutting_down.connect(weak=False)
     def draining(**_: Any) -> None:
         if not patient.is_set():
             threading.Thread(target=_drain, args=(bench, settings), name="drain", daemon=True).start()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from farmgate.client.node import NodeClient
@@ -24,11 +25,11 @@ _CHUNK_BYTES: Final = 256 * 1024
 
 
 def upload(client: NodeClient, claimed: Claimed, workspace: Workspace, patterns: Sequence[str], stop: Stop) -> None:
-    """Send every file that the patterns name. Raises OutsideWorkspace, NothingThere, StaleAttempt, ServerUnreachable."""
+    """Send every file that the patterns name. Raises OutsideWorkspace, NothingThere and what the client raises."""
     for found in workspace.find(patterns):
         descriptor = workspace.open(found)
         try:
-            while_it_may_speak(stop, lambda descriptor=descriptor, path=found.path: _send(client, claimed, path, descriptor))
+            while_it_may_speak(stop, partial(_send, client, claimed, found.path, descriptor))
         finally:
             os.close(descriptor)
 

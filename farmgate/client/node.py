@@ -53,7 +53,9 @@ class NodeClient:
         self._http = httpx.Client(
             base_url=self.server,
             timeout=timeout,
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=60),
+            limits=httpx.Limits(
+                max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=60
+            ),
             headers={"User-Agent": "farmgate-node"},
             trust_env=False,  # a proxy in the environment is for what jobs fetch, not for the farm's own words
         )
@@ -67,7 +69,7 @@ class NodeClient:
     def close(self) -> None:
         self._http.close()
 
-    # --- the node --------------------------------------------------------------------------------------------------
+    # --- the node ---------------------------------
 
     def join(self, join: Join) -> Joined:
         """Spend the one-time token. Raises Unauthorised if it is unknown, used up or out of date."""
@@ -88,12 +90,10 @@ class NodeClient:
     def renew(self, held: tuple[Held, ...], *, timeout_seconds: float | None = None) -> Renewed:
         body = _body(Renew(held=held))
         timeout = TIMEOUT if timeout_seconds is None else httpx.Timeout(timeout_seconds)
-        answer = self._send(
-            "POST", "/api/worker/renew", self._credential, content=body, headers=_JSON, timeout=timeout
-        )
+        answer = self._send("POST", "/api/worker/renew", self._credential, content=body, headers=_JSON, timeout=timeout)
         return self._read(Renewed, self._checked(answer))
 
-    # --- an attempt: each call raises StaleAttempt once it is over ------------------------------------------------------
+    # --- an attempt: each call raises StaleAttempt once it is over ---------------------------------
 
     def log(self, claimed: Claimed, offset: int, data: bytes) -> LogTaken:
         answer = self._send("POST", _path(claimed, "log"), claimed.token, params={"offset": offset}, content=data)
@@ -114,7 +114,7 @@ class NodeClient:
         body = _body(result)
         self._fenced(self._send("POST", _path(claimed, "result"), claimed.token, content=body, headers=_JSON))
 
-    # --- how --------------------------------------------------------------------------------------------------------------
+    # --- how ---------------------------------
 
     def _send(
         self,
@@ -140,7 +140,7 @@ class NodeClient:
                 timeout=httpx.USE_CLIENT_DEFAULT if timeout is None else timeout,
             )
         except (httpx.TransportError, httpx.StreamError) as error:
-            raise ServerUnreachable(f"{self.server} does not answer: {error or type(error).__name__}") from None
+            raise ServerUnreachable(f"{self.server} does not answer: {str(error) or type(error).__name__}") from None
         if answer.status_code >= 500 or answer.status_code in _AGAIN:
             raise ServerUnreachable(f"{self.server} answered {answer.status_code}: {_said(answer)}")
         return answer

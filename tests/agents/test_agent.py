@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Farm:
 
     def start(self, engine: str = "process", **more: str) -> None:
         environment = environment_for_child(
+            None,
             FARMGATE_SERVER=self.server.url,
             FARMGATE_NODE_DATA=str(self.data),
             FARMGATE_JOIN_TOKEN="fgj_once",
@@ -117,8 +118,6 @@ def _never() -> Any:
     return threading.Event()
 
 
-from datetime import timedelta  # noqa: E402
-
 _BIT = timedelta(milliseconds=20)
 
 
@@ -139,7 +138,7 @@ def test_a_job_goes_from_the_bell_to_its_result(farm: Farm) -> None:
     assert result is not None
     assert result["outcome"] == "passed", result
     print(json.dumps(result["timings"]))
-    assert os.stat(farm.data / "credential.json").st_mode & 0o777 == 0o600
+    assert (farm.data / "credential.json").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.needs("redis", "git", "docker")

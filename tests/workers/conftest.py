@@ -113,7 +113,9 @@ def server() -> Iterator[FakeServer]:
         yield server
 
 
-def node_with(engine: Engine | None, settings: NodeSettings, server: FakeServer, source: Source, image: str | None) -> Node:
+def node_with(
+    engine: Engine | None, settings: NodeSettings, server: FakeServer, source: Source, image: str | None
+) -> Node:
     folder, clock = NodeFolder(settings.node_data), SystemClock()
     client = NodeClient(server.url, CREDENTIAL)
     leases = Leases(client, clock)

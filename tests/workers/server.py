@@ -1,4 +1,4 @@
-"""A scheduler in miniature: speaks the node's HTTP over a real socket, checks order and tokens, and misbehaves on demand."""
+"""A scheduler in miniature: the node's HTTP over a real socket; checks order and tokens, misbehaves on demand."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ class FakeServer:
     changed: threading.Condition = field(default_factory=threading.Condition)
     url: str = ""
 
-    def offer(self, job: int, attempt: int, *, git_url: str, sha: str, spec: dict[str, Any], **more: Any) -> AttemptRecord:
+    def offer(
+        self, job: int, attempt: int, *, git_url: str, sha: str, spec: dict[str, Any], **more: Any
+    ) -> AttemptRecord:
         claimed = {
             "job": job,
             "attempt": attempt,
@@ -79,7 +81,7 @@ class FakeServer:
         with self.changed:
             assert self.changed.wait_for(fact, timeout=seconds), f"not within {seconds} s"
 
-    # --- answers -------------------------------------------------------------------------------------------------------
+    # --- answers ---------------------------------
 
     def answer(self, method: str, path: str, query: dict[str, str], token: str, body: bytes) -> tuple[int, Any]:
         word = path.rsplit("/", 1)[-1]
@@ -105,7 +107,11 @@ class FakeServer:
                 self.join_tokens.discard(join["token"])
                 self.joins.append(join)
                 node = {"node": 7, "name": join["name"], "credential": CREDENTIAL}
-                return 200, {**node, "broker_url": self.broker_url, "heartbeat_seconds": self.heard["heartbeat_seconds"]}
+                return 200, {
+                    **node,
+                    "broker_url": self.broker_url,
+                    "heartbeat_seconds": self.heard["heartbeat_seconds"],
+                }
             case "POST", ["api", "attempts", job, attempt, what]:
                 return self._attempt(self.attempts.get((int(job), int(attempt))), what, query, token, body)
             case "PUT", ["api", "attempts", job, attempt, "artifacts"]:

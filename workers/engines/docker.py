@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.types import Healthcheck, LogConfig
 from requests.exceptions import RequestException
 
 from farmgate.clock import stopwatch
@@ -42,7 +43,7 @@ class DockerEngine:
 
     name = "docker"
 
-    def __init__(self, node: str, base_url: str | None = None, *, timeout: float = 60) -> None:
+    def __init__(self, node: str, base_url: str | None = None, *, timeout: int = 60) -> None:
         self._node = node
         self._base_url = base_url
         self._timeout = timeout
@@ -66,7 +67,8 @@ class DockerEngine:
             self._images.prepare(self._api(), image)
 
     def places(self, folder: Path) -> Places:
-        return Places(f"{_HOME}/steps", f"{_HOME}/workspace", f"{_HOME}/home", f"{_HOME}/tmp")
+        at = [f"{_HOME}/{name}" for name in ("steps", "workspace", "home", "tmp")]
+        return Places(*at)
 
     def reserve(self, order: Order) -> None:
         try:
@@ -87,18 +89,14 @@ class DockerEngine:
             self._containers[order.key] = container
         try:
             return self._run(container, sink, begun)
-        finally:
-            with self._lock:
-                self._containers.pop(order.key, None)
-            with contextlib.suppress(EngineError):  # the sweep finds it
+        except BaseException:
+            with contextlib.suppress(EngineError):  # it may still run; what stays is found by the sweep
                 self._remove(container)
+            raise
 
     def kill(self, key: Key) -> None:
         with self._lock:
-            reserved = self._reserved.pop(key, None)
             container = self._containers.get(key)
-        if isinstance(reserved, str):
-            self._remove(reserved)
         if container is not None:
             with _trouble():
                 try:
@@ -106,6 +104,13 @@ class DockerEngine:
                 except APIError as error:
                     if error.status_code not in (404, 409):  # gone, or not running
                         raise
+
+    def discard(self, key: Key) -> None:
+        with self._lock:
+            made = {self._reserved.pop(key, None), self._containers.pop(key, None)}
+        for container in made:
+            if isinstance(container, str):
+                self._remove(container)
 
     def sweep(self, keep: Callable[[], Set[Key]]) -> frozenset[Key]:
         with _trouble():
@@ -124,7 +129,7 @@ class DockerEngine:
             keys = [*self._containers, *self._reserved]
         for key in keys:
             with contextlib.suppress(EngineError):
-                self.kill(key)
+                self.discard(key)
         if self._client is not None:
             self._client.close()
 
@@ -175,12 +180,12 @@ class DockerEngine:
             api = self._api()
             config = self._config(order)
             try:
-                made = api.create_container_from_config(config, name)
+                made = api.create_container_from_config(config, name)  # type: ignore[no-untyped-call]
             except APIError as error:
                 if error.status_code != 409:
                     raise
                 self._remove(name)  # of a worker that died with this attempt
-                made = api.create_container_from_config(config, name)
+                made = api.create_container_from_config(config, name)  # type: ignore[no-untyped-call]
         return str(made["Id"])
 
     def _config(self, order: Order) -> Any:
@@ -197,7 +202,7 @@ class DockerEngine:
             nano_cpus=int(min(order.limits.cpus, self._facts.get("NCPU") or order.limits.cpus) * 1e9),
             pids_limit=order.limits.pids,
             network_mode=self._network() if order.network else "none",
-            log_config={"Type": "none", "Config": {}},
+            log_config=LogConfig(type="none"),
             init=True,
             restart_policy=None,
         )
@@ -213,7 +218,7 @@ class DockerEngine:
                 "farmgate.job": str(order.key.job),
                 "farmgate.attempt": str(order.key.attempt),
             },
-            healthcheck={"Test": ["NONE"]},
+            healthcheck=Healthcheck(test=["NONE"]),
             host_config=host,
         )
 

@@ -3,7 +3,7 @@
 Rules:
 1. An engine knows nothing of steps, logs or the farm: it is given a folder with a script, and gives bytes back.
 2. Time limits, cancellation and lost leases are the caller's: all of them are `kill`.
-3. What an engine made is gone when `run` returns; what a killed worker left is gone after `sweep`.
+3. What an engine made for an attempt is gone after `discard`; what a killed worker left is gone after `sweep`.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ class Ended:
 class Engine(Protocol):
     """Runs scripts; safe for several threads.
 
-    Order of calls for one attempt: `prepare`, then `reserve` at most once, then `run` once. `kill` may come at any
-    time, also before and after, and any number of times. `sweep` may come at any time and never touches what its `keep`
-    names. `close` comes last and may be repeated; it ends what still runs.
+    Order of calls for one attempt: `prepare`, then `reserve` at most once, then `run` at most once, then `discard`.
+    `kill` may come at any time, also before and after, and any number of times. `sweep` may come at any time and never
+    touches what its `keep` names. `close` comes last and may be repeated; it ends what still runs.
     """
 
     name: str
@@ -86,13 +86,14 @@ class Engine(Protocol):
 
     def reserve(self, order: Order) -> None:
         """Do what can be done before the workspace is filled, so that `run` starts sooner. Its failures are kept for
-        `run` to raise. If `run` never comes, `kill` gives back what was reserved."""
+        `run` to raise."""
         ...
 
     def run(self, order: Order, sink: Sink) -> Ended:
         """Run the script to its end and give all of its output to `sink`, in order, standard error included.
 
-        Leaves nothing behind, however it ends. A script that cannot be started ends with code 126 or 127 and says why.
+        Nothing that the script started runs on, however it ends. A script that cannot be started ends with code 126 or
+        127 and says why.
         Raises EngineError if the engine was lost, and what `sink` raises.
         """
         ...
@@ -100,6 +101,10 @@ class Engine(Protocol):
     def kill(self, key: Key) -> None:
         """End the script and everything it started, now. An attempt that does not run is no error: whoever calls
         repeats it until `run` has returned. Raises EngineError if the engine does not answer."""
+        ...
+
+    def discard(self, key: Key) -> None:
+        """Remove what `reserve` and `run` made. After `run`, or instead of it; may be repeated. Raises EngineError."""
         ...
 
     def sweep(self, keep: Callable[[], Set[Key]]) -> frozenset[Key]:

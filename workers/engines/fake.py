@@ -91,9 +91,14 @@ class FakeEngine:
 
     def kill(self, key: Key) -> None:
         self._answer()
-        self._reserved.discard(key)
         if key in self._running:
             self._running[key].set()
+
+    def discard(self, key: Key) -> None:
+        self._answer()
+        if key in self._running:
+            raise AssertionError(f"discard({key}) while it runs")
+        self._reserved.discard(key)
 
     def sweep(self, keep: Callable[[], Set[Key]]) -> frozenset[Key]:
         self._answer()
@@ -115,5 +120,9 @@ def _passing(order: Order) -> tuple[Act, ...]:
     nonce = re.findall(r"farmgate (\S+) ", text)
     count = len(list((order.folder / "steps").glob("[0-9]*.sh")))
     mark = prefix(nonce[0]) if nonce else b""
-    acts = [mark + f"{what} {n}{code}\n".encode() for n in range(1, count + 1) for what, code in (("begin", ""), ("end", " 0"))]
+    acts = [
+        mark + f"{what} {n}{code}\n".encode()
+        for n in range(1, count + 1)
+        for what, code in (("begin", ""), ("end", " 0"))
+    ]
     return (*acts, 0)

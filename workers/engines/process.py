@@ -95,6 +95,9 @@ class ProcessEngine:
         if process is not None:
             self._end(key, process)
 
+    def discard(self, key: Key) -> None:
+        """`run` leaves nothing."""
+
     def sweep(self, keep: Callable[[], Set[Key]]) -> frozenset[Key]:
         found = dict(_marked(f"{self._node}/"))
         kept, removed = keep(), set[Key]()
