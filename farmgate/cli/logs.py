@@ -61,13 +61,15 @@ def job_number(farm: Api, given: str) -> int:
 
 
 def _follow(farm: Api, number: int, attempt: int | None) -> Exit:
-    from farmgate.client.api import LogEnd, LogPiece
+    from farmgate.client.api import LogAgain, LogEnd, LogPiece
 
     for piece in farm.follow_log(number, attempt=attempt):
         match piece:
             case LogPiece(text=text):
                 sys.stdout.write(tame(text, colour=sys.stdout.isatty()))
                 sys.stdout.flush()
+            case LogAgain(attempt=number_of_next, reason=reason):
+                show.console(err=True).print(f"--- {show.clean(reason)}; this is attempt {number_of_next} ---")
             case LogEnd(state=state):
                 return Exit.OK if state == "passed" else Exit.FAILED
     return Exit.FAILED

@@ -11,6 +11,14 @@ from farmgate.cli.show import Json
 
 app = typer.Typer(no_args_is_help=True, help="Which repositories the farm builds.")
 
+_HOSTS = (
+    ("github.com", "github"),
+    ("gitlab.com", "gitlab"),
+    ("bitbucket.org", "bitbucket"),
+    ("codeberg.org", "forgejo"),
+    ("gitea.com", "gitea"),
+)
+
 Name = Annotated[str, typer.Argument(help="The repository's name in this farm.", show_default=False)]
 
 
@@ -22,15 +30,15 @@ def add(
         str | None,
         typer.Option(
             help="Who sends the webhooks: github, gitlab, gitea, forgejo, bitbucket, bitbucket-dc, git. "
-            "Default: told from the URL."
+            "Default: told from the URL, else git."
         ),
     ] = None,
-    branch: Annotated[str | None, typer.Option(help="The default branch. Default: what the remote says.")] = None,
+    branch: Annotated[str | None, typer.Option(help="The default branch. Default: main.")] = None,
     json: Json = False,
 ) -> None:
     """Connect a repository; prints the webhook to set up, its secret shown this once."""
     with door.connect() as farm:
-        made = farm.add_repository(name, url, forge=forge, branch=branch)
+        made = farm.add_repository(name, url, forge=forge or forge_of(url), branch=branch)
     if json:
         return show.as_json(made)
     out = show.console()
@@ -107,6 +115,11 @@ def remove(
         return show.as_json({"removed": name})
     show.console().print(f"{name} is disconnected.")
     return None
+
+
+def forge_of(url: str) -> str:
+    """Who hosts this address, where the host's name says it."""
+    return next((forge for host, forge in _HOSTS if host in url), "git")
 
 
 def connection(row: dict[str, Any]) -> None:

@@ -37,10 +37,21 @@ class LogPiece:
 
 
 @dataclass(frozen=True, slots=True)
+class LogAgain:
+    """The attempt was lost, for this reason; what follows is the next one's log, from its beginning."""
+
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class LogEnd:
     """The attempt is over and its log complete."""
 
     state: str
+
+
+LogEvent = LogPiece | LogAgain | LogEnd
 
 
 class Api:
@@ -133,7 +144,7 @@ class Api:
         answer = self._call("GET", f"/api/jobs/{job}/log", params=params)
         return answer.content, "X-Farmgate-Log-End" in answer.headers
 
-    def follow_log(self, job: int, *, attempt: int | None = None) -> Iterator[LogPiece | LogEnd]:
+    def follow_log(self, job: int, *, attempt: int | None = None) -> Iterator[LogEvent]:
         """The log as it grows, until its end; a broken connection is taken up again for `PATIENCE`."""
         offset, broken_since = 0, None
         while True:
@@ -143,7 +154,7 @@ class Api:
                     if isinstance(piece, LogEnd):
                         yield piece
                         return
-                    offset = piece.offset
+                    offset = piece.offset if isinstance(piece, LogPiece) else 0
                     yield piece
             except ServerUnreachable:
                 broken_since = broken_since or self._clock.now()
@@ -151,7 +162,7 @@ class Api:
                     raise
             self._clock.sleep(timedelta(milliseconds=200))
 
-    def _stream_log(self, job: int, attempt: int | None, offset: int) -> Iterator[LogPiece | LogEnd]:
+    def _stream_log(self, job: int, attempt: int | None, offset: int) -> Iterator[LogEvent]:
         params = {"offset": offset} | ({} if attempt is None else {"attempt": attempt})
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(offset)} if offset else {})
         try:
@@ -168,6 +179,9 @@ class Api:
                         start = int(body.get("offset", offset))
                         end = int(event_id) if event_id.isdigit() else start + len(text.encode())
                         yield LogPiece(text, end)
+                    elif kind == "attempt":
+                        offset = 0
+                        yield LogAgain(int(body.get("attempt", 0)), str(body.get("reason") or "lost"))
                     elif kind == "end":
                         yield LogEnd(str(body.get("state", "")))
                         return
