@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent
 IMAGE = "farmgate-test/farmgate:latest"
 BASE = "farmgate-base:bookworm"
 PROJECT = "farmgatetest"
+LABEL = "farmgate.test=image"
 
 pytestmark = [
     pytest.mark.needs("docker", "compose", "debootstrap", "root"),
@@ -40,8 +41,21 @@ def image() -> str:
     """Farmgate's own image, built by its Dockerfile on a base made here."""
     need("docker", "debootstrap", "root")
     run(ROOT / "tests" / "compose" / "base", BASE)
-    build = ["docker", "build", "--network", "host", "--build-arg", f"BASE={BASE}", "--tag", IMAGE, "."]
+    build = [
+        "docker",
+        "build",
+        "--network",
+        "host",
+        "--build-arg",
+        f"BASE={BASE}",
+        "--label",
+        LABEL,
+        "--tag",
+        IMAGE,
+        ".",
+    ]
     run(*build, environment={**os.environ, "DOCKER_BUILDKIT": "0"})
+    run("docker", "image", "prune", "--force", "--filter", f"label={LABEL}")  # what an earlier session built
     return IMAGE
 
 
