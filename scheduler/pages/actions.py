@@ -16,16 +16,15 @@ from fastapi.responses import RedirectResponse
 
 from farmgate import states
 from farmgate.errors import BadPayload, Conflict, TooLarge
-from farmgate.models import Lane, TokenKind, Trigger
-from farmgate.store import bans, events, holds, jobs, lanes, nodes, releases, repositories, rollouts, runs, tokens
-from scheduler import pipelines
+from farmgate.models import Lane
+from farmgate.store import bans, events, holds, lanes, releases, rollouts
+from scheduler import node_api, runs_api
 from scheduler.auth import Admin, Writer
 from scheduler.context import DEPLOY, Context
 from scheduler.pages import rendering
 from scheduler.pages.confirm import NODE_VERBS, asked
 
 FORM_LIMIT_BYTES = 64 * 1024
-JOIN_WITHIN = timedelta(hours=1)
 HOLD_SPANS = {
     "PT1H": timedelta(hours=1),
     "PT4H": timedelta(hours=4),
@@ -69,35 +68,12 @@ def add(pages: APIRouter, context: Context) -> None:
 
     @pages.post("/runs/{run_id}/cancel")
     def cancel(person: Writer, run_id: int, fields: Fields) -> Response:
-        why = f"cancelled by {person.name}: {reason_in(fields)}"
-        with context.store.writing() as connection:
-            run = runs.by_id(connection, run_id)
-            if states.is_final(run.state):
-                raise Conflict(f"run {run_id} is over already: {run.state}")
-            jobs.ask_cancel(connection, run_id, why)
-            events.record(connection, context.clock.now(), "run.cancel", f"run/{run_id}", person.name, why)
-        context.wake()
+        runs_api.cancel(context, run_id, person.name, reason_in(fields))
         return back_to(f"/runs/{run_id}")
 
     @pages.post("/runs/{run_id}/rerun")
     def rerun(person: Writer, run_id: int) -> Response:
-        now = context.clock.now()
-        with context.store.reading() as connection:
-            run = runs.by_id(connection, run_id)
-            repository = repositories.by_id(connection, run.repository_id)
-            ordinal = runs.next_ordinal(connection, run)
-        history = context.mirrors.of(repository)
-        new = pipelines.run_of(
-            history, repository.id, run.sha, run.ref, Trigger.PERSON, run.trust, person.name, now, ordinal
-        )
-        with context.store.writing() as connection:
-            made = runs.create(connection, new, now)
-            if made is None:
-                raise Conflict(f"somebody else has just asked for another run of {run.sha[:8]}")
-            told = f"run {run_id} again"
-            events.record(connection, now, "run.created", f"run/{made}", person.name, told)
-        context.wake()
-        return back_to(f"/runs/{made}")
+        return back_to(f"/runs/{runs_api.rerun(context, run_id, person.name)}")
 
     @pages.post("/lanes/{application}/{environment}/rollback")
     def rollback(person: Writer, application: str, environment: str, fields: Fields) -> Response:
@@ -159,12 +135,7 @@ def add(pages: APIRouter, context: Context) -> None:
 
     @pages.post("/nodes/enrol")
     def enrol(request: Request, person: Admin) -> Response:
-        now = context.clock.now()
-        with context.store.writing() as connection:
-            token = tokens.create(
-                connection, context.vault, TokenKind.JOIN, f"by {person.name}", now, expires_at=now + JOIN_WITHIN
-            )
-        command = f"FARMGATE_SERVER={context.public_url} FARMGATE_JOIN_TOKEN={token} farmgate agent"
+        command = node_api.enrol(context, person.name).command
         lines = ("Run this on the machine, within an hour. It is shown this once.",)
         values = asked("Add a node", "", "/nodes", "", *lines, command=command, submits=[])
         return rendering.page(request, context, "confirm.html", values, viewer=person.name)
@@ -174,14 +145,7 @@ def add(pages: APIRouter, context: Context) -> None:
         if verb not in NODE_VERBS:
             raise BadPayload(f"a node cannot {verb}")
         after = {"drain": states.Node.DRAINING, "resume": states.Node.READY, "remove": states.Node.REMOVED}[verb]
-        now = context.clock.now()
-        with context.store.writing() as connection:
-            row = nodes.by_name(connection, name)
-            nodes.set_state(connection, row, after)
-            if after is states.Node.REMOVED:
-                nodes.end_credentials(connection, row.id, now)
-            events.record(connection, now, f"node.{verb}", f"node/{name}", person.name, f"{row.state} -> {after}")
-        context.wake()
+        node_api.change(context, name, after, person.name)
         return back_to("/nodes")
 
     def acted(lane: Lane) -> Response:

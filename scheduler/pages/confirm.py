@@ -182,8 +182,8 @@ def _rollback(connection: Connection, application: str, environment: str, found:
         return asked(title, "", where, "", told, submits=[])
     back_there = f"#{target['number']} ({words.short(target['sha'])})"
     lines = [
-        f"Live is rollout #{live['number']} ({words.short(live['sha'])}). It goes back to {back_there}, verified good.",
-        "What is taken back is banned here: it ships again only with its fix or revert, or when somebody lifts the ban.",
+        f"Live is rollout #{live['number']} ({words.short(live['sha'])}). It goes back to {back_there}.",
+        "What is taken back is banned here: it ships again with its fix or revert, or when somebody lifts the ban.",
         "A rollout under way is stopped first.",
     ]
     choices = [

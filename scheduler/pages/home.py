@@ -11,6 +11,8 @@ from farmgate import states
 from farmgate.models import Hold, Lane, Rollout
 from farmgate.store import holds, jobs, lane_views, lanes, nodes, releases, repositories, rollouts, runs, searches
 from farmgate.store.schema import branch_commits, commits, rollout_commits
+from scheduler import views
+from scheduler.bodies import RunSummary
 from scheduler.pages import alarms
 
 LATEST = 25
@@ -51,33 +53,9 @@ def read(connection: Connection, now: datetime) -> dict[str, Any]:
     }
 
 
-def latest_runs(connection: Connection, limit: int, **wanted: Any) -> list[dict[str, Any]]:
+def latest_runs(connection: Connection, limit: int, **wanted: Any) -> list[RunSummary]:
     """Rows of runs as lists show them; `wanted` as `store.runs.find` takes it."""
-    found = runs.find(connection, limit=limit, **wanted)
-    names = {each.id: each.name for each in repositories.all_connected(connection)}
-    described = {
-        repository: repositories.commits_of(connection, repository, [run.sha for run in found])
-        for repository in {run.repository_id for run in found}
-    }
-    rows = []
-    for run in found:
-        commit = described[run.repository_id].get(run.sha)
-        rows.append(
-            {
-                "id": run.id,
-                "state": run.state,
-                "sha": run.sha,
-                "ref": run.ref,
-                "title": commit.title if commit else "",
-                "author": commit.author_name if commit else "",
-                "repository": names.get(run.repository_id, "a removed repository"),
-                "reason": run.reason,
-                "created_at": run.created_at,
-                "started_at": run.started_at,
-                "finished_at": run.finished_at,
-            }
-        )
-    return rows
+    return views.summaries(connection, runs.find(connection, limit=limit, **wanted))
 
 
 def href(lane: Lane) -> str:

@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+import codecs
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -51,8 +52,10 @@ def tail(pieces: Iterable[bytes], lines: int, upto: int | None = None) -> Part:
         if len(line) < LINE_BYTES:
             line += piece[at : at + LINE_BYTES - len(line)]
         offset += len(piece)
-    rest = bytes(line).decode(errors="replace")
-    return Part(_shown(kept), number, offset, rest, begin, at_end=True)
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    rest = decoder.decode(bytes(line))
+    # A character cut in half comes whole with what follows.
+    return Part(_shown(kept), number, offset - len(decoder.getstate()[0]), rest, begin, at_end=True)
 
 
 def _shown(kept: Iterable[tuple[int, int, bytes]]) -> tuple[tuple[int, int, str], ...]:

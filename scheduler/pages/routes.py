@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from farmgate import states
 from farmgate.errors import NotFound
 from farmgate.store import attempts, jobs, repositories, runs
-from scheduler import packing
+from scheduler import log_reading
 from scheduler.auth import Person
 from scheduler.context import Context
 from scheduler.pages import actions, confirm, home, lane, log_part, nodes, rendering, run, signin
@@ -54,7 +54,7 @@ def router(context: Context) -> APIRouter:
                 "repository": repository,
                 "state": state,
                 "repositories": [known.name for known in repositories.all_connected(connection)],
-                "older": rows[-1]["id"] if len(rows) == RUNS_AT_ONCE else None,
+                "older": rows[-1].id if len(rows) == RUNS_AT_ONCE else None,
                 "live": before_id is None,
             }
 
@@ -74,8 +74,7 @@ def router(context: Context) -> APIRouter:
                 raise NotFound(f"run {run_id} has no job {job_id}")
             row = attempts.by_number(connection, job_id, attempt)
             steps = attempts.steps_of(connection, [row.id])
-        bytes_of = packing.expanded(context, row.log_blob) if row.log_blob else packing.chunks(context, row.id)
-        part = log_part.tail(bytes_of, lines, upto)
+        part = log_part.tail(log_reading.following(context, row.id, 0), lines, upto)
         told = {
             "lines": part.lines,
             "next_line": part.next_line,

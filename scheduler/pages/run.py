@@ -199,9 +199,7 @@ def _unfold_one(told: list[dict[str, Any]]) -> None:
 def timing(phases: Mapping[str, float]) -> dict[str, Any] | None:
     """What each part of the way to the first step took, as a bar of 1000; None before anything was measured."""
     start = [(name, phases[name]) for name in _BEFORE_STEPS if phases.get(name, 0) > 0]
-    start += [
-        (n, s) for n, s in phases.items() if n not in (*_PHASES, "total") and isinstance(s, int | float) and s > 0
-    ]
+    start += [(name, seconds) for name, seconds in phases.items() if name not in (*_PHASES, "total") and seconds > 0]
     whole = sum(seconds for _, seconds in start)
     if whole <= 0:
         return None
