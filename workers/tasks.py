@@ -29,8 +29,10 @@ from farmgate.node_folder import Key, NodeFolder
 from farmgate.settings import WorkerSettings
 from workers.engines import make_engine
 from workers.leases import Leases
+from workers.nudge import Nudge
 from workers.run import Bench, run_attempt
 from workers.stop import Ending
+from workers.waker import Waker
 from workers.workspace import sweep_folders
 
 ORPHANED: Final = 70  # exit code after the agent's death
@@ -59,9 +61,12 @@ def make_bench(settings: WorkerSettings, clock: Clock) -> Bench:
 def make_worker_app(settings: WorkerSettings, bench: Bench) -> Celery:
     """The Celery application with the one task."""
     app = make_app(settings.broker_url.get_secret_value(), settings.pool)
+    nudge = Nudge()
+    app.steps["consumer"].add(nudge.step())
 
     @app.task(name=TASK, ignore_result=True)
     def run_job(job: int, attempt: int) -> None:
+        nudge.give()  # this message is acknowledged: the next one may be fetched
         hear(bench, job, attempt)
 
     return app
