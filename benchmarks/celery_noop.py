@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from farmgate.broker import connect, make_app
 from farmgate.clock import stopwatch
+from workers.waker import Waker
 
 QUEUE, ANSWERS = "bench.noop", "bench:answers"
 
@@ -55,9 +56,12 @@ def serve(url: str) -> None:
     """The worker: answers each task with one LPUSH."""
     app = make_app(url)
     client = connect(url)
+    waker = Waker()
+    waker.attach(app)
 
     @app.task(name="bench.noop")
     def noop() -> None:
+        waker.wake()
         client.lpush(ANSWERS, 1)
 
     app.worker_main(
