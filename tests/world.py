@@ -1,0 +1,340 @@
+"""The whole farm in memory on a virtual clock: the real store, real plans and real effects; fakes at the edges only.
+
+Rules:
+1. After every step all invariants are checked; the first violation stops the world with its story.
+2. Time moves only here, in steps, and in each step everyone does what there is to do now.
+3. Faults are verbs: a process dies at its nth write, a worker dies or sleeps, bells are lost, doubled or forgotten.
+4. The same seed gives the same run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+
+from farmgate import invariants
+from farmgate.blobs import MemoryBlobs
+from farmgate.clock import VirtualClock
+from farmgate.git.fake import FakeHistory
+from farmgate.messages import Claimed, Result
+from farmgate.pipeline import FILE_NAME
+from farmgate.refs import HEADS
+from farmgate.settings import SchedulerSettings
+from farmgate.store import events, repositories, runs
+from farmgate.store import schema as t
+from farmgate.store.database import Store
+from farmgate.vault import Vault
+from scheduler import hooks
+from scheduler.background import Inline
+from scheduler.context import LOOP, Context
+from scheduler.loop import Loop
+from tests.simulated import (
+    Crash,
+    Dice,
+    FragileStore,
+    Fuse,
+    SimulatedBell,
+    SimulatedMirrors,
+    SimulatedSignals,
+    SimulatedWorker,
+)
+
+STEP = timedelta(seconds=10)
+SECRET = "a webhook secret"
+PIPELINE = "jobs:\n  test:\n    steps: [make test]\n    artifacts: [dist/shop.tar.gz]\n"
+QUIET = timedelta(minutes=5)
+"""How long nothing may be open before the farm counts as settled: longer than any pause of its policies."""
+
+
+class World:
+    """One farm and its surroundings. Commits are called by the names they were pushed under; `root` is there first."""
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        nodes: int = 2,
+        slots: int = 2,
+        build_minutes: float = 2,
+        rollout_minutes: float = 4,
+        lanes: Sequence[str] = ("production",),
+        pipeline: str = PIPELINE,
+    ) -> None:
+        self.dice = Dice(seed)
+        self.clock = VirtualClock()
+        self.history = FakeHistory(self.clock.now())
+        self.store = Store.at("sqlite://")
+        self.store.migrate()
+        self.mirrors = SimulatedMirrors(self.history)
+        self.bell = SimulatedBell(self.dice)
+        self.scheduler_fuse = Fuse()
+        self.blobs = MemoryBlobs()
+        self.signals = SimulatedSignals()
+        self.settings = SchedulerSettings(
+            lease=timedelta(seconds=60), silent_after=timedelta(seconds=60), poll_every=timedelta(minutes=10)
+        )
+        self.vault = Vault(b"the simulation's own key")
+        self.build = timedelta(minutes=build_minutes)
+        self.witness = invariants.Witness()
+        self.steps = 0
+        self.lives = 0
+        self.down: dict[str, datetime] = {}  # until when a process stays dead
+        self.faulty_at = self.clock.now()  # when the last fault was there
+        self.names: dict[str, str] = {}  # of commits, by sha
+        self.shas: dict[str, str] = {}
+        self._deliveries = 0
+        self._commit("root", {FILE_NAME: pipeline})
+        self._connect()
+        door = self._context(self.store)
+        self.door = door
+        self.scheduler = self._begin_scheduler()
+        self.workers = [
+            SimulatedWorker(f"node-{number}", door, self.bell, slots, self._build_time, self._verdict)
+            for number in range(1, nodes + 1)
+        ]
+        for worker in self.workers:
+            worker.join()
+        self.step()  # the first look at the repository takes the tip alone: `root`
+
+    def _context(self, store: Store) -> Context:
+        return Context(
+            settings=self.settings,
+            store=store,
+            blobs=self.blobs,
+            vault=self.vault,
+            clock=self.clock,
+            bell=self.bell,
+            signals=self.signals,
+            deploy_signals=self.signals,
+            mirrors=self.mirrors,
+        )
+
+    def _begin_scheduler(self) -> Loop:
+        self.lives += 1
+        mortal = FragileStore(self.store.engine, self.scheduler_fuse)
+        return Loop(self._context(mortal), Inline(), holder=f"scheduler-{self.lives}")
+
+    def _connect(self) -> None:
+        with self.store.writing() as connection:
+            secret = self.vault.encrypt(SECRET)
+            repositories.add(connection, "shop", "file:///shop", "git", secret, "main", self.clock.now())
+
+    def _build_time(self) -> timedelta:
+        return self.build * (0.5 + self.dice.random())
+
+    def _verdict(self, claimed: Claimed) -> Result:
+        broken = self.history.read(claimed.sha, "tests") or b""
+        if broken == self.names[claimed.sha].encode():
+            return Result(outcome="failed", exit_code=1, reason="step test: exit code 1")
+        return Result(outcome="passed", exit_code=0)
+
+    # --- what people do ----------------------------------------------------------------------------------------------
+
+    def _commit(self, name: str, files: Mapping[str, str | None], message: str | None = None) -> str:
+        sha = self.history.add(message or name, files)
+        self.names[sha], self.shas[name] = name, sha
+        return sha
+
+    def push(
+        self,
+        *names: str,
+        breaks_tests: Iterable[str] = (),
+        breaks_production: Iterable[str] = (),
+        fixes: Mapping[str, str] | None = None,
+        webhook: str = "once",
+    ) -> None:
+        """Commits on main in one push. `fixes`: commit -> the commit whose breakage it mends, and says so."""
+        before = self.history.resolve("main")
+        for name in names:
+            files: dict[str, str | None] = {"last": name}
+            message = name
+            if name in breaks_tests:
+                files["tests"] = name
+            if name in breaks_production:
+                files[f"broken/{name}"] = "yes"
+            if fixes and name in fixes:
+                files[f"broken/{fixes[name]}"] = None
+                message = f"{name}\n\nFixes-commit: {self.shas[fixes[name]]}"
+            self._commit(name, files, message)
+        self.tell(before, webhook)
+
+    def revert(self, name: str, *, webhook: str = "once") -> None:
+        """Push `revert-<name>`, as git words it."""
+        before = self.history.resolve("main")
+        said = f'Revert "{name}"\n\nThis reverts commit {self.shas[name]}.'
+        self._commit(f"revert-{name}", {"last": f"revert-{name}", f"broken/{name}": None}, said)
+        self.tell(before, webhook)
+
+    def force(self, back_to: str, *names: str, webhook: str = "once") -> None:
+        """A forced push: main goes back to a commit, and on from there."""
+        before = self.history.resolve("main")
+        self.history.point(HEADS + "main", self.shas[back_to])
+        for name in names:
+            self._commit(name, {"last": name})
+        self.tell(before, webhook)
+
+    def tell(self, before: str, webhook: str = "once", ref: str = HEADS + "main") -> None:
+        """The webhook of a push to main: once, twice, lost."""
+        self._deliveries += 1
+        body = json.dumps({"ref": ref, "before": before, "after": self.history.resolve(ref)}).encode()
+        headers = {
+            "content-type": "application/json",
+            "x-farmgate-event": "push",
+            "x-farmgate-delivery": f"delivery-{self._deliveries}",
+            "x-farmgate-signature": "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest(),
+        }
+        for _ in range({"lost": 0, "once": 1, "twice": 2}[webhook]):
+            hooks.accept(self.door, "shop", headers, body)
+
+    # --- faults ------------------------------------------------------------------------------------------------------
+
+    def kill_worker(self, number: int = 1) -> None:
+        """What it held is gone; it is started again at once, and knows nothing."""
+        self.workers[number - 1].die()
+
+    def sleep_worker(self, number: int = 1) -> None:
+        """It freezes, and with it its renewals; what it holds it still holds when it wakes."""
+        self.workers[number - 1].asleep = True
+
+    def wake_worker(self, number: int = 1) -> None:
+        self.workers[number - 1].asleep = False
+
+    def deafen_worker(self, number: int = 1) -> None:
+        """Alive, and not consuming, until its agent starts it again."""
+        self.workers[number - 1].deaf = True
+
+    def kill_scheduler(self, *, after_writes: int = 0, before_commit: bool = False, minutes: float = 0) -> None:
+        """At once, or at its nth write from now; it stays dead for a while, then another begins with nothing."""
+        if after_writes:
+            self.scheduler_fuse.left, self.scheduler_fuse.after = after_writes, not before_commit
+        else:
+            self.scheduler = self._begin_scheduler()
+        if minutes:
+            self.down["scheduler"] = self.clock.now() + timedelta(minutes=minutes)
+
+    def lose_bells(self, share: float = 1.0) -> None:
+        self.bell.lose = share
+
+    def duplicate_bells(self, share: float = 1.0) -> None:
+        self.bell.double = share
+
+    def flush_redis(self) -> None:
+        self.bell.flush()
+
+    def cut_redis(self) -> None:
+        """Nobody can ring."""
+        self.bell.reachable = False
+
+    def cut_git(self) -> None:
+        """The remote is out of reach."""
+        self.mirrors.reachable = False
+
+    def stop_faults(self) -> None:
+        self.bell.lose = self.bell.double = 0.0
+        self.bell.reachable = self.mirrors.reachable = True
+        self.scheduler_fuse.left = None
+        self.down.clear()
+        for worker in self.workers:
+            worker.asleep = False
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    def step(self, span: timedelta = STEP) -> None:
+        """Everyone does what there is to do now; then time goes on."""
+        self._turn_of_scheduler()
+        for worker in self.workers:
+            worker.step()
+        self.steps += 1
+        self.down = {process: until for process, until in self.down.items() if until > self.clock.now()}
+        if self._faulty():
+            self.faulty_at = self.clock.now()
+        self.check()
+        self.clock.advance(span)
+
+    def _turn_of_scheduler(self) -> None:
+        if "scheduler" in self.down:
+            return
+        try:
+            if self.scheduler.lead():
+                self.signals.wait(LOOP, STEP)
+                while self.scheduler.tick() or LOOP in self.signals.woken:
+                    self.signals.wait(LOOP, STEP)
+        except Crash:
+            self.scheduler = self._begin_scheduler()
+
+    def check(self) -> None:
+        """Rule 1."""
+        now = self.clock.now()
+        with self.store.reading() as connection:
+            found = [*invariants.look(connection, now), *self.witness.look(connection)]
+            found = [violation for violation in found if self._counts(violation, now)]
+            failed = connection.execute(select(t.events.c.text).where(t.events.c.kind.like("decision.%"))).scalars()
+            mishaps = list(failed)
+            if not found and not mishaps:
+                return
+            story = [
+                f"{event.at:%H:%M:%S} {event.subject} {event.kind}: {event.text}" for event in events.latest(connection)
+            ]
+        lines = [str(violation) for violation in found] + mishaps
+        raise AssertionError("\n".join([f"step {self.steps}, {now:%H:%M:%S}:", *lines, "", *reversed(story[:60])]))
+
+    def _counts(self, violation: invariants.Violation, now: datetime) -> bool:
+        """What is late counts only when faults have stopped for as long as a farm may take to recover."""
+        recovers = {
+            "I10": invariants.bounds.GRACE,
+            "I11": invariants.bounds.DRAIN_BOUND,
+            "I12": invariants.bounds.GRACE,
+        }
+        patience = recovers.get(violation.invariant)
+        return patience is None or now - self.faulty_at > patience + self.settings.lease
+
+    def _faulty(self) -> bool:
+        bell = self.bell.lose or self.bell.double or not self.bell.reachable
+        workers = any(worker.asleep or worker.deaf for worker in self.workers)
+        return bool(bell or workers or not self.mirrors.reachable or self.down)
+
+    def advance(self, minutes: float) -> None:
+        until = self.clock.now() + timedelta(minutes=minutes)
+        while self.clock.now() < until:
+            self.step()
+
+    def settle(self, hours: float = 24) -> None:
+        """Until nothing has been open for a while (I11). Faults must have stopped, or be bearable."""
+        until, quiet = self.clock.now() + timedelta(hours=hours), timedelta(0)
+        while quiet < QUIET:
+            span = STEP if not quiet else STEP * 3
+            self.step(span)
+            quiet = quiet + span if not self.open() else timedelta(0)
+            if self.clock.now() > until:
+                raise AssertionError("\n".join([f"I11: not drained after {hours} hours:", *map(str, self.open())]))
+
+    def open(self) -> list[invariants.Violation]:
+        with self.store.reading() as connection:
+            return invariants.undrained(connection)
+
+    # --- facts -------------------------------------------------------------------------------------------------------
+
+    def answer(self, name: str) -> str | None:
+        """The verdict on a commit; None: no run of it."""
+        with self.store.reading() as connection:
+            found = runs.find(connection, sha=self.shas[name])
+        return str(found[0].state) if found else None
+
+    @property
+    def answers(self) -> dict[str, str | None]:
+        return {name: self.answer(name) for name in self.shas}
+
+    @property
+    def runs_per_commit(self) -> dict[str, int]:
+        with self.store.reading() as connection:
+            return {name: len(runs.find(connection, sha=sha)) for name, sha in self.shas.items()}
+
+    @property
+    def attempts(self) -> list[tuple[int, int]]:
+        """Every attempt that a worker began, in order: nothing may be in it twice."""
+        return [key for worker in self.workers for key in worker.begun]
