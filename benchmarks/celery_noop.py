@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from farmgate.broker import connect, make_app
 from farmgate.clock import stopwatch
-from workers.waker import Waker
+from workers.nudge import Nudge
 
 QUEUE, ANSWERS = "bench.noop", "bench:answers"
 
@@ -56,12 +56,12 @@ def serve(url: str) -> None:
     """The worker: answers each task with one LPUSH."""
     app = make_app(url)
     client = connect(url)
-    waker = Waker()
-    waker.attach(app)
+    nudge = Nudge()
+    app.steps["consumer"].add(nudge.step())
 
     @app.task(name="bench.noop")
     def noop() -> None:
-        waker.wake()
+        nudge.give()
         client.lpush(ANSWERS, 1)
 
     app.worker_main(

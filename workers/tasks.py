@@ -32,7 +32,6 @@ from workers.leases import Leases
 from workers.nudge import Nudge
 from workers.run import Bench, run_attempt
 from workers.stop import Ending
-from workers.waker import Waker
 from workers.workspace import sweep_folders
 
 ORPHANED: Final = 70  # exit code after the agent's death
