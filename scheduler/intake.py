@@ -51,6 +51,7 @@ class Reader:
     context: Context
     repository: Repository
     history: History
+    tips: Mapping[str, str]  # every ref, as it was fetched
 
     @property
     def now(self) -> datetime:
@@ -76,7 +77,8 @@ def read(context: Context, repository_id: int) -> None:
             with context.store.writing() as connection:
                 repositories.polled(connection, repository.id, context.clock.now(), str(error))
             return
-    reader = Reader(context, repository, context.mirrors.of(repository))
+    history = context.mirrors.of(repository)
+    reader = Reader(context, repository, history, history.refs())
     for intake in sorted(due, key=lambda one: (one.kind != "first", one.id)):
         try:
             read_one(reader, intake, due)
@@ -87,6 +89,9 @@ def read(context: Context, repository_id: int) -> None:
         except FarmgateError as error:
             log.warning("a change could not be read", intake=intake.id, error=str(error))
             _again(context, [intake], str(error))
+        except Exception as error:  # noqa: BLE001  # one bad change must not stop the others
+            log.error("a change could not be read", intake=intake.id, error=str(error), kind=type(error).__name__)
+            _again(context, [intake], f"{type(error).__name__}: {error}")
     context.wake()
 
 
@@ -158,7 +163,7 @@ def _first(reader: Reader, intake: IntakeRow, due: Sequence[IntakeRow]) -> None:
     """Rule 7. A ref that is being pushed at this moment is known as it was before that push."""
     repository, history = reader.repository, reader.history
     default = HEADS + repository.default_branch
-    tips = {name: sha for name, sha in history.refs().items() if is_branch_or_tag(name) and len(name) <= LONGEST_REF}
+    tips = {name: sha for name, sha in reader.tips.items() if is_branch_or_tag(name) and len(name) <= LONGEST_REF}
     if default not in tips and (named := _default_of(reader)) in tips:
         default = named or default
     pushed: dict[str, IntakeRow] = {}
@@ -198,7 +203,7 @@ def _first(reader: Reader, intake: IntakeRow, due: Sequence[IntakeRow]) -> None:
 
 
 def _ref(reader: Reader, intake: IntakeRow) -> None:
-    tip = reader.history.refs().get(intake.ref)
+    tip = reader.tips.get(intake.ref)
     with reader.context.store.reading() as connection:
         known = repositories.known_refs(connection, reader.repository.id)
     before = known.get(intake.ref)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,7 +24,7 @@ from farmgate.store import events, leaders
 from scheduler.apply import ACTOR, apply
 from scheduler.background import Background, Threads
 from scheduler.context import LOOP, Context
-from scheduler.decisions import Decision, PackLog, Poll, ReadIntakes, key_of
+from scheduler.decisions import Decision, key_of
 from scheduler.plan import plan
 from scheduler.snapshot import is_idle, rules_of, snapshot
 
@@ -43,6 +44,31 @@ class Failure:
 
     count: int
     until: datetime
+
+
+class Watched:
+    """Background work whose failures count as the decision's."""
+
+    def __init__(self, loop: Loop, key: str) -> None:
+        self._loop = loop
+        self._key = key
+        self.used = False
+
+    def start(self, key: str, work: Callable[[], None]) -> bool:
+        self.used = True
+
+        def watched() -> None:
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001  # tried again later, from the rows
+                self._loop.failed(self._key, error, self._loop.context.clock.now())
+            else:
+                self._loop.worked(self._key)
+
+        return self._loop.background.start(key, watched)
+
+    def busy(self) -> frozenset[str]:
+        return self._loop.background.busy()
 
 
 class Loop:
@@ -87,15 +113,22 @@ class Loop:
         failure = self._failures.get(key)
         if failure is not None and now < failure.until:
             return False
+        watched = Watched(self, key)
         try:
-            done = apply(self.context, self.background, decision)
+            done = apply(self.context, watched, decision)
         except Exception as error:  # noqa: BLE001  # one bad row must not stop the others
-            self._failed(key, decision, error, now)
+            self.failed(key, error, now)
             return False
-        self._failures.pop(key, None)
-        return done and not isinstance(decision, (Poll, PackLog, ReadIntakes))
+        if not watched.used:
+            self.worked(key)
+        return done
 
-    def _failed(self, key: str, decision: Decision, error: Exception, now: datetime) -> None:
+    def worked(self, key: str) -> None:
+        """A decision did not fail."""
+        self._failures.pop(key, None)
+
+    def failed(self, key: str, error: Exception, now: datetime) -> None:
+        """Rule 3: of a decision, or of the background work that it began."""
         before = self._failures.get(key)
         count = 1 if before is None else before.count + 1
         quarantined = count >= QUARANTINE_AFTER

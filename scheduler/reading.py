@@ -53,6 +53,9 @@ def read_branch(
     """Rules 2 to 5. `last` is the last placed commit; `placed` gives all, asked for after a forced push only."""
     if last is None:
         return _new_branch(history, tip, elsewhere)
+    ahead = history.first_parent(tip, before=last.sha, limit=DEPTH)
+    if ahead and ahead[0].parents[:1] == (last.sha,):  # what nearly every push is, told without asking git more
+        return BranchReading(_place(history, ahead, last))
     gone_after: int | None = None
     base: BranchCommit | None = last
     if not _contains(history, tip, last.sha):
