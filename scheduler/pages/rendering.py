@@ -163,9 +163,7 @@ def page(
 ) -> HTMLResponse:
     """A page as an answer. `viewer` is who is signed in; `here` and `live` may stand among the values."""
     shown = {"here": request.url.path, "live": True, "now": context.clock.now(), "viewer": viewer, **values}
-    made = environment().get_template(template)
-    if request.headers.get("hx-request") and status == 200:
-        # A refresh replaces what is inside the frame only.
-        inside = made.blocks["main"](made.new_context(shown))
-        return HTMLResponse("".join(inside), status, HEADERS)
-    return HTMLResponse(made.render(shown), status, HEADERS)
+    # A refresh replaces what is inside the frame only.
+    refresh = status == 200 and "hx-request" in request.headers
+    made = environment().get_template(template).render(shown, frame="inside.html" if refresh else "base.html")
+    return HTMLResponse(made, status, HEADERS)
