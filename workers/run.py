@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from pydantic import TypeAdapter
 
 from farmgate.client.node import NodeClient
 from farmgate.clock import Clock, random_token, stopwatch
@@ -134,10 +135,10 @@ def _clean_up(bench: Bench, key: Key) -> None:
 
 def _work(bench: Bench, claimed: Claimed, key: Key, stop: Stop, timings: Timings) -> Result | None:
     """Everything between claim and result. None: say nothing."""
-    spec = JobSpec.model_validate(claimed.spec)
     stream = LogStream(bench.client, claimed, stop)
     try:
         try:
+            spec = JobSpec.model_validate(claimed.spec)
             result = _prepare_and_run(bench, claimed, spec, key, stop, stream, timings)
         except StaleAttempt:
             raise
@@ -146,8 +147,11 @@ def _work(bench: Bench, claimed: Claimed, key: Key, stop: Stop, timings: Timings
                 remove_folder(bench.folder.attempts / str(key))  # first, so that the problem can be written
                 bench.folder.report_problem(str(error))
             result = verdict.of_error(error)
+        except Exception as error:
+            log.exception("attempt crashed", job=key.job, attempt=key.attempt)
+            result = Result(outcome="lost", reason=f"the worker failed: {error!r}")
         if stop.ending is not None:
-            stopped = verdict.of_stop(stop.ending, spec.timeout)
+            stopped = verdict.of_stop(stop.ending, _timeout(claimed))
             if stopped is None:
                 return None
             result = stopped.model_copy(update={"exit_code": result.exit_code})
@@ -163,6 +167,10 @@ def _work(bench: Bench, claimed: Claimed, key: Key, stop: Stop, timings: Timings
         return result.model_copy(update={"log_bytes": stream.length})
     finally:
         stream.abandon()
+
+
+def _timeout(claimed: Claimed) -> timedelta:
+    return TypeAdapter(timedelta).validate_python(claimed.spec.get("timeout", 0))
 
 
 def _prepare_and_run(

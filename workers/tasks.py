@@ -13,12 +13,14 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, Final
 
 import structlog
 from celery import Celery, signals
+from celery.platforms import SecurityWarning
 
 from farmgate.broker import make_app
 from farmgate.client.node import NodeClient
@@ -99,6 +101,8 @@ def serve(settings: WorkerSettings, clock: Clock, agent_pipe: int | None = None)
         if not patient.is_set():
             threading.Thread(target=_drain, args=(bench, settings), name="drain", daemon=True).start()
 
+    # where we are root, jobs are not: see workers.workspace
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     worker = app.Worker(
         pool="threads",
         concurrency=settings.slots,

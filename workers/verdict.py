@@ -5,7 +5,8 @@
 | all steps ended with 0 and every artifact was taken                  | passed    |
 | a step failed, was killed for memory, or ran over the job's time     | failed    |
 | a promised artifact is not there                                     | failed    |
-| the image cannot be had or cannot run a script; an artifact leads out| error     |
+| the image cannot be had or cannot run a script                       | error     |
+| an artifact leads out, or the server does not take it (too large)    | error     |
 | the job was cancelled                                                | cancelled |
 | engine, mirror, disk, server or node                                 | lost      |
 | the attempt is stale, or its lease ran out                           | nothing   |
@@ -21,7 +22,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Literal, assert_never
 
-from farmgate.errors import FarmgateError, ImageMissing
+from farmgate.errors import FarmgateError, ImageMissing, Refused
 from farmgate.messages import Result
 from farmgate.quantities import show_duration
 from workers.artifacts import NothingThere, OutsideWorkspace
@@ -71,7 +72,7 @@ def of_error(error: FarmgateError | OSError) -> Result:
     """What an error on the way means."""
     outcome: Outcome
     match error:
-        case ImageMissing() | OutsideWorkspace():
+        case ImageMissing() | OutsideWorkspace() | Refused():
             outcome = "error"
         case NothingThere():
             outcome = "failed"

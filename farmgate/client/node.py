@@ -2,8 +2,8 @@
 
 Rules:
 1. One connection pool per process, kept open; safe for several threads.
-2. Four ways to end: an answer; `ServerUnreachable` (no answer, 5xx, 429: try again); `StaleAttempt` (refused for good:
-   stop, upload nothing); any other refusal, which names what the server said.
+2. Four ways to end: an answer; `ServerUnreachable` (no answer, 5xx, 429: try again); `StaleAttempt` (the attempt is
+   over: stop, upload nothing); `Refused` and others, which name what the server said.
 3. This module tries once. How long to go on trying is the caller's decision, since only it knows the lease.
 4. Credentials and tokens go into headers, never into addresses, messages or logs.
 """
@@ -17,7 +17,7 @@ from typing import Final, Self, TypeVar
 import httpx
 from pydantic import ValidationError
 
-from farmgate.errors import Conflict, FarmgateError, LostRace, ServerUnreachable, StaleAttempt, Unauthorised
+from farmgate.errors import Conflict, FarmgateError, LostRace, Refused, ServerUnreachable, StaleAttempt, Unauthorised
 from farmgate.messages import (
     ArtifactTaken,
     Claim,
@@ -159,7 +159,7 @@ class NodeClient:
             return answer
         if answer.status_code in _REFUSED:
             raise StaleAttempt(_said(answer))
-        raise FarmgateError(_said(answer))
+        raise Refused(_said(answer))
 
     def _read(self, kind: type[M], answer: httpx.Response) -> M:
         try:

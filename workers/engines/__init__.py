@@ -23,4 +23,4 @@ def make_engine(settings: NodeSettings, folder: NodeFolder) -> Engine:
         return ProcessEngine(folder.identity())
     from workers.engines.docker import DockerEngine
 
-    return DockerEngine(folder.identity())
+    return DockerEngine(folder.identity(), networks=settings.slots if settings.network == "bridge" else 0)

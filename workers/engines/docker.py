@@ -6,7 +6,8 @@ Rules:
    processors and processes. It is not root: see `user_for`.
 2. We are attached before it starts, and the engine keeps no log: nothing is lost, nothing is written twice.
 3. Its name and labels say whose it is. A container that a dead worker left is found by them and removed.
-4. Jobs stand on a bridge of their own, where containers cannot reach each other; or on no network.
+4. Jobs stand on a bridge of their own, where containers cannot reach each other, by a network that is set up ahead
+   where possible (`holders`); or on no network.
 5. The engine's silence is an EngineError: lost infrastructure, never the job's fault.
 """
 
@@ -29,6 +30,7 @@ from farmgate.errors import EngineError, ImageMissing
 from farmgate.node_folder import Key
 from workers.engines.engine import Ended, Order, Places, Sink
 from workers.engines.frames import read_frames
+from workers.engines.holders import Holders
 from workers.engines.images import Images
 from workers.script import NAME
 
@@ -43,7 +45,7 @@ class DockerEngine:
 
     name = "docker"
 
-    def __init__(self, node: str, base_url: str | None = None, *, timeout: int = 60) -> None:
+    def __init__(self, node: str, base_url: str | None = None, *, timeout: int = 60, networks: int = 0) -> None:
         self._node = node
         self._base_url = base_url
         self._timeout = timeout
@@ -54,13 +56,14 @@ class DockerEngine:
         self._containers: dict[Key, str] = {}
         self._reserved: dict[Key, str | Exception] = {}
         self._images = Images()
+        self._holders = Holders(node, networks)
+        self._joined: dict[Key, str] = {}
 
     # --- the engine's calls ------------------------------------------------------------------------------------------
 
     def warm_up(self) -> None:
         with _trouble():
-            self._api()
-            self._network()
+            self._holders.warm_up(self._api(), self._network, self._architecture())
 
     def prepare(self, image: str) -> None:
         with _trouble():
@@ -88,7 +91,15 @@ class DockerEngine:
         with self._lock:
             self._containers[order.key] = container
         try:
-            return self._run(container, sink, begun)
+            try:
+                return self._run(container, sink, begun)
+            except _HolderLost:
+                self._holders.forget()
+                self._remove(container)
+                container = self._create(order)
+                with self._lock:
+                    self._containers[order.key] = container
+                return self._run(container, sink, begun)
         except BaseException:
             with contextlib.suppress(EngineError):  # it may still run; what stays is found by the sweep
                 self._remove(container)
@@ -108,9 +119,12 @@ class DockerEngine:
     def discard(self, key: Key) -> None:
         with self._lock:
             made = {self._reserved.pop(key, None), self._containers.pop(key, None)}
+            joined = self._joined.pop(key, None)
         for container in made:
             if isinstance(container, str):
                 self._remove(container)
+        if joined is not None:
+            self._holders.give_back(joined)
 
     def sweep(self, keep: Callable[[], Set[Key]]) -> frozenset[Key]:
         with _trouble():
@@ -122,6 +136,8 @@ class DockerEngine:
             if key is not None and key not in kept:
                 self._remove(entry["Id"])
                 removed.add(key)
+            elif self._holders.is_orphan(entry["Id"], labels):
+                self._remove(entry["Id"])
         return frozenset(removed)
 
     def close(self) -> None:
@@ -131,6 +147,8 @@ class DockerEngine:
             with contextlib.suppress(EngineError):
                 self.discard(key)
         if self._client is not None:
+            with contextlib.suppress(EngineError):
+                self._holders.close(self._remove)
             self._client.close()
 
     # --- how ---------------------------------------------------------------------------------------------------------
@@ -147,6 +165,8 @@ class DockerEngine:
                     api.start(container)
                 except APIError as error:
                     said = str(error.explanation or error)
+                    if "join network" in said or "No such container" in said:
+                        raise _HolderLost(said) from None
                     if not any(sign in said.lower() for sign in _CANNOT_START):
                         raise
                     sink(f"{said}\n".encode())
@@ -167,6 +187,7 @@ class DockerEngine:
         except NotFound as error:  # the image or the network was removed behind us
             self._images.forget(order.image)
             self._network_there = False
+            self._holders.forget()
             with _trouble():
                 self._images.prepare(self._api(), order.image)
             try:
@@ -201,7 +222,7 @@ class DockerEngine:
             memswap_limit=max(order.limits.memory_bytes, _LEAST_MEMORY_BYTES),
             nano_cpus=int(min(order.limits.cpus, self._facts.get("NCPU") or order.limits.cpus) * 1e9),
             pids_limit=order.limits.pids,
-            network_mode=self._network() if order.network else "none",
+            network_mode=self._network_for(order) if order.network else "none",
             log_config=LogConfig(type="none"),
             init=True,
             restart_policy=None,
@@ -227,6 +248,21 @@ class DockerEngine:
         if any("rootless" in option for option in self._facts.get("SecurityOptions") or ()):
             return (0, 0)
         return owner or (os.getuid(), os.getgid())
+
+    def _network_for(self, order: Order) -> str:
+        with self._lock:
+            holder = self._joined.pop(order.key, None)
+        if holder is not None:  # of a first try that failed
+            self._holders.give_back(holder)
+        holder = self._holders.take(self._api(), self._network, self._architecture())
+        if holder is None:
+            return self._network()
+        with self._lock:
+            self._joined[order.key] = holder
+        return f"container:{holder}"
+
+    def _architecture(self) -> str:
+        return str(self._facts.get("Architecture", ""))
 
     def _network(self) -> str:
         if not self._network_there:
@@ -261,6 +297,10 @@ class DockerEngine:
                     self._facts = client.info()
                     self._client = client
             return self._client
+
+
+class _HolderLost(Exception):
+    """The network that the container was to join is gone."""
 
 
 def _close(connection: Any) -> None:
