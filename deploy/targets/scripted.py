@@ -1,16 +1,16 @@
-"""A target in memory that does what a script says: for the simulation, and to know that callers keep the order of calls.
+"""A target in memory that does what a script says: for the simulation, and to see that callers keep the order of calls.
 
 Rules:
-1. It keeps the contract of `protocol` and refuses calls that break it: a shift of what was not prepared, a finish before
-   everything was shifted, a restore after the finish.
-2. A commit in `broken` comes up and answers, but its checks are sick. One in `stillborn` does not come up. Whatever is
-   named in `faults` raises a TargetError that many times. What is `silent` cannot be told.
+1. It keeps the contract of `protocol` and refuses calls that break it: a shift of what was not prepared, a finish
+   before everything was shifted, a restore after the finish.
+2. A commit in `broken` (or of which `breaks` says so) comes up and answers, but its checks are sick. One in `stillborn`
+   does not come up. What is named in `faults` raises a TargetError that many times. What is `silent` cannot be told.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from deploy.checks import Answer, Verdict
@@ -28,6 +28,7 @@ class Place:
     shares: dict[int, int] = field(default_factory=dict)  # rollout -> percent
     finished: int | None = None  # the rollout that was finished last
     broken: set[str] = field(default_factory=set)
+    breaks: Callable[[str], bool] | None = None
     stillborn: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
     sick_whatever: bool = False  # every check fails, whatever is live
@@ -129,6 +130,7 @@ class ScriptedProber:
         for instance in instances:
             if instance.address in self.place.silent:
                 return Answer(Verdict.UNTOLD, "no answer")
-            if instance.address in self.place.broken:
+            breaks = self.place.breaks is not None and self.place.breaks(instance.address)
+            if breaks or instance.address in self.place.broken:
                 return Answer(Verdict.SICK, f"{instance.address[:12]} answers 500")
         return Answer(Verdict.HEALTHY, "")

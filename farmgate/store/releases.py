@@ -82,6 +82,13 @@ def before(connection: Connection, live: Release) -> Release | None:
     )
 
 
+def retire(connection: Connection, lane_id: int, now: datetime) -> None:
+    """Nothing is live in the lane any more."""
+    connection.execute(
+        update(releases).where(releases.c.lane_id == lane_id, releases.c.live_until.is_(None)).values(live_until=now)
+    )
+
+
 def latest(connection: Connection, lane_id: int, limit: int = 50) -> list[Release]:
     """The newest first."""
     return many(connection, Release, newest(releases).where(releases.c.lane_id == lane_id).limit(limit))

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, insert, select, update
 
 from farmgate import states
-from farmgate.errors import LostRace
 from farmgate.models import SearchRow
 from farmgate.store.database import many, move, newest, one
 from farmgate.store.schema import searches
@@ -46,14 +45,20 @@ def open_up(
     return int(search_id)
 
 
-def narrow(connection: Connection, search_id: int, *, since: int | None = None, until: int | None = None) -> None:
-    """Good up to `since`, or sick at `until`. Raises LostRace if the search is closed."""
+def narrow(connection: Connection, search_id: int, *, since: int | None = None, until: int | None = None) -> bool:
+    """Good up to `since`, or sick at `until`; False if the search is closed (a person took the lane elsewhere)."""
     values = {"since_position": since} if since is not None else {"until_position": until}
     found = connection.execute(
         update(searches).where(searches.c.id == search_id, searches.c.state == states.Search.OPEN).values(**values)
     )
-    if found.rowcount != 1:
-        raise LostRace(f"search {search_id} is not open any more")
+    return found.rowcount == 1
+
+
+def abandon(connection: Connection, lane_id: int, now: datetime) -> None:
+    """Close the lane's search without a culprit, if one is open."""
+    found = open_of(connection, lane_id)
+    if found is not None:
+        close(connection, found.id, states.Search.ABANDONED, now, None)
 
 
 def count(connection: Connection, search_id: int) -> None:

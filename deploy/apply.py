@@ -1,0 +1,291 @@
+"""Acting on decisions: the only place that does. Each in one small transaction, guarded by state and epoch.
+
+Rules:
+1. A guard that finds no row (LostRace) means that someone else was first: nothing is done, the next look sees why.
+2. What happened is told in an event, in the transaction in which it happened.
+3. Steps and checks take time: they are written down as begun here, and handed to `Hands`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import assert_never
+
+from sqlalchemy import Connection
+
+from deploy.context import Context
+from deploy.decisions import (
+    AbandonSearch,
+    Advance,
+    Ask,
+    BanCulprit,
+    BeginFinish,
+    Cancel,
+    Consequence,
+    CutBatch,
+    CutRollback,
+    EndSick,
+    Finish,
+    LaneDecision,
+    NarrowSearch,
+    OpenSearch,
+    PlaceHold,
+    Restore,
+    Start,
+    Stick,
+)
+from deploy.plan import PATIENCE, RolloutView
+from deploy.snapshot import Seen
+from farmgate import states
+from farmgate.errors import LostRace, NotFound
+from farmgate.lanes import Culprit, LaneView
+from farmgate.models import Lane, RolloutKind
+from farmgate.policy import Wave
+from farmgate.store import bans, candidates, events, holds, lanes, releases, repositories, rollouts, searches
+
+ACTOR = "farmgate"
+Move = Start | Cancel | Advance | BeginFinish | Ask | Restore | Finish | EndSick | Stick
+
+
+def to_lane(context: Context, seen: Seen, epoch: int, decision: LaneDecision) -> None:
+    """Act on a decision about a lane without a rollout under way. Raises LostRace."""
+    now = context.clock.now()
+    with context.store.writing() as connection:
+        match decision:
+            case CutBatch():
+                _cut(connection, seen, epoch, decision, now)
+            case CutRollback():
+                _cut_rollback(connection, seen, epoch, decision, now)
+            case PlaceHold() | BanCulprit() | AbandonSearch():
+                lanes.take(connection, seen.lane.id, epoch)
+                _follow(connection, seen.lane, seen.view, decision, None, now)
+            case _:
+                assert_never(decision)
+
+
+def to_rollout(context: Context, seen: Seen, rollout: RolloutView, decision: Move) -> None:
+    """Act on a decision about the rollout under way. Raises LostRace."""
+    now = context.clock.now()
+    with context.store.writing() as connection:
+        _move(connection, seen, rollout, decision, now)
+
+
+def _cut(connection: Connection, seen: Seen, epoch: int, decision: CutBatch, now: datetime) -> None:
+    cut, live, policy = decision.cut, seen.view.live, seen.view.policy
+    if cut.commit.candidate_id is None:
+        raise LostRace("the candidate of the cut is gone")
+    new = rollouts.NewRollout(
+        lane=seen.lane,
+        kind=cut.kind,
+        candidate_id=cut.commit.candidate_id,
+        since_position=cut.since,
+        since_sha=live.sha if live is not None else None,
+        until_position=cut.commit.position,
+        until_sha=cut.commit.sha,
+        from_release_id=live.release_id if live is not None else None,
+        search_id=cut.search_id,
+        policy=seen.lane.policy,
+        branch=policy.branch,
+        asked_by=ACTOR,
+        reason=None,
+        patience=PATIENCE,
+    )
+    made = rollouts.cut(connection, new, epoch, now)
+    if cut.search_id is not None:
+        searches.count(connection, cut.search_id)
+    number = len(rollouts.commits_of(connection, [made.id]))
+    text = f"rollout {made.number} ({cut.kind}): {number} commits up to {cut.commit.sha[:12]}"
+    events.record(connection, now, "rollout.cut", _subject(seen.lane), ACTOR, text)
+
+
+def _cut_rollback(connection: Connection, seen: Seen, epoch: int, decision: CutRollback, now: datetime) -> None:
+    subject, live = _subject(seen.lane), seen.view.live
+    lanes.take(connection, seen.lane.id, epoch)
+    lanes.clear_rollback(connection, seen.lane.id)
+    try:
+        release = releases.by_id(connection, decision.release_id)
+    except NotFound:
+        release = None
+    if release is None or release.lane_id != seen.lane.id or live is None or release.id == live.release_id:
+        said = "the rollback has nowhere to go: that release is live already, or is none of this lane"
+        events.record(connection, now, "rollback.refused", subject, decision.asked_by, said)
+        return
+    searches.abandon(connection, seen.lane.id, now)
+    policy = seen.view.policy
+    soak = policy.waves[-1].soak
+    waves = (Wave(share=100, soak=soak),)
+    as_it_was = policy.model_copy(update={"waves": waves, "target": lanes.target_of(release.config)})
+    new = rollouts.NewRollout(
+        lane=seen.lane,
+        kind=RolloutKind.ROLLBACK,
+        candidate_id=release.candidate_id,
+        since_position=live.position,
+        since_sha=live.sha,
+        until_position=release.position,
+        until_sha=release.sha,
+        from_release_id=live.release_id,
+        search_id=None,
+        policy=as_it_was.model_dump(mode="json"),
+        branch=policy.branch,
+        asked_by=decision.asked_by,
+        reason=decision.reason,
+        patience=PATIENCE,
+    )
+    made = rollouts.cut(connection, new, epoch, now)
+    text = f"rollout {made.number}: back to {release.sha[:12]}: {decision.reason}"
+    events.record(connection, now, "rollback.cut", subject, decision.asked_by, text)
+
+
+def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move, now: datetime) -> None:
+    rollout, subject = view.rollout, _subject(seen.lane)
+    match decision:
+        case Start(deadline):
+            rollouts.moved(connection, rollout, states.Rollout.RUNNING, started_at=now, deadline=deadline)
+        case Cancel(reason):
+            rollouts.moved(connection, rollout, states.Rollout.CANCELLED, finished_at=now, reason=reason)
+            searches.abandon(connection, seen.lane.id, now)
+            _tell(connection, now, "rollout.cancelled", subject, rollout.number, reason)
+        case Advance(wave, deadline):
+            _settle_checks(connection, view, now)
+            if rollout.state is states.Rollout.ASKING:
+                values = {"wave": wave + 1, "deadline": deadline, "reason": None}
+                rollouts.moved(connection, rollout, states.Rollout.RUNNING, **values)
+            else:
+                rollouts.next_wave(connection, rollout, deadline)
+            share = view.policy.waves[wave].share
+            _tell(connection, now, "rollout.wave", subject, rollout.number, f"good at {share} %")
+        case BeginFinish(deadline):
+            _settle_checks(connection, view, now)
+            rollouts.moved(connection, rollout, states.Rollout.FINISHING, deadline=deadline, reason=None)
+        case Ask(words, deadline):
+            rollouts.moved(connection, rollout, states.Rollout.ASKING, deadline=deadline, reason=words)
+            _tell(connection, now, "rollout.asking", subject, rollout.number, f"cannot tell, decide: {words}")
+        case Restore(verdict, words, deadline, detail):
+            rollouts.note(connection, rollout, "verdict", now, verdict, detail)
+            rollouts.moved(connection, rollout, states.Rollout.RESTORING, deadline=deadline, reason=words)
+            _tell(connection, now, "rollout.restoring", subject, rollout.number, f"{verdict}: {words}")
+        case Finish(words):
+            _good(connection, seen, view, words, now)
+        case EndSick(words, consequences):
+            rollouts.moved(connection, rollout, states.Rollout.SICK, finished_at=now, reason=words)
+            _tell(connection, now, "rollout.sick", subject, rollout.number, f"taken back: {words}")
+            for consequence in consequences:
+                _follow(connection, seen.lane, seen.view, consequence, rollout.id, now)
+        case Stick(words):
+            rollouts.moved(connection, rollout, states.Rollout.STUCK, finished_at=now, reason=words)
+            holds.place(connection, seen.lane.id, f"rollout {rollout.number} is stuck: {words}", ACTOR, now)
+            _tell(connection, now, "page", subject, rollout.number, f"stuck, a person is needed: {words}")
+        case _:
+            assert_never(decision)
+
+
+def _good(connection: Connection, seen: Seen, view: RolloutView, words: str, now: datetime) -> None:
+    rollout, subject, live = view.rollout, _subject(seen.lane), seen.view.live
+    candidate = candidates.by_id(connection, rollout.candidate_id)
+    if candidate is None:
+        raise NotFound(f"candidate {rollout.candidate_id} is gone")
+    rollouts.moved(connection, rollout, states.Rollout.GOOD, finished_at=now, reason=words or rollout.reason)
+    releases.publish(connection, rollout, candidate.artifacts, view.policy.target.model_dump(mode="json"), now)
+    _tell(connection, now, "rollout.good", subject, rollout.number, f"{rollout.until_sha[:12]} is live")
+    if words:
+        _tell(connection, now, "page", subject, rollout.number, words)
+    if rollout.search_id is not None:
+        searches.narrow(connection, rollout.search_id, since=rollout.until_position)
+    if rollout.kind is RolloutKind.ROLLBACK and live is not None and rollout.until_position < live.position:
+        taken = bans.between(
+            connection, seen.lane.repository_id, view.policy.branch, rollout.until_position, live.position
+        )
+        covers = [commit.sha for commit in taken] or [live.sha]
+        reason = f"taken back by {rollout.asked_by}: {rollout.reason}"
+        _ban(connection, seen.lane, live.sha, live.position, covers, reason, rollout.asked_by, rollout.id, now)
+
+
+def _follow(
+    connection: Connection,
+    lane: Lane,
+    view: LaneView,
+    consequence: Consequence,
+    rollout_id: int | None,
+    now: datetime,
+) -> None:
+    subject = _subject(lane)
+    match consequence:
+        case PlaceHold(reason, until):
+            holds.place(connection, lane.id, reason, ACTOR, now, until)
+            events.record(connection, now, "lane.held", subject, ACTOR, reason)
+        case OpenSearch(since, until, points):
+            if rollout_id is None:
+                raise LostRace("a search needs the rollout that went sick")
+            searches.open_up(connection, lane.id, rollout_id, since, until, points, now)
+            text = f"searching the culprit among {len(points)} candidates"
+            events.record(connection, now, "search.opened", subject, ACTOR, text)
+        case NarrowSearch(search_id, until):
+            searches.narrow(connection, search_id, until=until)
+        case BanCulprit(culprit, reason):
+            if culprit.search_id is not None:
+                searches.close(connection, culprit.search_id, states.Search.FOUND, now, culprit.sha)
+            _ban_culprit(connection, lane, view, culprit, reason, rollout_id, now)
+        case AbandonSearch(search_id, reason, suspects):
+            searches.close(connection, search_id, states.Search.ABANDONED, now, None)
+            events.record(connection, now, "search.abandoned", subject, ACTOR, reason)
+            if suspects is not None:
+                _ban_culprit(connection, lane, view, suspects, reason, rollout_id, now)
+        case _:
+            assert_never(consequence)
+
+
+def _ban_culprit(
+    connection: Connection,
+    lane: Lane,
+    view: LaneView,
+    culprit: Culprit,
+    reason: str,
+    rollout_id: int | None,
+    now: datetime,
+) -> None:
+    between = bans.between(connection, lane.repository_id, view.policy.branch, culprit.since, culprit.position)
+    covers = [commit.sha for commit in between] or [culprit.sha]
+    evidence = rollout_id
+    if culprit.search_id is not None:
+        tried = [each for each in rollouts.finished(connection, lane.id, 50) if each.state is states.Rollout.SICK]
+        last = next((each for each in tried if each.until_sha == culprit.sha), tried[0] if tried else None)
+        if last is not None:
+            evidence = last.id
+            reason = f"{reason}; rollout {last.number} went sick: {last.reason}"
+    _ban(connection, lane, culprit.sha, culprit.position, covers, reason, ACTOR, evidence, now)
+
+
+def _ban(
+    connection: Connection,
+    lane: Lane,
+    sha: str,
+    position: int,
+    covers: Sequence[str],
+    reason: str,
+    by: str,
+    rollout_id: int | None,
+    now: datetime,
+) -> None:
+    bans.put(connection, lane.id, sha, position, covers, reason, by, now, rollout_id=rollout_id)
+    commit = repositories.commit(connection, lane.repository_id, sha)
+    author = f" by {commit.author_name} <{commit.author_email}>: {commit.title}" if commit is not None else ""
+    more = f" (and {len(covers) - 1} more)" if len(covers) > 1 else ""
+    text = f"{sha[:12]}{author}{more} is banned: {reason}"
+    events.record(connection, now, "commit.banned", _subject(lane), by, text)
+
+
+def _settle_checks(connection: Connection, view: RolloutView, now: datetime) -> None:
+    """Write the wave's checks as done: healthy, or passed by a person."""
+    wave = view.rollout.wave
+    for key, entry in view.journal.items():
+        if key.startswith(f"wave-{wave}/check-") and entry.outcome is None:
+            rollouts.note(connection, view.rollout, key, now, str(entry.detail.get("last", "")), entry.detail)
+
+
+def _tell(connection: Connection, now: datetime, kind: str, subject: str, number: int, text: str) -> None:
+    events.record(connection, now, kind, subject, ACTOR, f"rollout {number}: {text}")
+
+
+def _subject(lane: Lane) -> str:
+    return f"lane/{lane.application}/{lane.environment}"

@@ -1,0 +1,292 @@
+"""What happens next on a lane and in its rollout. Pure: from what was read and the time to decisions.
+
+Rules of a rollout:
+1. prepare; then each wave: shift, checks through the soak, next wave; then finish. Each is a step with a key in the
+   journal; one that was begun and not ended belongs to a controller that died, and is begun again.
+2. A step that fails is evidence against the change. One that hits missing infrastructure is tried again a few times; if
+   that does not help, nobody can tell, and the change is taken back without blame.
+3. A wave is good when its soak is over and every check's last answer, asked at the end of it, was healthy. `failures`
+   sick answers in a row make it sick, as many untold ones make it ask.
+4. 'Cannot tell' goes to a person; nobody decides in time: it is taken back, and the lane holds itself for a while.
+5. Sick: restore first. Then the check that failed is asked of what was live before: if that is not healthy either, the
+   change is not to blame; the lane holds itself, nothing is banned.
+6. Else a batch of one is banned, a larger one is sealed and searched.
+7. A rollback that goes wrong, or a restore that does: stop, page, hold the lane. Never another try.
+8. A person's order to roll back ends what is under way, without blame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, assert_never
+
+from deploy.checks import Verdict
+from deploy.decisions import (
+    AbandonSearch,
+    Advance,
+    Ask,
+    AskChecks,
+    BanCulprit,
+    BeginFinish,
+    BeginStep,
+    Cancel,
+    Consequence,
+    CutBatch,
+    CutRollback,
+    EndSick,
+    Finish,
+    LaneDecision,
+    NarrowSearch,
+    OpenSearch,
+    PlaceHold,
+    Rest,
+    Restore,
+    RolloutDecision,
+    Start,
+    Stick,
+)
+from farmgate import lanes, states
+from farmgate.lanes import Culprit, Cut, LaneView, Lost, Wait
+from farmgate.models import JournalEntry, Rollout, RolloutKind
+from farmgate.policy import Check, CommandTarget, LanePolicy
+
+STEP_TRIES: Final = 5
+_PAUSES: Final = (2, 5, 15, 30)  # seconds after the first, second... try that hit missing infrastructure
+PATIENCE: Final = timedelta(hours=1)
+"""How long anything may take that has no time of its own: a wave's steps, a restore, the end."""
+HOLD_UNTOLD: Final = timedelta(hours=1)
+HOLD_NOT_TO_BLAME: Final = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutView:
+    """A rollout at one moment. `policy`: as it stood at the cut. `order`: a rollback that a person asked for."""
+
+    rollout: Rollout
+    policy: LanePolicy
+    journal: Mapping[str, JournalEntry]
+    order: Mapping[str, Any] | None
+    lane: LaneView
+
+
+def plan_lane(view: LaneView, order: Mapping[str, Any] | None, loss: str, now: datetime) -> LaneDecision | Rest:
+    """What a lane without a rollout under way does. `loss`: the reason of the hold for a live commit that is gone."""
+    if view.search is not None and now >= view.search.deadline:
+        return _overdue(view)
+    if view.unacknowledged_loss and not any(hold.reason == loss for hold in view.holds):
+        return PlaceHold(loss, None)
+    if order is not None:
+        return CutRollback(order["release_id"], order["asked_by"], order["reason"])
+    match lanes.cut(view, now):
+        case Cut() as cut:
+            return CutBatch(cut)
+        case Culprit() as culprit:
+            return BanCulprit(culprit, "the only commits of a sick batch that no good rollout cleared")
+        case Lost(search_id, reason):
+            return AbandonSearch(search_id, reason)
+        case Wait(reasons, until):
+            return Rest(until, "; ".join(reason.words for reason in reasons))
+        case other:
+            assert_never(other)
+
+
+def _overdue(view: LaneView) -> AbandonSearch:
+    assert view.search is not None
+    places = {commit.sha: commit for commit in view.commits}
+    left = lanes.remaining(view.search, places)
+    suspects = Culprit(view.search.id, left[-1].sha, view.search.since, left[-1].position) if left else None
+    return AbandonSearch(view.search.id, "the search's time is over; all that is still suspected is banned", suspects)
+
+
+def plan_rollout(view: RolloutView, now: datetime) -> RolloutDecision:
+    """The next decision of a rollout that is under way."""
+    match view.rollout.state:
+        case states.Rollout.PENDING:
+            if view.order is not None:
+                return Cancel(_aborted(view.order))
+            return Start(now + _wave_patience(view.policy, 0))
+        case states.Rollout.RUNNING:
+            return _running(view, now)
+        case states.Rollout.ASKING:
+            return _asking(view, now)
+        case states.Rollout.FINISHING:
+            return _finishing(view, now)
+        case states.Rollout.RESTORING:
+            return _restoring(view, now)
+        case _:
+            return Rest(None, "it is over")
+
+
+# --- forward ---------------------------------------------------------------------------------------------------------
+
+
+def _running(view: RolloutView, now: datetime) -> RolloutDecision:
+    if view.order is not None:
+        return _back("aborted", _aborted(view.order), now)
+    if now >= view.rollout.deadline:
+        return _back(Verdict.UNTOLD, "it took longer than it may", now)
+    wave = view.rollout.wave
+    for key in ("prepare", f"wave-{wave}/shift"):
+        entry = _step(view, key, now)
+        if not isinstance(entry, JournalEntry):
+            return entry
+        words = str(entry.detail.get("words", ""))
+        match entry.outcome:
+            case "done":
+                continue
+            case "failed":
+                check = _health_check(view.policy) if key == "prepare" else None
+                return _back(Verdict.SICK, f"{key}: {words}", now, wave=wave, check=check)
+            case Verdict.UNTOLD if f"wave-{wave}/decision" not in view.journal:
+                return Ask(f"{key}: {words}", now + view.policy.ask_for)
+            case _:
+                return _back(Verdict.UNTOLD, f"{key}: {words}", now, wave=wave)
+    shifted = view.journal[f"wave-{wave}/shift"].finished_at
+    assert shifted is not None
+    return _soaking(view, shifted, now)
+
+
+def _soaking(view: RolloutView, shifted: datetime, now: datetime) -> RolloutDecision:
+    wave = view.rollout.wave
+    over = shifted + view.policy.waves[wave].soak
+    due: list[int] = []
+    wake: list[datetime] = []
+    untold: str | None = None
+    good = True
+    for index, check in enumerate(view.policy.checks):
+        entry = view.journal.get(f"wave-{wave}/check-{index}")
+        detail = entry.detail if entry is not None else {}
+        words = f"{check.name}: {detail.get('words', '')}"
+        if detail.get("sick_in_a_row", 0) >= check.failures:
+            return _back(Verdict.SICK, words, now, wave=wave, check=check, figures=detail.get("figures"))
+        if detail.get("untold_in_a_row", 0) >= check.failures:
+            untold = words
+        last = datetime.fromisoformat(detail["last_at"]) if "last_at" in detail else None
+        enough = last is not None and last >= over - check.every and detail["last"] == Verdict.HEALTHY
+        good = good and enough
+        ask_at = last + check.every if last is not None else shifted
+        if ask_at <= now and not (enough and now >= over):
+            due.append(index)
+        else:
+            wake.append(ask_at)
+    if untold is not None:
+        return Ask(untold, now + view.policy.ask_for)
+    if good and now >= over:
+        return _passed(view, now)
+    if due:
+        return AskChecks(wave, tuple(due))
+    return Rest(min([*wake, over]) if now < over else min(wake, default=None), "soaking")
+
+
+def _passed(view: RolloutView, now: datetime) -> Advance | BeginFinish:
+    wave = view.rollout.wave
+    if wave + 1 < len(view.policy.waves):
+        return Advance(wave, now + _wave_patience(view.policy, wave + 1))
+    return BeginFinish(now + PATIENCE)
+
+
+def _asking(view: RolloutView, now: datetime) -> RolloutDecision:
+    if view.order is not None:
+        return _back("aborted", _aborted(view.order), now)
+    decision = view.journal.get(f"wave-{view.rollout.wave}/decision")
+    if decision is not None:
+        by, reason = decision.detail.get("by", "someone"), decision.detail.get("reason", "")
+        if decision.outcome == "good":
+            return _passed(view, now)
+        return _back(Verdict.SICK, f"{by} decided: sick: {reason}", now, wave=view.rollout.wave, by=by)
+    if now >= view.rollout.deadline:
+        return _back(Verdict.UNTOLD, "nobody decided in time", now, wave=view.rollout.wave)
+    return Rest(view.rollout.deadline, "a person is asked")
+
+
+def _finishing(view: RolloutView, now: datetime) -> RolloutDecision:
+    entry = _step(view, "finish", now)
+    if isinstance(entry, JournalEntry):
+        words = (
+            "" if entry.outcome == "done" else f"the old release could not be removed: {entry.detail.get('words', '')}"
+        )
+        return Finish(words)
+    return Finish("the old release could not be removed in time") if now >= view.rollout.deadline else entry
+
+
+# --- and back --------------------------------------------------------------------------------------------------------
+
+
+def _restoring(view: RolloutView, now: datetime) -> RolloutDecision:
+    verdict = view.journal["verdict"]
+    words = str(verdict.detail.get("words", ""))
+    if view.rollout.kind is RolloutKind.ROLLBACK and verdict.outcome != "aborted":
+        return Stick(f"the rollback failed: {words}")
+    entry = _step(view, "restore", now)
+    if not isinstance(entry, JournalEntry):
+        return Stick(f"it could not be taken back in time, after: {words}") if now >= view.rollout.deadline else entry
+    if entry.outcome != "done":
+        return Stick(f"it could not be taken back: {entry.detail.get('words', '')}; after: {words}")
+    if verdict.outcome == Verdict.SICK and verdict.detail.get("check") and view.rollout.from_release_id is not None:
+        control = _step(view, "control", now)
+        if not isinstance(control, JournalEntry):
+            return control
+        if control.outcome != Verdict.HEALTHY:
+            said = control.detail.get("words", "")
+            reason = (
+                f"rollout {view.rollout.number} is not to blame ({words}): what was live before is no better ({said})"
+            )
+            return EndSick(reason, (PlaceHold(reason, now + HOLD_NOT_TO_BLAME),))
+    return EndSick(words, _consequences(view, verdict.outcome or "", words, now))
+
+
+def _consequences(view: RolloutView, verdict: str, words: str, now: datetime) -> tuple[Consequence, ...]:
+    rollout = view.rollout
+    if verdict == Verdict.UNTOLD:
+        reason = f"rollout {rollout.number} was taken back, and nobody can tell whether it was sick: {words}"
+        return (PlaceHold(reason, now + HOLD_UNTOLD),)
+    if verdict != Verdict.SICK or rollout.kind is RolloutKind.ROLLBACK:
+        return ()
+    if rollout.kind is RolloutKind.SEARCH and rollout.search_id is not None:
+        return (NarrowSearch(rollout.search_id, rollout.until_position),)
+    points = lanes.points(view.lane, rollout.since_position, rollout.until_position, rollout.until_sha)
+    if len(points) == 1:
+        culprit = Culprit(None, rollout.until_sha, rollout.since_position, rollout.until_position)
+        return (BanCulprit(culprit, f"rollout {rollout.number} went sick: {words}"),)
+    return (OpenSearch(rollout.since_position, rollout.until_position, points),)
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------
+
+
+def _step(view: RolloutView, key: str, now: datetime) -> JournalEntry | BeginStep | Rest:
+    """The step's entry once it is settled; else what to do about it."""
+    entry = view.journal.get(key)
+    if entry is None:
+        return BeginStep(key, 1)
+    tries = int(entry.detail.get("tries", 1))
+    if tries >= STEP_TRIES:
+        return entry
+    if entry.outcome is None or entry.finished_at is None:
+        return BeginStep(key, tries + 1)
+    if entry.outcome == "error":
+        again = entry.finished_at + timedelta(seconds=_PAUSES[min(tries, len(_PAUSES)) - 1])
+        return BeginStep(key, tries + 1) if now >= again else Rest(again, str(entry.detail.get("words", "")))
+    return entry
+
+
+def _back(verdict: str, words: str, now: datetime, *, check: Check | None = None, **detail: Any) -> Restore:
+    told = {name: value for name, value in detail.items() if value is not None}
+    if check is not None:
+        told["check"] = check.model_dump(mode="json")
+    return Restore(verdict, words, now + PATIENCE, {"words": words, **told})
+
+
+def _aborted(order: Mapping[str, Any]) -> str:
+    return f"ended by {order['asked_by']}, who rolls back: {order['reason']}"
+
+
+def _health_check(policy: LanePolicy) -> Check | None:
+    """What an instance has to answer to count as up, as a question to the old ones."""
+    return None if isinstance(policy.target, CommandTarget) else Check(http=policy.target.health)
+
+
+def _wave_patience(policy: LanePolicy, wave: int) -> timedelta:
+    return PATIENCE + 2 * policy.waves[wave].soak

@@ -1,0 +1,155 @@
+"""Doing a step at the target, and asking checks: what takes time. Runs on a thread of its own, one per lane.
+
+Rules:
+1. A step's result is written only by the epoch that began it, and only while the rollout is where it was: what an older
+   controller found out is dropped.
+2. Whatever goes wrong becomes a result in words; nothing escapes but a refusal by a newer epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from deploy.checks import Answer, Verdict
+from deploy.context import Context
+from deploy.plan import RolloutView
+from deploy.targets.protocol import Ended, Order, Outcome, Package, Target
+from farmgate.errors import FarmgateError, LostRace, NotFound, StaleEpoch
+from farmgate.models import JournalEntry, Release, Rollout
+from farmgate.policy import Check, LanePolicy
+from farmgate.store import candidates, lanes, releases, rollouts
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A rollout, and what it takes to act on its target."""
+
+    rollout: Rollout
+    policy: LanePolicy
+    order: Order
+    target: Target
+
+
+def work(context: Context, view: RolloutView) -> Work:
+    """Read the packages of a rollout. Raises TargetError, NotFound."""
+    rollout, policy = view.rollout, view.policy
+    with context.store.reading() as connection:
+        candidate = candidates.by_id(connection, rollout.candidate_id)
+        if candidate is None:
+            raise NotFound(f"candidate {rollout.candidate_id} of rollout {rollout.number} is gone")
+        old = releases.by_id(connection, rollout.from_release_id) if rollout.from_release_id is not None else None
+    new = Package(rollout.id, rollout.until_sha, candidate.artifacts, policy.target)
+    order = Order(policy.name, rollout.epoch, new, package_of(old) if old is not None else None)
+    return Work(rollout, policy, order, context.targets.of(rollout.lane_id, policy))
+
+
+def package_of(release: Release) -> Package:
+    """What is live, from its release alone."""
+    return Package(release.rollout_id, release.sha, release.artifacts, lanes.target_of(release.config))
+
+
+def do_step(context: Context, view: RolloutView, key: str, tries: int) -> None:
+    """Do the step that the journal says has begun, and write how it ended."""
+    outcome: str
+    try:
+        if key == "control":
+            answer = _control(context, work(context, view), view.journal["verdict"])
+            outcome, words, figures = str(answer.verdict), answer.words, answer.figures
+        else:
+            ended = _at_target(work(context, view), key)
+            outcome, words, figures = str(ended.ended), ended.words, ended.figures
+    except StaleEpoch as error:
+        log.warning("fenced off", rollout=view.rollout.number, step=key, error=str(error))
+        return
+    except FarmgateError as error:
+        outcome, words, figures = "error", str(error), {}
+    except Exception as error:
+        log.exception("a step failed", rollout=view.rollout.number, step=key)
+        outcome, words, figures = "error", f"{type(error).__name__}: {error}", {}
+    detail = {"tries": tries, "words": words, **figures}
+    try:
+        with context.store.writing() as connection:
+            rollouts.end_step(connection, view.rollout, key, context.clock.now(), outcome, detail)
+    except LostRace as error:
+        log.warning("a step's result was dropped", rollout=view.rollout.number, step=key, error=str(error))
+
+
+def _at_target(work: Work, key: str) -> Outcome:
+    match key.rpartition("/")[2]:
+        case "prepare":
+            return work.target.prepare(work.order)
+        case "shift":
+            wave = int(key.partition("/")[0].removeprefix("wave-"))
+            return work.target.shift(work.order, work.policy.waves[wave].share)
+        case "finish":
+            return work.target.finish(work.order)
+        case "restore":
+            return work.target.restore(work.order)
+        case other:
+            return Outcome(Ended.FAILED, f"no step is called {other}")
+
+
+def _control(context: Context, work: Work, verdict: JournalEntry) -> Answer:
+    """The check that failed, asked of what was live before: healthy as soon as one answer is."""
+    check = Check.model_validate(verdict.detail["check"])
+    answer = Answer(Verdict.UNTOLD, "nobody was asked")
+    for attempt in range(check.failures):
+        if attempt:
+            context.clock.sleep(check.every)
+        instances = work.target.observe(work.order).of(work.order.old)
+        answer = context.prober.ask(check, instances)
+        if answer.verdict is Verdict.HEALTHY:
+            return answer
+    return answer
+
+
+def ask_checks(context: Context, view: RolloutView, wave: int, indices: tuple[int, ...]) -> None:
+    """Ask the checks once each, and add their answers to the journal."""
+    answers: dict[int, Answer] = {}
+    try:
+        doing = work(context, view)
+        instances = doing.target.observe(doing.order).of(doing.order.new)
+        for index in indices:
+            answers[index] = context.prober.ask(view.policy.checks[index], instances)
+    except StaleEpoch:
+        return
+    except Exception as error:  # noqa: BLE001 - who cannot ask cannot tell
+        log.warning("checks could not be asked", rollout=view.rollout.number, error=str(error))
+        for index in indices:
+            answers.setdefault(index, Answer(Verdict.UNTOLD, f"could not be asked: {error}"))
+    now = context.clock.now()
+    try:
+        with context.store.writing() as connection:
+            for index, answer in answers.items():
+                key = f"wave-{wave}/check-{index}"
+                entry = view.journal.get(key)
+                check = view.policy.checks[index]
+                detail = added(entry.detail if entry is not None else {}, check, answer, now)
+                rollouts.note(connection, view.rollout, key, now, None, detail)
+    except LostRace as error:
+        log.warning("a check's answer was dropped", rollout=view.rollout.number, error=str(error))
+
+
+def added(before: Mapping[str, Any], check: Check, answer: Answer, now: datetime) -> dict[str, Any]:
+    """A check's figures with one more answer: counts, the runs of sick and untold ones, the last words."""
+    healthy, sick = answer.verdict is Verdict.HEALTHY, answer.verdict is Verdict.SICK
+    untold = answer.verdict is Verdict.UNTOLD
+    return {
+        "check": check.name,
+        "asked": before.get("asked", 0) + 1,
+        "healthy": before.get("healthy", 0) + healthy,
+        # A silent answer breaks no run of sick ones; a clear one ends a run of silent ones.
+        "sick_in_a_row": 0 if healthy else before.get("sick_in_a_row", 0) + sick,
+        "untold_in_a_row": before.get("untold_in_a_row", 0) + 1 if untold else 0,
+        "last": str(answer.verdict),
+        "last_at": now.isoformat(),
+        "words": answer.words,
+        "figures": dict(answer.figures),
+    }
