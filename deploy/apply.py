@@ -40,7 +40,7 @@ from deploy.snapshot import Seen
 from farmgate import states
 from farmgate.errors import LostRace, NotFound
 from farmgate.lanes import Culprit, LaneView
-from farmgate.models import Lane, RolloutKind
+from farmgate.models import Lane, Rollout, RolloutKind
 from farmgate.policy import Wave
 from farmgate.store import bans, candidates, events, holds, lanes, releases, repositories, rollouts, searches
 
@@ -149,7 +149,7 @@ def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move,
         case Advance(wave, deadline):
             _settle_checks(connection, view, now)
             if rollout.state is states.Rollout.ASKING:
-                values = {"wave": wave + 1, "deadline": deadline, "reason": None}
+                values = {"wave": wave + 1, "deadline": deadline, "reason": _kept(rollout)}
                 rollouts.moved(connection, rollout, states.Rollout.RUNNING, **values)
             else:
                 rollouts.next_wave(connection, rollout, deadline)
@@ -157,7 +157,7 @@ def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move,
             _tell(connection, now, "rollout.wave", subject, rollout.number, f"good at {share} %")
         case BeginFinish(deadline):
             _settle_checks(connection, view, now)
-            rollouts.moved(connection, rollout, states.Rollout.FINISHING, deadline=deadline, reason=None)
+            rollouts.moved(connection, rollout, states.Rollout.FINISHING, deadline=deadline, reason=_kept(rollout))
         case Ask(words, deadline):
             rollouts.moved(connection, rollout, states.Rollout.ASKING, deadline=deadline, reason=words)
             _tell(connection, now, "rollout.asking", subject, rollout.number, f"cannot tell, decide: {words}")
@@ -285,6 +285,11 @@ def _settle_checks(connection: Connection, view: RolloutView, now: datetime) -> 
 
 def _tell(connection: Connection, now: datetime, kind: str, subject: str, number: int, text: str) -> None:
     events.record(connection, now, kind, subject, ACTOR, f"rollout {number}: {text}")
+
+
+def _kept(rollout: Rollout) -> str | None:
+    """Why a person ordered it stays; what it asked is answered."""
+    return rollout.reason if rollout.state is not states.Rollout.ASKING else None
 
 
 def _subject(lane: Lane) -> str:

@@ -213,7 +213,7 @@ class Deployer:
         trouble.times += 1
         trouble.until = now + min(_LONGEST_PAUSE, timedelta(seconds=2 ** min(trouble.times, 10)))
         name = f"{lane.application}/{lane.environment}"
-        log.exception("a lane could not be planned", lane=name, times=trouble.times, exc_info=error)
+        log.error("a lane could not be planned", lane=name, times=trouble.times, exc_info=error)
         if trouble.times == 1:
             with self._context.store.writing() as connection:
                 text = f"the deploy loop failed here and tries again: {type(error).__name__}: {error}"

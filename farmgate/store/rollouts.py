@@ -177,7 +177,7 @@ def next_wave(connection: Connection, rollout: Rollout, deadline: datetime) -> N
             rollouts.c.state == rollout.state,
             rollouts.c.wave == rollout.wave,
         )
-        .values(wave=rollout.wave + 1, deadline=deadline, reason=None)
+        .values(wave=rollout.wave + 1, deadline=deadline)
     )
     if advanced.rowcount != 1:
         raise LostRace(f"rollout {rollout.id} is not in wave {rollout.wave} any more")
