@@ -152,6 +152,7 @@ class Supervisor:
                 child.wanted = False
                 if child.process is not None:
                     _kill_session(child.process.pid)
+                    child.process.wait()
         self._ends.set()
         self._look.set()
 
