@@ -32,7 +32,10 @@ STATUS: dict[type[errors.FarmgateError], tuple[int, str]] = {
     errors.StaleAttempt: (409, "Stop this attempt and send nothing more: the job has another or is over."),
     errors.LostRace: (409, "Someone else was faster; look again."),
     errors.TooLarge: (413, "Send less, or raise the limit in the server's settings."),
-    errors.BadPayload: (400, "Set the webhook's content type to application/json and choose the forge's own format."),
+    errors.BadPayload: (
+        400,
+        "Correct what the text names; a webhook comes as application/json in its forge's own format.",
+    ),
     errors.BadDocument: (422, "Correct the document at the places named."),
     errors.BrokerUnreachable: (503, "Try again in a moment; see `farmgate doctor`."),
     errors.RemoteUnreachable: (502, "Check the repository's address and this server's access to it."),

@@ -28,7 +28,7 @@ from scheduler.context import Context, GitMirrors
 from scheduler.loop import Loop
 from tests.git.repositories import RealRepository
 
-SECRET = "a secret for tests"  # noqa: S105
+SECRET = "a secret for tests"
 NOTHING = "0" * 40
 ONE_JOB = "jobs:\n  test:\n    steps: [make test]\n"
 TWO_JOBS = (
@@ -149,7 +149,8 @@ class Farm:
             "X-Farmgate-Delivery": delivery or f"delivery-{self._deliveries}",
             "X-Farmgate-Signature": f"sha256={signature}",
         }
-        return self.stranger.post(f"/hooks/{name}", content=body, headers=told | dict(headers or {}))
+        answer: httpx.Response = self.stranger.post(f"/hooks/{name}", content=body, headers=told | dict(headers or {}))
+        return answer
 
     def push(self, *titles: str, files: Mapping[str, str | None] | None = None, branch: str = "main") -> list[str]:
         """Commit, push, tell by webhook, and let the loop settle; the hashes."""
@@ -228,7 +229,8 @@ class Worker:
         self.http = TestClient(farm.app, base_url="http://farm", headers={"Authorization": f"Bearer {credential}"})
 
     def try_claim(self, job: int, attempt: int) -> httpx.Response:
-        return self.http.post("/api/worker/claim", json={"job": job, "attempt": attempt})
+        answer: httpx.Response = self.http.post("/api/worker/claim", json={"job": job, "attempt": attempt})
+        return answer
 
     def claim(self, job: int, attempt: int = 1) -> Held:
         answer = self.try_claim(job, attempt)
@@ -285,17 +287,27 @@ class Held:
         self.http = worker.farm.stranger
 
     def log(self, offset: int, data: bytes) -> httpx.Response:
-        return self.http.post(f"{self.path}/log", params={"offset": offset}, content=data, headers=self.headers)
+        answer: httpx.Response = self.http.post(
+            f"{self.path}/log", params={"offset": offset}, content=data, headers=self.headers
+        )
+        return answer
 
     def step(self, number: int, state: str, **more: Any) -> httpx.Response:
         body = {"number": number, "name": f"step {number}", "state": state, **more}
-        return self.http.post(f"{self.path}/steps", json=body, headers=self.headers)
+        answer: httpx.Response = self.http.post(f"{self.path}/steps", json=body, headers=self.headers)
+        return answer
 
     def artifact(self, path: str, data: bytes) -> httpx.Response:
-        return self.http.put(f"{self.path}/artifacts", params={"path": path}, content=data, headers=self.headers)
+        answer: httpx.Response = self.http.put(
+            f"{self.path}/artifacts", params={"path": path}, content=data, headers=self.headers
+        )
+        return answer
 
     def result(self, outcome: str, **more: Any) -> httpx.Response:
-        return self.http.post(f"{self.path}/result", json={"outcome": outcome, **more}, headers=self.headers)
+        answer: httpx.Response = self.http.post(
+            f"{self.path}/result", json={"outcome": outcome, **more}, headers=self.headers
+        )
+        return answer
 
     def end(self, outcome: str = "passed", **more: Any) -> None:
         answer = self.result(outcome, **more)

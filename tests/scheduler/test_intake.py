@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 import pytest
+from sqlalchemy import Connection
 
 from farmgate.store import repositories
 from tests.scheduler.farm import ONE_JOB, TWO_JOBS, Farm
@@ -71,7 +75,12 @@ def test_webhooks_that_come_out_of_order_give_each_commit_one_run(shop: Farm) ->
 def test_several_pushes_share_one_fetch(shop: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
     fetched: list[int] = []
     fetch = shop.mirrors.fetch
-    monkeypatch.setattr(shop.mirrors, "fetch", lambda *a, **k: (fetched.append(1), fetch(*a, **k)))
+
+    def counted(*given: Any, **named: Any) -> None:
+        fetched.append(1)
+        fetch(*given, **named)
+
+    monkeypatch.setattr(shop.mirrors, "fetch", counted)
     start = shop.tip()
     a = shop.repository.add("a")
     b = shop.repository.add("b")
@@ -348,19 +357,20 @@ def test_a_pipeline_file_that_cannot_be_used_is_a_run_in_error_that_says_why(
 def test_a_reader_that_died_half_way_is_followed_by_one_that_goes_on(
     shop: Farm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from farmgate.store import runs
     from scheduler import intake
 
     monkeypatch.setattr(intake, "AT_ONCE", 2)
-    create = intake.runs.create
+    create = runs.create
     made: list[str] = []
 
-    def dying(connection: object, new: object, now: object) -> int | None:
-        made.append("x")
+    def dying(connection: Connection, new: runs.NewRun, now: datetime) -> int | None:
+        made.append(new.sha)
         if len(made) == 4:
             raise RuntimeError("killed")
-        return create(connection, new, now)  # type: ignore[arg-type]
+        return create(connection, new, now)
 
-    monkeypatch.setattr(intake.runs, "create", dying)
+    monkeypatch.setattr(runs, "create", dying)
     start = shop.tip()
     last = [shop.repository.add(f"c{number}") for number in range(5)][-1]
     shop.hook(MAIN, start, last)
