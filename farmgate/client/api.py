@@ -360,7 +360,7 @@ def _said(answer: httpx.Response) -> str:
     remedy = body.get("remedy")
     # The API's own paths tell nothing to who typed a command; a file's line and column do.
     text = what if not where or str(where).startswith("/api/") or str(where) in what else f"{what} ({where})"
-    return f"{text}: {remedy}" if remedy and str(remedy) not in text else text
+    return f"{text.rstrip('.')}. {remedy}" if remedy and str(remedy) not in text else text
 
 
 def _object(answer: httpx.Response) -> Row:

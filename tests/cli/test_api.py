@@ -18,7 +18,7 @@ from tests.cli.conftest import CannedFarm
 def test_a_refusal_becomes_the_error_that_names_it(farm: CannedFarm, status: int, kind: type[FarmgateError]) -> None:
     body = {"error": "that cannot be", "where": "delivery.yml:3:1", "remedy": "write something else"}
     farm.answers["GET /api/status"] = httpx.Response(status, json=body)
-    with farm.api() as api, pytest.raises(kind, match=r"that cannot be \(delivery.yml:3:1\): write something else"):
+    with farm.api() as api, pytest.raises(kind, match=r"that cannot be \(delivery.yml:3:1\)\. write something else"):
         api.status()
 
 

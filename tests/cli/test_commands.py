@@ -72,7 +72,7 @@ def test_an_error_is_one_line_and_its_code(farm: CannedFarm, run: Run) -> None:
     farm.answers["GET /api/lanes/shop/moon"] = httpx.Response(404, json=body)
     said = run("lane", "show", "shop/moon")
     assert (said.code, said.out) == (Exit.NOT_FOUND, "")
-    assert said.err == "farmgate: no lane shop/moon: See farmgate lanes.\n"
+    assert said.err == "farmgate: no lane shop/moon. See farmgate lanes.\n"
 
 
 def test_with_json_an_error_is_json_too(farm: CannedFarm, run: Run) -> None:

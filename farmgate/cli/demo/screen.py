@@ -148,7 +148,7 @@ def _lane_summary(out: Console, lane: LaneSeen, titles: Any) -> None:
         carried = ", ".join(titles.get(sha, show.short(sha)) for sha in one.commits[:8])
         more = f" and {many - 8} more" if many > 8 else ""
         kind = "" if one.kind == "forward" else f" {one.kind}"
-        commits = f"{many} commit{'s' if many != 1 else ' '}"
+        commits = f"{many} commit{'s' if many != 1 else ''}"
         out.print(show.clean(f"  {one.number:3}{kind} {one.state:6} {took:>7}  {commits}: {carried}{more}"))
 
 
