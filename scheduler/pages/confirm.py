@@ -182,7 +182,7 @@ def _rollback(connection: Connection, application: str, environment: str, found:
         return asked(title, "", where, "", told, submits=[])
     back_there = f"#{target['number']} ({words.short(target['sha'])})"
     lines = [
-        f"Live is rollout #{live['number']} ({words.short(live['sha'])}). It goes back to {back_there}.",
+        f"Live is rollout #{live['number']} ({words.short(live['sha'])}). It goes back to {back_there}, verified good.",
         "What is taken back is banned here: it ships again with its fix or revert, or when somebody lifts the ban.",
         "A rollout under way is stopped first.",
     ]

@@ -15,7 +15,7 @@ from scheduler import views
 from scheduler.bodies import RunSummary
 from scheduler.pages import alarms
 
-LATEST = 25
+LATEST = 15
 
 
 def read(connection: Connection, now: datetime) -> dict[str, Any]:

@@ -6,7 +6,7 @@ The reasons and estimates are those of `farmgate.lanes`: what decides, explains.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,9 +21,24 @@ from scheduler.pages import alarms, home, words
 
 SHOWN_COMMITS = 200
 HISTORY = 30
+TOLD = 10
 _WAVE = re.compile(r"^wave-(\d+)/(.+)$")
+_SAID = (
+    "asked",
+    "healthy",
+    "sick_in_a_row",
+    "untold_in_a_row",
+    "last",
+    "last_at",
+    "words",
+    "reason",
+    "tries",
+    "by",
+    "wave",
+)
 _STEPS = {
     "prepare": "Prepare the new release",
+    "verdict": "Verdict",
     "finish": "Drain and remove the old release",
     "restore": "Go back to the last good release",
     "control": "Repeat the failed check against what was live before",
@@ -42,6 +57,7 @@ def read(connection: Connection, application: str, environment: str, now: dateti
     name = f"{application} / {environment}"
     last = past[0] if past else None
     waiting = [told for told in reversed(explain(view, now)) if not _on_its_way(told, active)]
+    common = _common(waiting)
     found = list(alarms.of_lane(name, home.href(lane), active, last, standing, None, now))
     if lane.rollback:
         told = f"{lane.rollback.get('asked_by', 'somebody')}: {lane.rollback.get('reason', '')}"
@@ -63,7 +79,8 @@ def read(connection: Connection, application: str, environment: str, now: dateti
             "rollout": _active(connection, lane, active, now) if active else None,
             "search": _search(connection, lane, search, active) if search and _worth_showing(search, past) else None,
             "waiting_count": len(waiting),
-            "waiting": [_waiting(told, view, policy) for told in waiting[:SHOWN_COMMITS]],
+            "common_reasons": [_reason(told) for told in common],
+            "waiting": [_waiting(told, view, policy, common) for told in waiting[:SHOWN_COMMITS]],
             "preview": _preview(preview(view, now), active),
             "next_reasons": [_reason(reason.words) for reason in preview(view, now).reasons],
             "bans": _bans(connection, lane),
@@ -127,7 +144,17 @@ def _target(policy: LanePolicy) -> str:
     return f"{policy.target.type}{', ' + words.plural(instances, 'instance') if instances else ''}{where}"
 
 
-def _waiting(told: Explained, view: LaneView, policy: LanePolicy) -> dict[str, Any]:
+def _common(waiting: Sequence[Explained]) -> list[str]:
+    """What all of several waiting commits wait for: it is said once."""
+    if len(waiting) < 2:
+        return []
+    shared = {reason.words for reason in waiting[0].reasons}
+    for told in waiting[1:]:
+        shared &= {reason.words for reason in told.reasons}
+    return [reason.words for reason in waiting[0].reasons if reason.words in shared]
+
+
+def _waiting(told: Explained, view: LaneView, policy: LanePolicy, common: Sequence[str]) -> dict[str, Any]:
     commit = told.commit
     banned = any(commit.sha == ban.sha or commit.sha in ban.covers for ban in view.bans)
     gone = any(commit.sha == other.sha for other in view.gone)
@@ -138,7 +165,7 @@ def _waiting(told: Explained, view: LaneView, policy: LanePolicy) -> dict[str, A
         "author": commit.author,
         "look": "gone" if gone else "banned" if banned else checks,
         "href": f"/runs/{commit.run_id}" if commit.run_id else f"/commits/{policy.repository}/{commit.sha}",
-        "reasons": [_reason(reason.words) for reason in told.reasons],
+        "reasons": [_reason(reason.words) for reason in told.reasons if reason.words not in common],
         "estimate": told.live_at,
     }
 
@@ -164,39 +191,43 @@ def _active(connection: Connection, lane: Lane, row: Rollout, now: datetime) -> 
 
 
 def _step(entry: JournalEntry, row: Rollout) -> dict[str, Any]:
+    failing = entry.detail.get("sick_in_a_row", 0) > 0
     return {
-        "words": step_words(entry.key, row.policy.get("waves", [])),
+        "words": step_words(entry.key, row.policy.get("waves", []), entry.detail),
         "detail": detail_words(entry.detail),
-        "outcome": "failed" if entry.outcome == "failed" else entry.outcome or "begun",
+        "outcome": entry.outcome or ("sick" if failing else "begun"),
         "started_at": entry.started_at,
         "finished_at": entry.finished_at,
     }
 
 
-def step_words(key: str, waves: list[dict[str, Any]]) -> str:
+def step_words(key: str, waves: Sequence[Mapping[str, Any]], detail: Mapping[str, Any]) -> str:
     """A journal key as people say it."""
     match = _WAVE.match(key)
     if match is None:
         return _STEPS.get(key) or _reason(key.replace("/", ": ").replace("-", " "))
     number, what = int(match[1]), match[2]
-    share = f" ({waves[number]['share']} %)" if number < len(waves) else ""
     if what == "shift":
-        return f"Wave {number + 1}{share}: shift"
-    if what.startswith("check"):
-        return f"Wave {number + 1}: check{what.removeprefix('check').replace('-', ' ')}"
-    return f"Wave {number + 1}: {what.replace('-', ' ')}"
+        share = f" to {waves[number]['share']} %" if number < len(waves) else ""
+        return f"Wave {number + 1}: shift{share}"
+    if what == "decision":
+        return f"Wave {number + 1}: {detail.get('by', 'somebody')} decided"
+    told = detail.get("check") if isinstance(detail.get("check"), str) else what.replace("-", " ")
+    return f"Wave {number + 1}: {told}"
 
 
 def detail_words(detail: Mapping[str, Any]) -> str:
-    """The figures of a journal entry in one line: what its writer put there, in its order."""
+    """What a journal entry says, with its figures, in one line."""
     told = []
-    for name, value in detail.items():
-        if value in (None, "", [], {}):
-            continue
-        text = ", ".join(str(each) for each in value) if isinstance(value, list) else str(value)
-        told.append(
-            text if name in ("reason", "words", "text", "last", "told", "check") else f"{name.replace('_', ' ')} {text}"
-        )
+    if "asked" in detail:
+        told.append(f"{detail.get('healthy', 0)} of {words.plural(int(detail['asked']), 'answer')} healthy")
+    if detail.get("tries", 1) > 1:
+        told.append(f"try {detail['tries']}")
+    told += [str(detail[name]) for name in ("words", "reason") if detail.get(name)]
+    figures = {**detail, **(detail["figures"] if isinstance(detail.get("figures"), dict) else {})}
+    for name, value in figures.items():
+        if name not in (*_SAID, "check") and isinstance(value, str | int | float) and value != "":
+            told.append(f"{name.replace('_', ' ')} {value}")
     return "; ".join(told)[:600]
 
 
@@ -278,9 +309,11 @@ def _history(connection: Connection, lane: Lane, rows: list[Rollout]) -> list[di
     everything = {sha for shas in carried.values() for sha in shas} | {row.until_sha for row in rows}
     described = repositories.commits_of(connection, lane.repository_id, sorted(everything))
     live = releases.live_of(connection, lane.id)
+    told = {row.id: rollouts.entries(connection, row.id) for row in rows[:TOLD]}
     return [
         {
             "number": row.number,
+            "steps": [_step(entry, row) for entry in told.get(row.id, [])],
             "kind": row.kind,
             "state": row.state,
             "until_sha": row.until_sha,

@@ -46,6 +46,7 @@ LOOKS: dict[str, Look] = {
     "healthy": Look("healthy", "check", "good"),
     "cannot tell": Look("cannot tell", "hand", "ask"),
     "done": Look("done", "check", "good"),
+    "aborted": Look("aborted", "stop", "ask"),
     "begun": Look("under way", "spin", "busy"),
     # searches
     "open": Look("searching", "search", "ask"),

@@ -13,7 +13,7 @@ from sqlalchemy import update
 
 from farmgate import states
 from farmgate.models import TokenKind
-from farmgate.store import bans, holds, jobs, lanes, runs, schema
+from farmgate.store import bans, holds, jobs, runs, schema
 from scheduler.pages import graph, log_part, rendering, words
 from tests.pages.farm import Farm, TestClient, sha
 
@@ -420,5 +420,3 @@ def test_a_lane_with_thousands_waiting_is_shown_within_a_second(farm: Farm, clie
     text = client.get("/lanes/shop/production").text
     assert "2000, newest first" in text
     assert "and 1800 older" in text
-    with farm.context.store.reading() as connection:
-        assert lanes.by_name(connection, "shop", "production")

@@ -117,10 +117,11 @@ class LogView {
     this.follow.hidden = !this.live;
     this.addButtons(part);
     this.told();
+    this.view.classList.toggle("short", !this.live);
     if (target) this.point(target);
     else if (this.live) this.setFollow(true);
+    else this.view.scrollTop = this.view.scrollHeight;
     if (this.live) this.listen();
-    this.view.classList.toggle("short", !this.live);
   }
 
   close() {
