@@ -77,10 +77,6 @@ class Refused(FarmgateError):
     """The scheduler understood the request and would not do it; the text is its own."""
 
 
-class Refused(FarmgateError):
-    """The server did not take something, and will not take it another time: too large, or malformed."""
-
-
 class EngineError(FarmgateError):
     """The container engine failed: lost infrastructure, never a failed test."""
 

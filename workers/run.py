@@ -25,7 +25,7 @@ from pydantic import TypeAdapter
 
 from farmgate.client.node import NodeClient
 from farmgate.clock import Clock, random_token, stopwatch
-from farmgate.errors import FarmgateError, LostRace, NoSpace, NotInRepository, StaleAttempt
+from farmgate.errors import EngineError, FarmgateError, LostRace, NoSpace, NotInRepository, StaleAttempt
 from farmgate.git.node import NodeMirror
 from farmgate.messages import Claim, Claimed, Result
 from farmgate.node_folder import Key, NodeFolder
@@ -143,6 +143,8 @@ def _work(bench: Bench, claimed: Claimed, key: Key, stop: Stop, timings: Timings
         except StaleAttempt:
             raise
         except (FarmgateError, OSError) as error:
+            if isinstance(error, EngineError):
+                bench.folder.report_problem(str(error))
             if isinstance(error, NoSpace):
                 remove_folder(bench.folder.attempts / str(key))  # first, so that the problem can be written
                 bench.folder.report_problem(str(error))

@@ -20,7 +20,6 @@ from typing import Any, Final
 
 import structlog
 from celery import Celery, signals
-from celery.platforms import SecurityWarning
 
 from farmgate.broker import make_app
 from farmgate.client.node import NodeClient
@@ -102,7 +101,7 @@ def serve(settings: WorkerSettings, clock: Clock, agent_pipe: int | None = None)
             threading.Thread(target=_drain, args=(bench, settings), name="drain", daemon=True).start()
 
     # where we are root, jobs are not: see workers.workspace
-    warnings.filterwarnings("ignore", category=SecurityWarning)
+    warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
     worker = app.Worker(
         pool="threads",
         concurrency=settings.slots,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import subprocess
 import threading
 import tracemalloc
@@ -388,3 +390,73 @@ def test_an_engine_that_dies_under_a_job_costs_an_attempt_and_no_red_mark(
     assert result is not None
     assert result.outcome == "failed"
     close(node)
+
+
+def test_a_docker_engine_that_goes_away_under_a_job_costs_an_attempt(
+    tmp_path: Path, server: FakeServer, docker_node: Node
+) -> None:
+    with Tunnel(tmp_path / "engine.sock") as tunnel:
+        engine = DockerEngine(docker_node.bench.folder.identity(), base_url=f"unix://{tunnel.path}", timeout=5)
+        settings = settings_for(tmp_path / "other", server, "docker")
+        node = node_with(engine, settings, server, docker_node.source, docker_node.image)
+        node.jobs = 50
+        key = node.offer("echo up; sleep 100")
+        thread, results = in_background(node, key)
+        server.until(lambda: b"up\n" in node.records[key].log)
+        tunnel.cut()
+        thread.join(timeout=40)
+        assert results[0] is not None
+        assert results[0].outcome == "lost"
+        assert "Docker engine" in (results[0].reason or "")
+        assert node.bench.folder.problem() is not None
+        assert docker_node.bench.engine.sweep(frozenset) == {key}
+        close(node)
+
+
+class Tunnel:
+    """The Docker engine's socket, by a way that can be cut."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen(16)
+        self._open: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def __enter__(self) -> Tunnel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cut()
+        for thread in self._threads:
+            thread.join(timeout=5)
+        for end in self._open:
+            end.close()
+
+    def cut(self) -> None:
+        for end in (self._listener, *self._open):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.path.unlink(missing_ok=True)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.socket(socket.AF_UNIX)
+                far.connect("/var/run/docker.sock")
+                self._open += [near, far]
+                for one, other in ((near, far), (far, near)):
+                    thread = threading.Thread(target=self._copy, args=(one, other), daemon=True)
+                    self._threads.append(thread)
+                    thread.start()
+
+    def _copy(self, one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := one.recv(65536):
+                other.sendall(data)
+        with contextlib.suppress(OSError):
+            other.shutdown(socket.SHUT_WR)

@@ -99,15 +99,20 @@ class Holders:
         except (DockerException, RequestException, OSError) as error:
             log.warning("no network could be prepared ahead", error=str(error))
         finally:
-            with self._lock:
-                self._making -= 1
-                if made is not None and not self._closed:
-                    self._all.add(made)
-                    self._free.append(made)
-                    made = None
-        if made is not None:  # closed meanwhile
+            kept = self._keep(made)
+        if made is not None and not kept:
             with contextlib.suppress(DockerException, RequestException, OSError):
                 api.remove_container(made, force=True)
+
+    def _keep(self, made: str | None) -> bool:
+        """False if we were closed meanwhile, or nothing was made."""
+        with self._lock:
+            self._making -= 1
+            if made is None or self._closed:
+                return False
+            self._all.add(made)
+            self._free.append(made)
+            return True
 
     def _start(self, api: Any, network: str, architecture: str) -> str | None:
         try:
