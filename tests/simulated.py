@@ -38,11 +38,22 @@ class Crash(BaseException):
 
 @dataclass
 class Fuse:
-    """Kills the process at its nth write from now, before it commits or just after."""
+    """Kills the process at its nth write from now, before it commits or just after; or after its nth call outside."""
 
     left: int | None = None
     after: bool = True
+    calls_left: int | None = None
     blown: int = 0
+
+    def call(self) -> None:
+        """Just after a call of a target."""
+        if self.calls_left is None:
+            return
+        self.calls_left -= 1
+        if self.calls_left <= 0:
+            self.calls_left = None
+            self.blown += 1
+            raise Crash
 
     def burn(self, after: bool) -> None:
         if self.left is None or after != self.after:

@@ -13,19 +13,25 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import Connection, or_, select
 
-from farmgate import invariants
+from deploy.context import LOOP as DEPLOY
+from deploy.context import AtOnce
+from deploy.context import Context as DeployContext
+from deploy.loop import Deployer
+from farmgate import invariants, policy
+from farmgate import lanes as rules
 from farmgate.blobs import MemoryBlobs
 from farmgate.clock import VirtualClock
 from farmgate.git.fake import FakeHistory
 from farmgate.messages import Claimed, Result
+from farmgate.models import Lane, Release, Rollout, RolloutKind
 from farmgate.pipeline import FILE_NAME
 from farmgate.refs import HEADS
 from farmgate.settings import SchedulerSettings
-from farmgate.store import events, repositories, runs
+from farmgate.store import bans, events, holds, lane_views, lanes, releases, repositories, rollouts, runs
 from farmgate.store import schema as t
 from farmgate.store.database import Store
 from farmgate.vault import Vault
@@ -43,10 +49,13 @@ from tests.simulated import (
     SimulatedSignals,
     SimulatedWorker,
 )
+from tests.simulated_lanes import Places, policy_text
 
 STEP = timedelta(seconds=10)
 SECRET = "a webhook secret"
 PIPELINE = "jobs:\n  test:\n    steps: [make test]\n    artifacts: [dist/shop.tar.gz]\n"
+MISHAP = or_(t.events.c.kind.like("decision.%"), t.events.c.kind == "lane.trouble")
+NEVER = datetime(2100, 1, 1, tzinfo=UTC)
 QUIET = timedelta(minutes=5)
 """How long nothing may be open before the farm counts as settled: longer than any pause of its policies."""
 
@@ -64,6 +73,7 @@ class World:
         rollout_minutes: float = 4,
         lanes: Sequence[str] = ("production",),
         pipeline: str = PIPELINE,
+        more_policy: Mapping[str, object] | None = None,
     ) -> None:
         self.dice = Dice(seed)
         self.clock = VirtualClock()
@@ -73,6 +83,9 @@ class World:
         self.mirrors = SimulatedMirrors(self.history)
         self.bell = SimulatedBell(self.dice)
         self.scheduler_fuse = Fuse()
+        self.deploy_fuse = Fuse()
+        self.lanes = tuple(lanes)
+        self.places = Places(self.lanes, self.history, self.deploy_fuse)
         self.blobs = MemoryBlobs()
         self.signals = SimulatedSignals()
         self.settings = SchedulerSettings(
@@ -84,15 +97,17 @@ class World:
         self.steps = 0
         self.lives = 0
         self.down: dict[str, datetime] = {}  # until when a process stays dead
+        self.stalled: list[Deployer] = []
         self.faulty_at = self.clock.now()  # when the last fault was there
         self.names: dict[str, str] = {}  # of commits, by sha
         self.shas: dict[str, str] = {}
         self._deliveries = 0
         self._commit("root", {FILE_NAME: pipeline})
-        self._connect()
+        self._connect(policy_text(self.lanes, rollout_minutes, more_policy or {}))
         door = self._context(self.store)
         self.door = door
         self.scheduler = self._begin_scheduler()
+        self.deployer = self._begin_deployer()
         self.workers = [
             SimulatedWorker(f"node-{number}", door, self.bell, slots, self._build_time, self._verdict)
             for number in range(1, nodes + 1)
@@ -119,10 +134,27 @@ class World:
         mortal = FragileStore(self.store.engine, self.scheduler_fuse)
         return Loop(self._context(mortal), Inline(), holder=f"scheduler-{self.lives}")
 
-    def _connect(self) -> None:
+    def _begin_deployer(self) -> Deployer:
+        self.lives += 1
+        mortal = FragileStore(self.store.engine, self.deploy_fuse)
+        return Deployer(
+            DeployContext(
+                store=mortal,
+                targets=self.places,
+                prober=self.places,
+                clock=self.clock,
+                signals=self.signals,
+                hands=AtOnce(),
+                holder=f"deploy-{self.lives}",
+            )
+        )
+
+    def _connect(self, text: str | None) -> None:
+        now = self.clock.now()
         with self.store.writing() as connection:
-            secret = self.vault.encrypt(SECRET)
-            repositories.add(connection, "shop", "file:///shop", "git", secret, "main", self.clock.now())
+            repositories.add(connection, "shop", "file:///shop", "git", self.vault.encrypt(SECRET), "main", now)
+            if text is not None:
+                lanes.apply_policy(connection, policy.parse(text, "delivery.yml"), "world", now)
 
     def _build_time(self) -> timedelta:
         return self.build * (0.5 + self.dice.random())
@@ -145,6 +177,7 @@ class World:
         *names: str,
         breaks_tests: Iterable[str] = (),
         breaks_production: Iterable[str] = (),
+        breaks_staging: Iterable[str] = (),
         fixes: Mapping[str, str] | None = None,
         webhook: str = "once",
     ) -> None:
@@ -156,9 +189,11 @@ class World:
             if name in breaks_tests:
                 files["tests"] = name
             if name in breaks_production:
-                files[f"broken/{name}"] = "yes"
+                files[f"broken/production/{name}"] = "yes"
+            if name in breaks_staging:
+                files[f"broken/staging/{name}"] = "yes"
             if fixes and name in fixes:
-                files[f"broken/{fixes[name]}"] = None
+                files |= {f"broken/{lane}/{fixes[name]}": None for lane in self.lanes}
                 message = f"{name}\n\nFixes-commit: {self.shas[fixes[name]]}"
             self._commit(name, files, message)
         self.tell(before, webhook)
@@ -167,7 +202,8 @@ class World:
         """Push `revert-<name>`, as git words it."""
         before = self.history.resolve("main")
         said = f'Revert "{name}"\n\nThis reverts commit {self.shas[name]}.'
-        self._commit(f"revert-{name}", {"last": f"revert-{name}", f"broken/{name}": None}, said)
+        mended: dict[str, str | None] = {f"broken/{lane}/{name}": None for lane in self.lanes}
+        self._commit(f"revert-{name}", {"last": f"revert-{name}", **mended}, said)
         self.tell(before, webhook)
 
     def force(self, back_to: str, *names: str, webhook: str = "once") -> None:
@@ -190,6 +226,42 @@ class World:
         }
         for _ in range({"lost": 0, "once": 1, "twice": 2}[webhook]):
             hooks.accept(self.door, "shop", headers, body)
+
+    def rollback(self, lane: str = "", to: str | None = None) -> None:
+        """A person goes back: to the release of a commit, or to the one before."""
+        with self.store.writing() as connection:
+            found = self._lane(connection, lane)
+            live = releases.live_of(connection, found.id)
+            assert live is not None
+            known: dict[str, Release] = {self.names[each.sha]: each for each in releases.latest(connection, found.id)}
+            target = known[to] if to is not None else releases.before(connection, live)
+            assert target is not None
+            lanes.order_rollback(connection, found.id, target.id, "alice", "it is worse", self.clock.now())
+        self.signals.wake(DEPLOY)
+
+    def hold(self, lane: str = "", minutes: float | None = None) -> None:
+        now = self.clock.now()
+        until = None if minutes is None else now + timedelta(minutes=minutes)
+        with self.store.writing() as connection:
+            holds.place(connection, self._lane(connection, lane).id, "not today", "alice", now, until)
+
+    def lift_hold(self, lane: str = "") -> None:
+        with self.store.writing() as connection:
+            holds.lift(connection, self._lane(connection, lane).id, "alice", self.clock.now())
+        self.signals.wake(DEPLOY)
+
+    def lift_ban(self, name: str, lane: str = "") -> None:
+        with self.store.writing() as connection:
+            bans.lift(connection, self._lane(connection, lane).id, self.shas[name], "alice", self.clock.now())
+        self.signals.wake(DEPLOY)
+
+    def decide(self, verdict: str, lane: str = "") -> None:
+        """A person says good or sick of a rollout that asks."""
+        with self.store.writing() as connection:
+            asking = rollouts.active_of(connection, self._lane(connection, lane).id)
+            assert asking is not None
+            rollouts.decide(connection, asking, verdict, "alice", "I looked", self.clock.now())
+        self.signals.wake(DEPLOY)
 
     # --- faults ------------------------------------------------------------------------------------------------------
 
@@ -217,6 +289,31 @@ class World:
         if minutes:
             self.down["scheduler"] = self.clock.now() + timedelta(minutes=minutes)
 
+    def kill_deploy(
+        self, *, after_writes: int = 0, after_calls: int = 0, before_commit: bool = False, minutes: float = 0
+    ) -> None:
+        """At once, at its nth write, or just after its nth call of a target."""
+        if after_writes:
+            self.deploy_fuse.left, self.deploy_fuse.after = after_writes, not before_commit
+        elif after_calls:
+            self.deploy_fuse.calls_left = after_calls
+        else:
+            self.deployer = self._begin_deployer()
+        if minutes:
+            self.down["deploy"] = self.clock.now() + timedelta(minutes=minutes)
+
+    def stall_deploy(self, call: str) -> None:
+        """The next such call of a target takes so long that a successor takes over meanwhile; then it returns."""
+        self.places.stall(call, self._be_succeeded)
+
+    def _be_succeeded(self) -> None:
+        late = self.deployer
+        self.deployer = self._begin_deployer()
+        for _ in range(6):
+            self.clock.advance(STEP)
+            self.deployer.tick()
+        self.stalled.append(late)
+
     def lose_bells(self, share: float = 1.0) -> None:
         self.bell.lose = share
 
@@ -237,7 +334,8 @@ class World:
     def stop_faults(self) -> None:
         self.bell.lose = self.bell.double = 0.0
         self.bell.reachable = self.mirrors.reachable = True
-        self.scheduler_fuse.left = None
+        self.scheduler_fuse.left = self.deploy_fuse.left = self.deploy_fuse.calls_left = None
+        self.signals.lost = False
         self.down.clear()
         for worker in self.workers:
             worker.asleep = False
@@ -249,6 +347,7 @@ class World:
         self._turn_of_scheduler()
         for worker in self.workers:
             worker.step()
+        self._turn_of_deploy()
         self.steps += 1
         self.down = {process: until for process, until in self.down.items() if until > self.clock.now()}
         if self._faulty():
@@ -267,13 +366,27 @@ class World:
         except Crash:
             self.scheduler = self._begin_scheduler()
 
+    def _turn_of_deploy(self) -> None:
+        if "deploy" in self.down:
+            return
+        try:
+            self.deployer.tick()
+            while DEPLOY in self.signals.woken:
+                self.signals.wait(DEPLOY, STEP)
+                self.deployer.tick()
+        except Crash:
+            self.deployer = self._begin_deployer()
+        for late in self.stalled:
+            late.tick()  # it believes that it still leads
+        self.stalled.clear()
+
     def check(self) -> None:
         """Rule 1."""
         now = self.clock.now()
         with self.store.reading() as connection:
             found = [*invariants.look(connection, now), *self.witness.look(connection)]
             found = [violation for violation in found if self._counts(violation, now)]
-            failed = connection.execute(select(t.events.c.text).where(t.events.c.kind.like("decision.%"))).scalars()
+            failed = connection.execute(select(t.events.c.text).where(MISHAP)).scalars()
             mishaps = list(failed)
             if not found and not mishaps:
                 return
@@ -314,8 +427,16 @@ class World:
                 raise AssertionError("\n".join([f"I11: not drained after {hours} hours:", *map(str, self.open())]))
 
     def open(self) -> list[invariants.Violation]:
+        """What is not final, and lanes that will go on by themselves."""
+        now = self.clock.now()
         with self.store.reading() as connection:
-            return invariants.undrained(connection)
+            found = invariants.undrained(connection)
+            for lane in lanes.every(connection):
+                decision = rules.cut(lane_views.view(connection, lane, now), now)
+                by_itself = not isinstance(decision, rules.Wait) or (decision.until or NEVER) < NEVER
+                if by_itself:
+                    found.append(invariants.Violation("I11", f"lane/{lane.environment}", f"goes on: {decision}"))
+        return found
 
     # --- facts -------------------------------------------------------------------------------------------------------
 
@@ -338,3 +459,62 @@ class World:
     def attempts(self) -> list[tuple[int, int]]:
         """Every attempt that a worker began, in order: nothing may be in it twice."""
         return [key for worker in self.workers for key in worker.begun]
+
+    def _lane(self, connection: Connection, name: str) -> Lane:
+        return lanes.by_name(connection, "shop", name or self.lanes[-1])
+
+    def live_in(self, lane: str = "") -> str | None:
+        """The commit that is live by the store; the place must agree once nothing is under way."""
+        with self.store.reading() as connection:
+            live = releases.live_of(connection, self._lane(connection, lane).id)
+        return self.names[live.sha] if live is not None else None
+
+    @property
+    def live(self) -> str | None:
+        return self.live_in()
+
+    def banned_in(self, lane: str = "") -> set[str]:
+        with self.store.reading() as connection:
+            return {self.names[ban.sha] for ban in bans.standing(connection, self._lane(connection, lane).id)}
+
+    @property
+    def banned(self) -> set[str]:
+        return self.banned_in()
+
+    def rollouts_in(self, lane: str = "") -> list[Rollout]:
+        with self.store.reading() as connection:
+            return rollouts.latest(connection, self._lane(connection, lane).id, limit=10_000)[::-1]
+
+    def batches_in(self, lane: str = "") -> list[list[str]]:
+        """What each good batch carried, in the order in which they went live."""
+        good = [
+            each for each in self.rollouts_in(lane) if each.state == "good" and each.kind is not RolloutKind.ROLLBACK
+        ]
+        with self.store.reading() as connection:
+            carried = rollouts.commits_of(connection, [each.id for each in good])
+        return [[self.names[one.sha] for one in carried if one.rollout_id == each.id] for each in good]
+
+    @property
+    def batches(self) -> list[list[str]]:
+        return self.batches_in()
+
+    def outcomes_in(self, lane: str = "") -> list[str]:
+        """Every rollout in order: `forward good d`."""
+        return [f"{each.kind} {each.state} {self.names[each.until_sha]}" for each in self.rollouts_in(lane)]
+
+    @property
+    def outcomes(self) -> list[str]:
+        return self.outcomes_in()
+
+    def why(self, name: str, lane: str = "") -> str:
+        """Why a commit is not live yet, in words."""
+        now = self.clock.now()
+        with self.store.reading() as connection:
+            view = lane_views.view(connection, self._lane(connection, lane), now, full=True)
+        told = [each for each in rules.explain(view, now) if each.commit.sha == self.shas[name]]
+        return "; ".join(reason.words for each in told for reason in each.reasons)
+
+    def told(self, kind: str) -> list[str]:
+        """The events of a kind, oldest first."""
+        with self.store.reading() as connection:
+            return [event.text for event in events.latest(connection, limit=10_000) if event.kind == kind][::-1]
