@@ -45,7 +45,7 @@ _SHOWN_GONE: Final = 100
 def view(connection: Connection, lane: Lane, now: datetime, *, full: bool = False) -> LaneView:
     """The lane at this moment; `full` reads every waiting commit with its title and checks."""
     policy = lanes.policy_of(lane)
-    live = _live(connection, lane, policy)
+    live = live_of(connection, lane, policy)
     base = live.base if live is not None else 0
     standing = _bans(connection, lane, policy, base)
     queue = _queue(connection, lane, policy, base, standing, full=full)
@@ -80,7 +80,8 @@ def loss_reason(sha: str, branch: str) -> str:
     return f"a forced push dropped the live commit {sha[:12]} from {branch}: lift this hold to deliver without it"
 
 
-def _live(connection: Connection, lane: Lane, policy: LanePolicy) -> Live | None:
+def live_of(connection: Connection, lane: Lane, policy: LanePolicy) -> Live | None:
+    """What is live, and where its history meets the branch."""
     release = releases.live_of(connection, lane.id)
     if release is None:
         return None
@@ -89,6 +90,13 @@ def _live(connection: Connection, lane: Lane, policy: LanePolicy) -> Live | None
     return Live(
         release.id, release.rollout_id, release.sha, release.position, base, release.live_from, gone=place is None
     )
+
+
+def waiting(connection: Connection, lane: Lane, policy: LanePolicy, base: int) -> int:
+    """How many commits of the branch come after what is live."""
+    statement = select(func.count()).select_from(branch_commits)
+    found = connection.execute(statement.where(_branch(lane, policy), branch_commits.c.position > base, _stands()))
+    return found.scalar() or 0
 
 
 def _place(connection: Connection, lane: Lane, policy: LanePolicy, sha: str) -> int | None:

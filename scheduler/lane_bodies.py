@@ -1,0 +1,275 @@
+"""The API's answers about lanes and rollouts, as models: what `/openapi.json` promises."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel, Field, field_validator
+
+from farmgate import states
+from farmgate.models import RolloutKind
+from farmgate.quantities import duration
+
+
+class LiveBody(BaseModel):
+    """What is live: the commit, and the rollout that took it there."""
+
+    sha: str
+    title: str
+    author: str
+    position: int
+    since: datetime
+    rollout: int
+    artifacts: dict[str, str]
+
+
+class HoldBody(BaseModel):
+    """A hold that stands."""
+
+    id: int
+    reason: str
+    created_by: str
+    created_at: datetime
+    until: datetime
+
+
+class CarriedBody(BaseModel):
+    """A commit of a batch."""
+
+    sha: str
+    position: int
+    title: str
+    author: str
+
+
+class CheckBody(BaseModel):
+    """A check of a wave, with its figures."""
+
+    wave: int
+    check: str
+    outcome: str | None
+    asked: int
+    healthy: int
+    last: str
+    words: str
+    figures: dict[str, Any]
+    last_at: datetime | None
+
+
+class WaveBody(BaseModel):
+    """A wave: waiting, soaking, good, or sick; and its checks so far."""
+
+    number: int
+    share: int
+    soak_seconds: float
+    state: str
+    shifted_at: datetime | None
+    checks: list[CheckBody]
+
+
+class JournalBody(BaseModel):
+    """A step, check, verdict or decision as the journal has it."""
+
+    key: str
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: str | None
+    epoch: int
+    detail: dict[str, Any]
+
+
+class RolloutBody(BaseModel):
+    """A rollout and the commits it carries."""
+
+    id: int
+    lane: str
+    number: int
+    kind: RolloutKind
+    state: states.Rollout
+    since_sha: str | None
+    since_position: int
+    until_sha: str
+    until_position: int
+    wave: int
+    asked_by: str
+    reason: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    deadline: datetime | None
+    search_id: int | None
+    commits: list[CarriedBody]
+
+
+class RolloutDetail(RolloutBody):
+    """The ledger's page of a rollout."""
+
+    waves: list[WaveBody]
+    journal: list[JournalBody]
+    policy_version: int
+    policy: dict[str, Any]
+    artifacts: dict[str, str]
+    from_sha: str | None
+    from_rollout: int | None
+    release_live_from: datetime | None
+    release_live_until: datetime | None
+
+
+class WaitingBody(BaseModel):
+    """A commit that is not live yet, every reason for it, and when it should be."""
+
+    sha: str
+    position: int
+    title: str
+    author: str
+    checks: str
+    run_id: int | None
+    seen_at: datetime | None
+    green_at: datetime | None
+    reasons: list[str]
+    kinds: list[str]
+    batch: int | None
+    estimate: datetime | None
+
+
+class PreviewBody(BaseModel):
+    """The batch that would be cut next."""
+
+    sha: str | None
+    title: str | None
+    commits: list[CarriedBody]
+    at: datetime | None
+    reasons: list[str]
+
+
+class SearchBody(BaseModel):
+    """A search for a culprit."""
+
+    id: int
+    state: states.Search
+    since_position: int
+    until_position: int
+    points: list[str]
+    rollouts: int
+    most_rollouts: int
+    culprit: str | None
+    opened_at: datetime
+    closed_at: datetime | None
+
+
+class BanBody(BaseModel):
+    """A ban; `fixed`: a fix is in the queue, so that the next batch with it may go."""
+
+    sha: str
+    position: int
+    covers: list[str]
+    reason: str
+    created_by: str
+    created_at: datetime
+    rollout_id: int | None
+    lifted_at: datetime | None
+    lifted_by: str | None
+
+
+class LaneBody(BaseModel):
+    """What runs where, in a line."""
+
+    application: str
+    environment: str
+    repository: str
+    branch: str
+    listen: str | None
+    live: LiveBody | None
+    active: RolloutBody | None
+    waiting: int
+    held: HoldBody | None
+    problem: str | None
+    policy_version: int
+
+
+class LaneDetail(BaseModel):
+    """A lane's whole page."""
+
+    application: str
+    environment: str
+    repository: str
+    branch: str
+    listen: str | None
+    live: LiveBody | None
+    active: RolloutDetail | None
+    waiting: list[WaitingBody]
+    waiting_count: int
+    next: PreviewBody
+    search: SearchBody | None
+    holds: list[HoldBody]
+    bans: list[BanBody]
+    history: list[RolloutBody]
+    rollback: dict[str, Any] | None
+    problem: str | None
+    policy: dict[str, Any]
+    policy_version: int
+
+
+class AppliedBody(BaseModel):
+    """What a policy did to a lane."""
+
+    application: str
+    environment: str
+    version: int
+    change: str
+
+
+class PolicyBody(BaseModel):
+    lanes: list[AppliedBody]
+
+
+class RollbackAsked(BaseModel):
+    """Go back: to what rollout number `to` left live, or to the good release before the live one."""
+
+    to: int | None = None
+    reason: str = Field(min_length=1, max_length=1000)
+
+
+class RollbackBody(BaseModel):
+    """An order the deploy loop will follow. `takes_back`: the commits that leave what is live, and get banned."""
+
+    lane: str
+    to_sha: str
+    to_rollout: int
+    takes_back: list[CarriedBody]
+
+
+class HoldAsked(BaseModel):
+    """Stop a lane: `for` a while (30m, 2h), or `until` a time; neither: until it is lifted."""
+
+    reason: str = Field(min_length=1, max_length=1000)
+    until: datetime | None = None
+    span: timedelta | None = Field(None, alias="for")
+
+    @field_validator("span", mode="before")
+    @classmethod
+    def _read(cls, value: object) -> object:
+        return duration(value) if isinstance(value, str) else value
+
+    @field_validator("until")
+    @classmethod
+    def _aware(cls, value: datetime | None) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("say the time zone, as in 2026-01-31T12:00:00Z")
+        return value
+
+
+class LiftedBody(BaseModel):
+    lifted: int
+
+
+class DecisionAsked(BaseModel):
+    """A person's verdict on a rollout that asks."""
+
+    verdict: str = Field(pattern="^(good|sick)$")
+    reason: str = Field(min_length=1, max_length=1000)
+
+
+class LiftAsked(BaseModel):
+    reason: str = Field(min_length=1, max_length=1000)

@@ -1,0 +1,201 @@
+"""Lanes for people and tools: what runs where, why a commit waits, and a person's word.
+
+Rules:
+1. A policy file is applied all or nothing, by an administrator; whatever is wrong is told at file:line:column.
+2. Whatever a person does here is an order or a record in the database; the deploy loop acts on it.
+3. A rollback goes only to what was verified good, and says first what it takes back.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from sqlalchemy import Connection
+
+from farmgate.errors import Conflict
+from farmgate.models import Lane
+from farmgate.policy import ProcessTarget, parse
+from farmgate.store import bans, events, holds, lanes, releases, repositories, rollouts
+from scheduler import lane_reading
+from scheduler.auth import Admin, Person, Writer
+from scheduler.context import DEPLOY, Context
+from scheduler.lane_bodies import (
+    AppliedBody,
+    BanBody,
+    CarriedBody,
+    DecisionAsked,
+    HoldAsked,
+    HoldBody,
+    LaneBody,
+    LaneDetail,
+    LiftAsked,
+    LiftedBody,
+    PolicyBody,
+    RollbackAsked,
+    RollbackBody,
+    RolloutBody,
+    RolloutDetail,
+)
+
+
+def router(context: Context) -> APIRouter:
+    """GET and PUT what a lane is; POST what a person wants of it."""
+    routes = APIRouter(tags=["lanes"])
+    _reading(routes, context)
+    _policy(routes, context)
+    _acting(routes, context)
+    return routes
+
+
+def _reading(routes: APIRouter, context: Context) -> None:
+    @routes.get("/api/lanes")
+    def all_lanes(who: Person) -> list[LaneBody]:
+        now = context.clock.now()
+        with context.store.reading() as connection:
+            return [lane_reading.summary(connection, lane, now) for lane in lanes.every(connection)]
+
+    @routes.get("/api/lanes/{application}/{environment}")
+    def one_lane(
+        application: str,
+        environment: str,
+        who: Person,
+        history: Annotated[int, Query(ge=1, le=500)] = 50,
+        waiting: Annotated[int, Query(ge=1, le=20_000)] = 500,
+    ) -> LaneDetail:
+        with context.store.reading() as connection:
+            lane = lanes.by_name(connection, application, environment)
+            return lane_reading.detail(connection, lane, context.clock.now(), history=history, waiting=waiting)
+
+    @routes.get("/api/rollouts/{rollout_id}")
+    def one_rollout(rollout_id: int, who: Person) -> RolloutDetail:
+        with context.store.reading() as connection:
+            rollout = rollouts.by_id(connection, rollout_id)
+            return lane_reading.rollout_detail(connection, lanes.by_id(connection, rollout.lane_id), rollout)
+
+
+def _policy(routes: APIRouter, context: Context) -> None:
+    @routes.put("/api/lanes/policy")
+    async def apply_policy(
+        request: Request, who: Admin, source: Annotated[str, Query(max_length=500)] = "delivery.yml"
+    ) -> PolicyBody:
+        text = await request.body()
+        policies = parse(text, source)
+        if not context.settings.embedded and any(isinstance(each.target, ProcessTarget) for each in policies):
+            raise Conflict("process targets run only in the embedded farm (`farmgate up`): use docker")
+        now = context.clock.now()
+        with context.store.writing() as connection:
+            applied = lanes.apply_policy(connection, policies, who.name, now)
+            for each in applied:
+                if each.change != "unchanged":
+                    told = f"policy {each.change}, version {each.version}"
+                    events.record(connection, now, "lane.policy", f"lane/{each.lane}", who.name, told)
+        context.deploy_signals.wake(DEPLOY)
+        names = [each.lane.partition("/") for each in applied]
+        return PolicyBody(
+            lanes=[
+                AppliedBody(application=name[0], environment=name[2], version=each.version, change=each.change)
+                for name, each in zip(names, applied, strict=True)
+            ]
+        )
+
+
+def _acting(routes: APIRouter, context: Context) -> None:
+    lane_path = "/api/lanes/{application}/{environment}"
+
+    @routes.post(f"{lane_path}/rollback", status_code=202)
+    def roll_back(application: str, environment: str, asked: RollbackAsked, who: Writer) -> RollbackBody:
+        now = context.clock.now()
+        with context.store.writing() as connection:
+            lane = lanes.by_name(connection, application, environment)
+            body, release_id = _going_back(context, connection, lane, asked.to)
+            lanes.order_rollback(connection, lane.id, release_id, who.name, asked.reason, now)
+            told = f"back to {body.to_sha[:12]} (rollout {body.to_rollout}): {asked.reason}"
+            events.record(connection, now, "lane.rollback", f"lane/{body.lane}", who.name, told)
+        context.deploy_signals.wake(DEPLOY)
+        return body
+
+    @routes.post(f"{lane_path}/hold", status_code=201)
+    def hold(application: str, environment: str, asked: HoldAsked, who: Writer) -> HoldBody:
+        now = context.clock.now()
+        until = asked.until if asked.until is not None else now + asked.span if asked.span is not None else None
+        if until is not None and until <= now:
+            raise Conflict("that hold would be over before it began: give an end that lies ahead")
+        with context.store.writing() as connection:
+            lane = lanes.by_name(connection, application, environment)
+            holds.place(connection, lane.id, asked.reason, who.name, now, until)
+            subject = f"lane/{application}/{environment}"
+            events.record(connection, now, "lane.held", subject, who.name, asked.reason)
+            return lane_reading.hold_body(holds.standing(connection, lane.id, now)[0])
+
+    @routes.delete(f"{lane_path}/hold")
+    def unhold(application: str, environment: str, who: Writer) -> LiftedBody:
+        now = context.clock.now()
+        with context.store.writing() as connection:
+            lane = lanes.by_name(connection, application, environment)
+            lifted = holds.lift(connection, lane.id, who.name, now)
+            if lifted:
+                subject = f"lane/{application}/{environment}"
+                events.record(connection, now, "lane.released", subject, who.name, f"{lifted} holds lifted")
+        context.deploy_signals.wake(DEPLOY)
+        return LiftedBody(lifted=lifted)
+
+    @routes.post(f"{lane_path}/decide")
+    def decide(application: str, environment: str, asked: DecisionAsked, who: Writer) -> RolloutBody:
+        now = context.clock.now()
+        with context.store.writing() as connection:
+            lane = lanes.by_name(connection, application, environment)
+            active = rollouts.active_of(connection, lane.id)
+            if active is None:
+                raise Conflict(f"no rollout is under way in {application}/{environment}")
+            if not rollouts.decide(connection, active, asked.verdict, who.name, asked.reason, now):
+                raise Conflict("someone has decided this wave already")
+            subject = f"lane/{application}/{environment}"
+            told = f"rollout {active.number}: {asked.verdict}: {asked.reason}"
+            events.record(connection, now, "rollout.decided", subject, who.name, told)
+            body = lane_reading.rollout_bodies(connection, lane, [active])[0]
+        context.deploy_signals.wake(DEPLOY)
+        return body
+
+    @routes.post(f"{lane_path}/bans/{{sha}}/lift")
+    def lift_ban(application: str, environment: str, sha: str, asked: LiftAsked, who: Writer) -> list[BanBody]:
+        now = context.clock.now()
+        with context.store.writing() as connection:
+            lane = lanes.by_name(connection, application, environment)
+            lifted = bans.lift(connection, lane.id, sha.lower(), who.name, now)
+            subject = f"lane/{application}/{environment}"
+            told = f"{', '.join(ban.sha[:12] for ban in lifted)}: {asked.reason}"
+            events.record(connection, now, "ban.lifted", subject, who.name, told)
+        context.deploy_signals.wake(DEPLOY)
+        return [BanBody.model_validate(each, from_attributes=True) for each in lifted]
+
+
+def _going_back(context: Context, connection: Connection, lane: Lane, to: int | None) -> tuple[RollbackBody, int]:
+    """What a rollback would do, and to which release. Raises Conflict, NotFound."""
+    name = f"{lane.application}/{lane.environment}"
+    live = releases.live_of(connection, lane.id)
+    if live is None:
+        raise Conflict(f"nothing is live in {name} that could be taken back")
+    if to is not None:
+        release = releases.by_rollout_number(connection, lane.id, to)
+    else:
+        earlier = releases.before(connection, live)
+        if earlier is None:
+            raise Conflict(f"{name} has no earlier good release to go back to")
+        release = earlier
+    if release.id == live.id:
+        raise Conflict(f"rollout {to} is what is live in {name}")
+    branch = lanes.policy_of(lane).branch
+    taken = bans.between(connection, lane.repository_id, branch, release.position, live.position)
+    known = repositories.commits_of(connection, lane.repository_id, [each.sha for each in taken])
+    commits = [
+        CarriedBody(
+            sha=each.sha,
+            position=each.position,
+            title=known[each.sha].title if each.sha in known else "",
+            author=known[each.sha].author_name if each.sha in known else "",
+        )
+        for each in taken
+    ]
+    number = rollouts.by_id(connection, release.rollout_id).number
+    return RollbackBody(lane=name, to_sha=release.sha, to_rollout=number, takes_back=commits), release.id
