@@ -12,6 +12,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
 
 from farmgate.errors import Conflict
 from farmgate.models import Lane
@@ -79,25 +80,27 @@ def _policy(routes: APIRouter, context: Context) -> None:
     async def apply_policy(
         request: Request, who: Admin, source: Annotated[str, Query(max_length=500)] = "delivery.yml"
     ) -> PolicyBody:
-        text = await request.body()
-        policies = parse(text, source)
-        if not context.settings.embedded and any(isinstance(each.target, ProcessTarget) for each in policies):
-            raise Conflict("process targets run only in the embedded farm (`farmgate up`): use docker")
-        now = context.clock.now()
-        with context.store.writing() as connection:
-            applied = lanes.apply_policy(connection, policies, who.name, now)
-            for each in applied:
-                if each.change != "unchanged":
-                    told = f"policy {each.change}, version {each.version}"
-                    events.record(connection, now, "lane.policy", f"lane/{each.lane}", who.name, told)
-        context.deploy_signals.wake(DEPLOY)
-        names = [each.lane.partition("/") for each in applied]
-        return PolicyBody(
-            lanes=[
-                AppliedBody(application=name[0], environment=name[2], version=each.version, change=each.change)
-                for name, each in zip(names, applied, strict=True)
-            ]
-        )
+        return await run_in_threadpool(_apply, context, await request.body(), source, who.name)
+
+
+def _apply(context: Context, text: bytes, source: str, who: str) -> PolicyBody:
+    policies = parse(text, source)
+    if not context.settings.embedded and any(isinstance(each.target, ProcessTarget) for each in policies):
+        raise Conflict("process targets run only in the embedded farm (`farmgate up`): use docker")
+    now = context.clock.now()
+    with context.store.writing() as connection:
+        applied = lanes.apply_policy(connection, policies, who, now)
+        for each in applied:
+            if each.change != "unchanged":
+                told = f"policy {each.change}, version {each.version}"
+                events.record(connection, now, "lane.policy", f"lane/{each.lane}", who, told)
+    context.deploy_signals.wake(DEPLOY)
+    bodies = []
+    for each in applied:
+        application, _, environment = each.lane.partition("/")
+        body = AppliedBody(application=application, environment=environment, version=each.version, change=each.change)
+        bodies.append(body)
+    return PolicyBody(lanes=bodies)
 
 
 def _acting(routes: APIRouter, context: Context) -> None:
@@ -108,7 +111,7 @@ def _acting(routes: APIRouter, context: Context) -> None:
         now = context.clock.now()
         with context.store.writing() as connection:
             lane = lanes.by_name(connection, application, environment)
-            body, release_id = _going_back(context, connection, lane, asked.to)
+            body, release_id = _going_back(connection, lane, asked.to)
             lanes.order_rollback(connection, lane.id, release_id, who.name, asked.reason, now)
             told = f"back to {body.to_sha[:12]} (rollout {body.to_rollout}): {asked.reason}"
             events.record(connection, now, "lane.rollback", f"lane/{body.lane}", who.name, told)
@@ -170,7 +173,7 @@ def _acting(routes: APIRouter, context: Context) -> None:
         return [BanBody.model_validate(each, from_attributes=True) for each in lifted]
 
 
-def _going_back(context: Context, connection: Connection, lane: Lane, to: int | None) -> tuple[RollbackBody, int]:
+def _going_back(connection: Connection, lane: Lane, to: int | None) -> tuple[RollbackBody, int]:
     """What a rollback would do, and to which release. Raises Conflict, NotFound."""
     name = f"{lane.application}/{lane.environment}"
     live = releases.live_of(connection, lane.id)
