@@ -5,6 +5,7 @@ Reads the answer of `GET /api/lanes/{application}/{environment}` and prints it f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from farmgate.cli import show
@@ -12,101 +13,89 @@ from farmgate.cli import show
 if TYPE_CHECKING:
     from rich.console import Console
 
+    Row = dict[str, Any]
+
 HISTORY = 10
 WAITING = 30
 
 
-def report(row: dict[str, Any]) -> None:
+def report(row: Row) -> None:
     """Print the whole lane."""
     out = show.console()
     _head(out, row)
-    _rollout(out, row.get("rollout") or row.get("active"))
-    _search(out, row.get("search"))
+    if row["active"]:
+        _active(out, row["active"])
+    if row["search"]:
+        _search(out, row["search"])
     _waiting(out, row)
-    _bans(out, row.get("bans") or ())
-    _history(out, row.get("history") or row.get("rollouts") or ())
+    _bans(out, [ban for ban in row["bans"] if not ban["lifted_at"]])
+    _history(out, row["history"])
 
 
-def _head(out: Console, row: dict[str, Any]) -> None:
-    name = f"{row.get('application')}/{row.get('environment')}"
-    live = row.get("live")
+def _head(out: Console, row: Row) -> None:
+    name, live = f"{row['application']}/{row['environment']}", row["live"]
     if live:
-        since = show.ago(live.get("since") or live.get("live_from"))
+        title = show.clean(live["title"])
         out.print(
-            f"{name}: {show.short(live.get('sha'))} {show.clean(str(live.get('title') or ''))!r} live since {since}"
+            f"{name}: {show.short(live['sha'])} {title!r} of rollout {live['rollout']}, {show.ago(live['since'])}"
         )
     else:
         out.print(f"{name}: nothing live yet")
-    if row.get("problem"):
-        out.print(f"  problem: {show.clean(str(row['problem']))}", style="red")
-    holds = row.get("holds") or ([row["hold"]] if row.get("hold") else ())
-    for hold in holds:
-        text = f"  held by {hold.get('created_by')} until {hold.get('until')}: {hold.get('reason')}"
-        out.print(show.clean(text), style="yellow")
+    if row["listen"]:
+        out.print(f"  answers at {row['listen']}")
+    if row["problem"]:
+        out.print(f"  {show.clean(row['problem'])}", style="yellow")
+    for hold in row["holds"]:
+        out.print(show.clean(f"  held by {hold['created_by']} until {hold['until']}: {hold['reason']}"), style="yellow")
 
 
-def _rollout(out: Console, rollout: dict[str, Any] | None) -> None:
-    if not rollout:
+def _active(out: Console, rollout: Row) -> None:
+    under_way = show.between(rollout["created_at"], None)
+    out.print(f"\nrollout {rollout['number']} ({rollout['kind']}) {rollout['state']}, {under_way} under way")
+    for wave in rollout["waves"]:
+        out.print(f"  wave {wave['number']}: {wave['share']} %, {wave['state']}")
+        for check in wave["checks"]:
+            told = (
+                f"    {check['check']}: {check['outcome'] or 'asking'}, {check['healthy']} of {check['asked']} healthy"
+            )
+            out.print(show.clean(f"{told} {check['words']}".rstrip()))
+    for commit in rollout["commits"]:
+        out.print(show.clean(f"    {show.short(commit['sha'])} {commit['title']}"))
+
+
+def _search(out: Console, search: Row) -> None:
+    left = len(search["points"])
+    tried = f"{search['rollouts']} of at most {search['most_rollouts']} further rollouts so far"
+    out.print(f"\nsearch for the culprit: {left} candidates left, {tried}")
+
+
+def _waiting(out: Console, row: Row) -> None:
+    waiting = row["waiting"]
+    if not waiting:
         return
-    out.print(
-        f"\nrollout {rollout.get('number')} ({rollout.get('kind', 'forward')}) {rollout.get('state')}: "
-        f"{show.short(rollout.get('until_sha'))}, wave {int(rollout.get('wave') or 0) + 1}, "
-        f"{show.between(rollout.get('created_at'), None)} under way"
-    )
-    if rollout.get("reason"):
-        out.print(f"  {show.clean(str(rollout['reason']))}")
-    _commits(out, rollout.get("commits") or ())
-
-
-def _search(out: Console, search: dict[str, Any] | None) -> None:
-    if search:
-        between = f"positions {search.get('since_position')} to {search.get('until_position')}"
-        out.print(
-            f"\nsearch for the culprit: {search.get('state')}, {between}, {search.get('rollouts')} rollouts so far"
-        )
-
-
-def _waiting(out: Console, row: dict[str, Any]) -> None:
-    waiting = row.get("waiting_commits") or row.get("waiting") or ()
-    if not isinstance(waiting, list) or not waiting:
-        return
-    out.print(f"\nwaiting ({len(waiting)}):")
+    out.print(f"\nwaiting ({row['waiting_count']}), the newest first:")
     for commit in waiting[:WAITING]:
-        reasons = commit.get("reasons") or ()
-        why = "; ".join(map(str, reasons)) if isinstance(reasons, list | tuple) else str(reasons)
-        when = commit.get("estimate") or commit.get("live_at")
-        expected = f" (expected {when})" if when else ""
-        out.print(
-            show.clean(f"  {show.short(commit.get('sha'))} {commit.get('title') or ''}: {why or 'next'}{expected}")
-        )
-    if len(waiting) > WAITING:
-        out.print(f"  ... and {len(waiting) - WAITING} more")
+        expected = f" (expected {commit['estimate']})" if commit["estimate"] else ""
+        why = "; ".join(commit["reasons"]) or "goes next"
+        out.print(show.clean(f"  {show.short(commit['sha'])} {commit['title']}: {why}{expected}"))
+    if row["waiting_count"] > WAITING:
+        out.print(f"  ... and {row['waiting_count'] - WAITING} more")
 
 
-def _bans(out: Console, bans: Any) -> None:
-    standing = [ban for ban in bans if not ban.get("lifted_at")]
-    if standing:
-        out.print("\nbanned:")
-    for ban in standing:
-        out.print(show.clean(f"  {show.short(ban.get('sha'))}: {ban.get('reason')} (by {ban.get('created_by')})"))
+def _bans(out: Console, bans: Sequence[Row]) -> None:
+    if bans:
+        out.print("\nbanned until a fix or a revert comes along:")
+    for ban in bans:
+        out.print(show.clean(f"  {show.short(ban['sha'])}: {ban['reason']} (by {ban['created_by']})"))
 
 
-def _history(out: Console, history: Any) -> None:
+def _history(out: Console, history: Sequence[Row]) -> None:
     if history:
         out.print("\nhistory:")
-    for rollout in list(history)[:HISTORY]:
-        took = show.between(rollout.get("created_at"), rollout.get("finished_at"))
-        count = len(rollout.get("commits") or ())
+    for rollout in history[:HISTORY]:
+        took = show.between(rollout["created_at"], rollout["finished_at"])
+        count = len(rollout["commits"])
         carried = f"{count} commit{'s' if count != 1 else ''}"
-        out.print(
-            show.clean(
-                f"  {rollout.get('number')} {rollout.get('kind', 'forward')} {rollout.get('state')}: "
-                f"{show.short(rollout.get('until_sha'))}, {carried}, {took}"
-                f"{': ' + str(rollout['reason']) if rollout.get('reason') else ''}"
-            )
-        )
-
-
-def _commits(out: Console, commits: Any) -> None:
-    for commit in commits:
-        out.print(show.clean(f"    {show.short(commit.get('sha'))} {commit.get('title') or ''}"))
+        why = f": {rollout['reason']}" if rollout["reason"] else ""
+        head = f"{rollout['number']:4} {rollout['kind']} {rollout['state']}"
+        out.print(show.clean(f"{head}: {show.short(rollout['until_sha'])}, {carried}, {took}{why}"))

@@ -42,7 +42,13 @@ def rollback(
     """Go back to an earlier good release; what is taken back may not ship again until it is fixed."""
     with door.connect() as farm:
         answer = farm.roll_back(*split(lane), reason, to)
-    return show.as_json(answer) if json else show.console().print(f"{lane} goes back: {_of_rollout(answer)}")
+    if json:
+        return show.as_json(answer)
+    out = show.console()
+    out.print(f"{lane} goes back to {show.short(answer['to_sha'])} of rollout {answer['to_rollout']}. It takes back:")
+    for commit in answer["takes_back"]:
+        out.print(show.clean(f"  {show.short(commit['sha'])} {commit['title']} ({commit['author']})"))
+    return None
 
 
 @app.command("show")
@@ -68,10 +74,8 @@ def apply(
     if json:
         return show.as_json(answer)
     out = show.console()
-    for row in answer.get("lanes", ()):
-        name = row if isinstance(row, str) else name_of(row)
-        version = "" if isinstance(row, str) else f", version {row.get('policy_version') or row.get('version')}"
-        out.print(f"{name} has its policy{version}")
+    for row in answer["lanes"]:
+        out.print(f"{name_of(row)}: policy {row['change']}, version {row['version']}")
     return None
 
 
@@ -85,8 +89,7 @@ def hold(
     """Stop a lane: nothing new is rolled out until the hold ends or is lifted."""
     with door.connect() as farm:
         answer = farm.hold(*split(lane), reason, span)
-    until = answer.get("until")
-    return show.as_json(answer) if json else show.console().print(f"{lane} is held{f' until {until}' if until else ''}")
+    return show.as_json(answer) if json else show.console().print(f"{lane} is held until {answer['until']}")
 
 
 @app.command()
@@ -109,7 +112,7 @@ def decide(
         raise typer.BadParameter("say good or sick", param_hint="verdict")
     with door.connect() as farm:
         answer = farm.decide(*split(lane), verdict, reason)
-    return show.as_json(answer) if json else show.console().print(f"{lane}: {verdict}, {_of_rollout(answer)}")
+    return show.as_json(answer) if json else show.console().print(f"{lane}: rollout {answer['number']} is {verdict}")
 
 
 @app.command()
@@ -122,7 +125,11 @@ def unban(
     """Let a banned commit ship again, on your word."""
     with door.connect() as farm:
         answer = farm.lift_ban(*split(lane), sha, reason)
-    return show.as_json(answer) if json else show.console().print(f"{lane}: {sha} may ship again")
+    return (
+        show.as_json(answer)
+        if json
+        else show.console().print(f"{lane}: {', '.join(show.short(ban['sha']) for ban in answer)} may ship again")
+    )
 
 
 def split(lane: str) -> tuple[str, str]:
@@ -139,25 +146,15 @@ def name_of(row: dict[str, Any]) -> str:
 
 
 def _row(row: dict[str, Any]) -> tuple[Any, ...]:
-    live = row.get("live") or {}
-    rollout = row.get("rollout") or row.get("active") or {}
-    problem = row.get("problem")
-    hold = row.get("hold") or row.get("held")
-    held = hold.get("reason") if isinstance(hold, dict) else ("held" if hold else None)
-    word = rollout.get("state") if rollout else ("held" if held else ("ready" if live else "waiting"))
+    live, active, held = row["live"] or {}, row["active"], row["held"]
+    word = active["state"] if active else ("held" if held else ("ready" if live else "waiting"))
     return (
         name_of(row),
         show.state(word),
         show.short(live.get("sha")),
         live.get("title"),
-        show.ago(live.get("since") or live.get("live_from")),
-        row.get("waiting"),
-        f"{rollout.get('number')}: {show.short(rollout.get('until_sha') or rollout.get('sha'))}" if rollout else None,
-        problem or held,
+        show.ago(live.get("since")),
+        row["waiting"],
+        f"{active['number']}: {show.short(active['until_sha'])}" if active else None,
+        row["problem"],
     )
-
-
-def _of_rollout(answer: dict[str, Any]) -> str:
-    rollout = answer.get("rollout") or answer
-    number = rollout.get("number") if isinstance(rollout, dict) else rollout
-    return f"rollout {number}" if number else "on its way"

@@ -227,8 +227,10 @@ class Api:
     def decide(self, application: str, environment: str, verdict: str, reason: str) -> Row:
         return self._post(f"{_lane(application, environment)}/decide", {"verdict": verdict, "reason": reason})
 
-    def lift_ban(self, application: str, environment: str, sha: str, reason: str) -> Row:
-        return self._post(f"{_lane(application, environment)}/bans/{_part(sha)}/lift", {"reason": reason})
+    def lift_ban(self, application: str, environment: str, sha: str, reason: str) -> list[Row]:
+        path = f"{_lane(application, environment)}/bans/{_part(sha)}/lift"
+        lifted: list[Row] = self._call("POST", path, json={"reason": reason}).json()
+        return lifted
 
     # --- nodes ---
 
