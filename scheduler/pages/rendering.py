@@ -163,7 +163,14 @@ def page(
 ) -> HTMLResponse:
     """A page as an answer. `viewer` is who is signed in; `here` and `live` may stand among the values."""
     shown = {"here": request.url.path, "live": True, "now": context.clock.now(), "viewer": viewer, **values}
-    # A refresh replaces what is inside the frame only.
-    refresh = status == 200 and "hx-request" in request.headers
-    made = environment().get_template(template).render(shown, frame="inside.html" if refresh else "base.html")
-    return HTMLResponse(made, status, HEADERS)
+    return HTMLResponse(environment().get_template(template).render(shown, frame="base.html"), status, HEADERS)
+
+
+def is_refresh(request: Request) -> bool:
+    """True if an open page asks for what is inside its frame."""
+    return "hx-request" in request.headers
+
+
+def inside(context: Context, template: str, values: Mapping[str, Any]) -> str:
+    """A page without its frame: alike for everybody."""
+    return environment().get_template(template).render({"now": context.clock.now(), **values}, frame="inside.html")

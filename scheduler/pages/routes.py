@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from sqlalchemy import Connection
 
 from farmgate import states
@@ -18,6 +19,7 @@ from scheduler.auth import Person
 from scheduler.context import Context
 from scheduler.pages import actions, confirm, home, lane, log_part, nodes, rendering, run, signin
 from scheduler.pages.guard import PageRoute, error_page
+from scheduler.pages.shared import Shared
 
 RUNS_AT_ONCE = 60
 NO_PAGE = ("api/", "hooks/", "git/", "static/", "openapi.json", "healthz", "readyz")
@@ -34,12 +36,25 @@ def router(context: Context) -> APIRouter:
             values = read(connection, now)
         return rendering.page(request, context, template, values, viewer=person.name)
 
+    shared = Shared()
+
+    async def live(request: Request, person: Person, template: str, read: Read) -> Response:
+        """A page that refreshes itself."""
+        if not rendering.is_refresh(request):
+            return await run_in_threadpool(show, request, person, template, read)
+
+        def make() -> str:
+            with context.store.reading() as connection:
+                return rendering.inside(context, template, read(connection, context.clock.now()))
+
+        return HTMLResponse(await shared.get(f"{request.url.path}?{request.url.query}", make), 200, rendering.HEADERS)
+
     @pages.get("/")
-    def what_runs_where(request: Request, person: Person) -> Response:
-        return show(request, person, "home.html", home.read)
+    async def what_runs_where(request: Request, person: Person) -> Response:
+        return await live(request, person, "home.html", home.read)
 
     @pages.get("/runs")
-    def all_runs(
+    async def all_runs(
         request: Request, person: Person, repository: str = "", state: str = "", before_id: int | None = None
     ) -> Response:
         def read(connection: Connection, now: datetime) -> dict[str, Any]:
@@ -58,12 +73,14 @@ def router(context: Context) -> APIRouter:
                 "live": before_id is None,
             }
 
-        return show(request, person, "runs.html", read)
+        return await live(request, person, "runs.html", read)
 
     @pages.get("/runs/{run_id}")
-    def one_run(request: Request, person: Person, run_id: int, job: str = "", attempt: int | None = None) -> Response:
+    async def one_run(
+        request: Request, person: Person, run_id: int, job: str = "", attempt: int | None = None
+    ) -> Response:
         chosen = (job, attempt) if job and attempt is not None else None
-        return show(request, person, "run.html", lambda c, now: run.read(context, c, run_id, now, chosen))
+        return await live(request, person, "run.html", lambda c, now: run.read(context, c, run_id, now, chosen))
 
     @pages.get("/runs/{run_id}/jobs/{job_id}/log")
     def log_of_job(
@@ -109,12 +126,12 @@ def router(context: Context) -> APIRouter:
         return RedirectResponse(f"/runs/{found[0].id}", 303)
 
     @pages.get("/lanes/{application}/{environment}")
-    def one_lane(request: Request, person: Person, application: str, environment: str) -> Response:
-        return show(request, person, "lane.html", lambda c, now: lane.read(c, application, environment, now))
+    async def one_lane(request: Request, person: Person, application: str, environment: str) -> Response:
+        return await live(request, person, "lane.html", lambda c, now: lane.read(c, application, environment, now))
 
     @pages.get("/nodes")
-    def all_nodes(request: Request, person: Person) -> Response:
-        return show(request, person, "nodes.html", nodes.read)
+    async def all_nodes(request: Request, person: Person) -> Response:
+        return await live(request, person, "nodes.html", nodes.read)
 
     @pages.get("/static/{version}/{name:path}")
     def static_file(version: str, name: str) -> Response:

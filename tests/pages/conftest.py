@@ -55,7 +55,7 @@ def client(farm: Farm, stranger: TestClient) -> TestClient:
     return stranger
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open, no other event loop may run in this thread
 def browser() -> Iterator[Browser]:
     need("chromium")
     from playwright.sync_api import sync_playwright

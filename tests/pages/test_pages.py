@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from datetime import UTC, datetime, timedelta
@@ -12,9 +13,11 @@ import pytest
 from sqlalchemy import update
 
 from farmgate import states
+from farmgate.errors import NotFound
 from farmgate.models import TokenKind
 from farmgate.store import bans, holds, jobs, runs, schema
 from scheduler.pages import graph, log_part, rendering, words
+from scheduler.pages.shared import Shared
 from tests.pages.farm import Farm, TestClient, sha
 
 STATIC = Path(rendering.__file__).parent / "static"
@@ -283,6 +286,38 @@ def test_a_refresh_brings_the_inside_of_the_page_only(farm: Farm, client: TestCl
     inside = client.get("/", headers={"HX-Request": "true"}).text
     assert inside.lstrip().startswith("<main")
     assert "<script" not in inside
+
+
+def test_who_looks_at_the_same_page_shares_one_reading_begun_after_they_asked() -> None:
+    begun: list[int] = []
+    asked = 0
+
+    def make() -> str:
+        begun.append(asked)
+        return str(asked)
+
+    async def look(shared: Shared) -> list[str]:
+        nonlocal asked
+        given: list[str] = []
+        for burst in (1, 2, 3):
+            asked = burst
+            given += set(await asyncio.gather(*(shared.get("/", make) for _ in range(50))))
+        return given
+
+    assert asyncio.run(look(Shared(timedelta(milliseconds=5)))) == ["1", "2", "3"]
+    assert begun == [1, 2, 3]
+
+
+def test_a_reading_that_fails_fails_for_those_who_asked_and_not_for_the_next() -> None:
+    async def look(shared: Shared) -> str:
+        def fail() -> str:
+            raise NotFound("gone")
+
+        with pytest.raises(NotFound):
+            await shared.get("/", fail)
+        return await shared.get("/", lambda: "back")
+
+    assert asyncio.run(look(Shared(timedelta(0)))) == "back"
 
 
 def test_a_refresh_after_the_session_ended_says_so(stranger: TestClient) -> None:
