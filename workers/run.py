@@ -195,7 +195,7 @@ def _prepare_and_run(
     ready.result()
     with Workspace(folder / "workspace") as workspace:
         output = Output(spec.steps, nonce, stream, bench.clock, lambda: timings.mark("first_step"))
-        if bench.engine.name == "process":
+        if not bench.engine.isolates:
             output(f"farmgate: plain processes, no container: the image {order.image!r} is ignored\n".encode())
         with timings.phase("steps"):
             ended = _run(bench, order, spec.timeout, output, stop)
@@ -243,7 +243,7 @@ def _order(bench: Bench, claimed: Claimed, spec: JobSpec, key: Key, folder: Path
             cpus=spec.cpus or settings.default_cpus,
             pids=settings.pids_limit,
         ),
-        user=owner(),
+        user=owner() if bench.engine.isolates else None,
         network=settings.network == "bridge",
         read_only=(mirror.path / "objects",),
     )

@@ -2,7 +2,7 @@
 
 Rules:
 1. `steps` is ours and read by the job; `workspace`, `home` and `tmp` are the job's.
-2. A root worker gives the job's folders to uid and gid 1000; any other worker keeps them: it can give them to nobody.
+2. A root worker gives the job's folders to uid and gid 1000 where the engine isolates; any other worker keeps them.
 3. The folder itself stays ours, so that a job cannot put a link in the place of its workspace.
 4. Below a floor of free space no workspace is made: a full disk hurts every job of the node.
 """

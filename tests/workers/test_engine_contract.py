@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections.abc import Iterator
@@ -221,6 +222,7 @@ class TestRealEngines:
         assert count == 30 * 2**20
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # docker-py leaves a failed socket open
 def test_an_engine_that_does_not_answer_is_an_engine_error(tmp_path: Path) -> None:
     engine = DockerEngine("nobody", base_url=f"unix://{tmp_path}/none.sock")
     with pytest.raises(EngineError, match="does not answer"):
@@ -228,6 +230,7 @@ def test_an_engine_that_does_not_answer_is_an_engine_error(tmp_path: Path) -> No
     with pytest.raises(EngineError):
         engine.sweep(frozenset)
     engine.close()
+    gc.collect()
 
 
 def test_the_fake_fails_when_it_is_called_in_the_wrong_order(tmp_path: Path) -> None:

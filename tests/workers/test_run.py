@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket
 import subprocess
 import threading
@@ -150,6 +151,7 @@ def _empty_tar() -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # docker-py leaves a failed socket open
 def test_an_engine_that_is_away_is_lost_infrastructure(tmp_path: Path, server: FakeServer, docker_node: Node) -> None:
     engine = DockerEngine("gone", base_url=f"unix://{tmp_path}/none.sock")
     node = node_with(engine, settings_for(tmp_path / "other", server, "docker"), server, docker_node.source, "busybox")
@@ -159,6 +161,7 @@ def test_an_engine_that_is_away_is_lost_infrastructure(tmp_path: Path, server: F
     assert "Docker engine" in (result.reason or "")
     assert node.left() == []
     close(node)
+    gc.collect()
 
 
 def test_a_mirror_that_cannot_be_fetched_is_lost_infrastructure(process_node: Node, tmp_path: Path) -> None:
@@ -392,6 +395,7 @@ def test_an_engine_that_dies_under_a_job_costs_an_attempt_and_no_red_mark(
     close(node)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # docker-py leaves a failed socket open
 def test_a_docker_engine_that_goes_away_under_a_job_costs_an_attempt(
     tmp_path: Path, server: FakeServer, docker_node: Node
 ) -> None:
@@ -411,6 +415,7 @@ def test_a_docker_engine_that_goes_away_under_a_job_costs_an_attempt(
         assert node.bench.folder.problem() is not None
         assert docker_node.bench.engine.sweep(frozenset) == {key}
         close(node)
+    gc.collect()
 
 
 class Tunnel:
@@ -460,3 +465,9 @@ class Tunnel:
                 other.sendall(data)
         with contextlib.suppress(OSError):
             other.shutdown(socket.SHUT_WR)
+
+
+def test_git_works_in_a_plain_process_too(process_node: Node) -> None:
+    result, record = process_node.run('test "$(git rev-parse HEAD)" = "$FARMGATE_SHA"; git status --porcelain')
+    assert result is not None
+    assert result.outcome == "passed", record.log

@@ -44,6 +44,7 @@ class DockerEngine:
     """The engine that DOCKER_HOST names, or this machine's. `node` marks its containers."""
 
     name = "docker"
+    isolates = True
 
     def __init__(self, node: str, base_url: str | None = None, *, timeout: int = 60, networks: int = 0) -> None:
         self._node = node

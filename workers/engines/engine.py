@@ -70,6 +70,7 @@ class Engine(Protocol):
     """
 
     name: str
+    isolates: bool  # False: jobs run as we do, and images mean nothing
 
     def warm_up(self) -> None:
         """Connect, and make what all attempts share. May be skipped, and repeated. Raises EngineError."""

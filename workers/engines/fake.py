@@ -36,6 +36,7 @@ class FakeEngine:
     """Plays."""
 
     name = "fake"
+    isolates = True
 
     def __init__(self, missing: Set[str] = frozenset()) -> None:
         self.missing = missing

@@ -37,6 +37,7 @@ class ProcessEngine:
     """Runs scripts as processes; `node` marks them."""
 
     name = "process"
+    isolates = False
 
     def __init__(self, node: str) -> None:
         self._node = node
