@@ -70,16 +70,17 @@ def _search(out: Console, search: Row) -> None:
 
 
 def _waiting(out: Console, row: Row) -> None:
-    waiting = row["waiting"]
+    under_way = {commit["sha"] for commit in (row["active"] or {}).get("commits", ())}
+    waiting = [commit for commit in row["waiting"] if commit["sha"] not in under_way]
     if not waiting:
         return
-    out.print(f"\nwaiting ({row['waiting_count']}), the newest first:")
+    out.print(f"\nwaiting ({row['waiting_count'] - len(under_way)}), the newest first:")
     for commit in waiting[:WAITING]:
-        expected = f" (expected {commit['estimate']})" if commit["estimate"] else ""
+        expected = f" (live {show.ahead(commit['estimate'])})" if commit["estimate"] else ""
         why = "; ".join(commit["reasons"]) or "goes next"
         out.print(show.clean(f"  {show.short(commit['sha'])} {commit['title']}: {why}{expected}"))
-    if row["waiting_count"] > WAITING:
-        out.print(f"  ... and {row['waiting_count'] - WAITING} more")
+    if len(waiting) > WAITING:
+        out.print(f"  ... and {len(waiting) - WAITING} more")
 
 
 def _bans(out: Console, bans: Sequence[Row]) -> None:

@@ -126,6 +126,12 @@ def ago(moment: object) -> str:
     return "-" if when is None else f"{span(SystemClock().now() - when)} ago"
 
 
+def ahead(moment: object) -> str:
+    """In how long, in one unit."""
+    when = parsed(moment)
+    return "-" if when is None else f"in {span(when - SystemClock().now())}"
+
+
 def between(start: object, end: object) -> str:
     """How long it took, or has taken until now."""
     began = parsed(start)

@@ -39,7 +39,8 @@ def _lane(name: str, before: LaneSeen, after: LaneSeen, titles: Mapping[str, str
             yield f"{name:10} found it: {culprit} is banned until its fix or revert comes along"
             if why:
                 yield f"{'':10} {why}"
-    if after.problem and after.problem != before.problem:
+    # What the lane says of its rollouts is told above; a hold stops it whatever they do.
+    if after.problem.startswith("held") and after.problem != before.problem:
         yield f"{name:10} {after.problem}"
 
 
