@@ -66,13 +66,13 @@ lanes:
     branch: main
     listen: 127.0.0.1:{staging}
     waves: [{{share: 100, soak: 1s}}]
-    checks: [{{http: /, every: 500ms, timeout: 2s}}]
+    checks: [{{http: /, every: 1s, timeout: 2s}}]
   production:
     branch: main
     follows: [staging]
     listen: 127.0.0.1:{production}
     waves: [{{share: 20, soak: 1s}}, {{share: 100, soak: 1s}}]
-    checks: [{{http: /, every: 500ms, timeout: 2s}}]
+    checks: [{{http: /, every: 1s, timeout: 2s}}]
 """
 
 
@@ -99,6 +99,9 @@ class RealFarm:
 
     def stop(self) -> None:
         self.forge.close()
+        with contextlib.suppress(AttributeError):  # it was never started
+            self.api.close()
+            self.store.close()
         self.farm.stop(retire=True)
 
     def connect(self, *, lanes: bool = True) -> None:
@@ -129,7 +132,7 @@ class RealFarm:
         """kill -9 of the farm's process that runs `python -m module`; its process id."""
         found = self.wait_for(f"a process of {module}", lambda: self._processes(module))
         os.kill(found[0], signal.SIGKILL)
-        return found[0]
+        return int(found[0])
 
     def flush_redis(self) -> None:
         """Redis forgets everything."""

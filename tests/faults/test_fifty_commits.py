@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -63,12 +64,15 @@ def everything_ended_well(farm: RealFarm, shas: list[str]) -> None:
     assert Counter(run["sha"] for run in farm.runs()) == dict.fromkeys(shas, 1)
     assert {run["state"] for run in farm.runs()} == {"passed"}
     for lane in ("staging", "production"):
-        farm.wait_for(f"the last commit live in {lane}", lambda lane=lane: farm.live(lane) == shas[-1], 120)
-        farm.wait_for(f"no rollout under way in {lane}", lambda lane=lane: farm.api.lane("web", lane)["active"] is None)
+        farm.wait_for(f"the last commit live in {lane}", partial(live_and_quiet, farm, lane, shas[-1]), 120)
         carried = [sha for batch in farm.batches(lane) for sha in batch]
         assert carried == shas, f"{lane}: not each commit in exactly one batch, in order"
     assert passed_twice(farm) == 0
     assert farm.violations() == []
+
+
+def live_and_quiet(farm: RealFarm, lane: str, sha: str) -> bool:
+    return farm.live(lane) == sha and farm.api.lane("web", lane)["active"] is None
 
 
 def passed_twice(farm: RealFarm) -> int:
