@@ -86,6 +86,8 @@ def add(pages: APIRouter, context: Context) -> None:
             if not fields.get("to", "").isdigit():
                 raise BadPayload("to: the number of the rollout to go back to")
             target = releases.by_rollout_number(connection, lane.id, int(fields["to"]))
+            if target.id == live.id:
+                raise Conflict(f"rollout #{fields['to']} is what is live")
             lanes.order_rollback(connection, lane.id, target.id, person.name, why, now)
             told = f"to rollout #{fields['to']} ({target.sha[:8]}): {why}"
             events.record(connection, now, "lane.rollback", subject(lane), person.name, told)

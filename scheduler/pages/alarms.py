@@ -72,6 +72,17 @@ def of_lane(
             href,
             (Button("Look at the lane", href, dialog=False),),
         )
+    searched = search is not None and search.state is states.Search.OPEN
+    if last is not None and last.state is states.Rollout.SICK and not searched:
+        yield Alarm(
+            "bad",
+            "cross",
+            f"{name}: rollout #{last.number} went sick and was taken back",
+            last.reason or "",
+            "The release before is live. What is banned ships again with its fix or revert.",
+            f"{href}#bans",
+            (Button("Look at the lane", href, dialog=False),),
+        )
     for hold in holds:
         yield Alarm(
             "ask",
@@ -82,7 +93,7 @@ def of_lane(
             href,
             (Button("Lift the hold", f"{href}/unhold"),),
         )
-    if search is not None and search.state is states.Search.OPEN:
+    if search is not None and searched:
         yield Alarm(
             "busy",
             "search",

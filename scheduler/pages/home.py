@@ -70,8 +70,8 @@ def _cell(connection: Connection, lane: Lane, now: datetime, found: list[alarms.
     name = f"{lane.application} / {lane.environment}"
     search = searches.open_of(connection, lane.id)
     found.extend(alarms.of_lane(name, href(lane), active, last, standing, search, now))
-    waiting, oldest = _waiting(connection, lane, active, now)
-    stuck = last is not None and last.state is states.Rollout.STUCK
+    waiting, oldest = _waiting(connection, lane, active)
+    bad = last is not None and last.state in (states.Rollout.SICK, states.Rollout.STUCK)
     return {
         "application": lane.application,
         "environment": lane.environment,
@@ -81,7 +81,7 @@ def _cell(connection: Connection, lane: Lane, now: datetime, found: list[alarms.
         "waiting": waiting,
         "oldest_waiting": oldest,
         "held": held(standing),
-        "problem": (last.reason or "stuck") if stuck and last is not None else None,
+        "problem": f"#{last.number} went {last.state}: {last.reason or ''}" if bad and last is not None else None,
     }
 
 
@@ -126,10 +126,11 @@ def rollout(connection: Connection, lane: Lane, row: Rollout) -> dict[str, Any]:
     }
 
 
-def _waiting(connection: Connection, lane: Lane, active: Rollout | None, now: datetime) -> tuple[int, datetime | None]:
+def _waiting(connection: Connection, lane: Lane, active: Rollout | None) -> tuple[int, datetime | None]:
     """How many commits wait, apart from those on their way, and since when the oldest does."""
-    seen = lane_views.view(connection, lane, now)
-    place = max(seen.base, active.until_position if active else 0)
+    policy = lanes.policy_of(lane)
+    seen = lane_views.live_of(connection, lane, policy)
+    place = max(seen.base if seen is not None else 0, active.until_position if active else 0)
     row = connection.execute(
         select(func.count(), func.min(commits.c.seen_at))
         .select_from(branch_commits)
@@ -140,7 +141,7 @@ def _waiting(connection: Connection, lane: Lane, active: Rollout | None, now: da
         )
         .where(
             branch_commits.c.repository_id == lane.repository_id,
-            branch_commits.c.branch == seen.policy.branch,
+            branch_commits.c.branch == policy.branch,
             branch_commits.c.position > place,
             branch_commits.c.gone_at.is_(None),
         )

@@ -58,7 +58,7 @@ def read(connection: Connection, application: str, environment: str, now: dateti
     last = past[0] if past else None
     waiting = [told for told in reversed(explain(view, now)) if not _on_its_way(told, active)]
     common = _common(waiting)
-    found = list(alarms.of_lane(name, home.href(lane), active, last, standing, None, now))
+    found = list(alarms.of_lane(name, home.href(lane), active, last, standing, search, now))
     if lane.rollback:
         told = f"{lane.rollback.get('asked_by', 'somebody')}: {lane.rollback.get('reason', '')}"
         found.append(alarms.Alarm("busy", "back", "A rollback is asked for", told, "It begins within seconds."))

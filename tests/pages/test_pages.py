@@ -226,6 +226,21 @@ def test_a_rollback_shows_exactly_what_it_takes_back_and_then_orders_it(farm: Fa
     assert (order["asked_by"], order["reason"]) == ("ada", "checkout is broken")
 
 
+def test_a_rollout_that_went_sick_is_shown_loudly_with_its_reason(farm: Farm, client: TestClient) -> None:
+    for position in (1, 2):
+        farm.commit(position)
+    lane = farm.lane()
+    farm.rollout(lane, farm.candidate(1), 1, states.Rollout.GOOD, 0, 1)
+    sick = farm.rollout(lane, farm.candidate(2), 2, states.Rollout.SICK, 1, 2, reason="it answered 500")
+    farm.journal(sick, "wave-0/check-0", "sick", 20, check="http /healthz = 200", asked=4, healthy=2, words="500")
+    for path in ("/", "/lanes/shop/production"):
+        text = client.get(path).text
+        assert "rollout #2 went sick and was taken back" in text
+        assert "it answered 500" in text
+    assert "Wave 1: http /healthz = 200" in client.get("/lanes/shop/production").text
+    assert "2 of 4 answers healthy; 500" in client.get("/lanes/shop/production").text
+
+
 def test_a_lane_tells_for_each_waiting_commit_why_and_when(farm: Farm, client: TestClient) -> None:
     for position, title in enumerate(("First", "Second", "Third", "Fourth"), 1):
         farm.commit(position, title)

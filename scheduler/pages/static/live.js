@@ -142,6 +142,9 @@ document.addEventListener("submit", (event) => {
   event.target.dataset.sent = "1";
 });
 
+// A page that comes back by the back button is an old one.
+window.addEventListener("pageshow", (event) => event.persisted && location.reload());
+
 function openWhatTheAddressNames() {
   const named = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (named instanceof HTMLDetailsElement) named.open = true;
