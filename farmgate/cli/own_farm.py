@@ -2,7 +2,7 @@
 
 Rules:
 1. One farm per data folder: the lock names the process that holds it.
-2. Order of start: Redis (unless FARMGATE_BROKER_URL names one), scheduler, then deploy and this machine's agent. Order
+2. Order of start: Redis (unless FARMGATE_BROKER_URL names one), scheduler, then this machine's agent and deploy. Order
    of stop: agent, deploy, scheduler, Redis; so what a worker still has to say finds an ear.
 3. This machine joins as a node with a one-time token, once; its credential stays in the data folder.
 4. Everything that is started dies with us, even of `kill -9`. What was deployed stays, unless it is retired.
@@ -96,8 +96,9 @@ class OwnFarm:
             )
             self._start_program("scheduler", environment_for_child(self._settings))
             self._wait_until_ready()
-            self._start_program("deploy", environment_for_child(self._deploy_settings()))
+            # The agent first: builds wait for it, while deliveries come only after builds.
             self._start_program("agents", self._agent_environment())
+            self._start_program("deploy", environment_for_child(self._deploy_settings()))
             (self.data / door.ADDRESS).write_text(json.dumps({"address": self.address, "pid": os.getpid()}))
         except BaseException:
             self.stop()

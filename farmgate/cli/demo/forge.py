@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ import tenacity
 
 from farmgate.cli.demo.story import Change, Part
 from farmgate.clock import Clock, random_token
-from farmgate.errors import FarmgateError, Refused, ServerUnreachable
+from farmgate.errors import FarmgateError, MissingProgram, Refused, ServerUnreachable
 from farmgate.settings import environment_for_child
 
 BRANCH = "main"
@@ -49,6 +50,8 @@ class Forge:
         self._hook: tuple[str, str] | None = None
         self._http = httpx.Client(timeout=10, trust_env=False)
         self.pushed: list[Pushed] = []
+        if shutil.which("git") is None:
+            raise MissingProgram("no git on this machine: apt-get install git")
         folder.mkdir(parents=True, exist_ok=True)
         self._git(folder, "init", "--quiet", "--bare", "--initial-branch", BRANCH, str(self.bare))
         self._git(folder, "clone", "--quiet", str(self.bare), str(self._work))

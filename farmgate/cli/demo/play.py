@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -132,7 +132,8 @@ class Play:
                 self._push(forge, [change])
                 until = stopwatch() + BEATS[number % len(BEATS)]
                 while stopwatch() < until:
-                    self._look(api)
+                    with suppress(ServerUnreachable):  # being started again: commits go on meanwhile
+                        self._look(api)
                     self.farm.clock.sleep(LOOK_AGAIN)
 
     def _revert(self, api: Api, forge: Forge) -> None:

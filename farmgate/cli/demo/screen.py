@@ -93,7 +93,7 @@ def _below(picture: Picture, counted: Counted, took: float) -> Group:
     lines = [Text("")]
     for name, lane in picture.lanes.items():
         active = lane.active
-        text = Text(f"{name:12}{show.short(lane.live)} live")
+        text = Text(f"{name:12}{show.short(lane.live) + ' live' if lane.live else 'nothing live yet'}")
         if active is not None:
             many = len(active.commits)
             text.append(
