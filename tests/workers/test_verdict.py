@@ -92,12 +92,11 @@ def test_the_reason_of_a_timeout_names_the_limit() -> None:
 
 
 def test_the_first_ending_counts_and_silence_outweighs_it() -> None:
-    stop = Stop()
-    stop.set(Ending.CANCELLED)
-    stop.set(Ending.TIMEOUT)
-    assert stop.ending is Ending.CANCELLED
-    stop.set(Ending.STALE)
-    assert stop.ending is Ending.STALE
+    stop, seen = Stop(), list[Ending | None]()
+    for ending in (Ending.CANCELLED, Ending.TIMEOUT, Ending.STALE, Ending.DRAIN):
+        stop.set(ending)
+        seen.append(stop.ending)
+    assert seen == [Ending.CANCELLED, Ending.CANCELLED, Ending.STALE, Ending.STALE]
     assert stop.silenced.is_set()
 
 

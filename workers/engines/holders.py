@@ -22,6 +22,7 @@ from docker.errors import DockerException, ImageNotFound
 from docker.types import LogConfig
 from requests.exceptions import RequestException
 
+from farmgate.clock import random_token
 from workers.engines import pause
 
 AHEAD: Final = 4  # made before they are needed
@@ -138,7 +139,9 @@ class Holders:
             labels={"farmgate.node": self._node, ROLE: "network", WORKER: str(os.getpid())},
             host_config=host,
         )
-        made = str(api.create_container_from_config(config)["Id"])
+        made = str(
+            api.create_container_from_config(config, f"farmgate-{self._node}-network-{random_token()[:8]}")["Id"]
+        )
         api.start(made)
         return made
 
