@@ -138,7 +138,7 @@ class Forge:
             "X-Hub-Signature-256": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest(),
         }
         retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(5),
+            stop=tenacity.stop_after_attempt(20),  # half a minute
             wait=tenacity.wait_exponential(multiplier=0.2, max=2),
             retry=tenacity.retry_if_exception_type((httpx.TransportError, ServerUnreachable)),
             sleep=lambda seconds: self._clock.sleep(timedelta(seconds=seconds)),
