@@ -238,10 +238,12 @@ class SimulatedWorker:
 
     def _go_on(self, key: tuple[int, int]) -> None:
         work, now = self.work[key], self.context.clock.now()
+        if work.told and now < work.done_at:
+            return
         try:
             attempt = self._attempt(work)
-            line = b"still at it\n"
-            work.told = claims.take_log(self.context, attempt, work.told, line).length
+            if not work.told or now >= work.done_at:
+                work.told = claims.take_log(self.context, attempt, work.told, b"at work\n").length
             if now >= work.done_at:
                 self._finish(key, attempt)
         except StaleAttempt:

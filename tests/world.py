@@ -98,6 +98,7 @@ class World:
         self.lives = 0
         self.down: dict[str, datetime] = {}  # until when a process stays dead
         self.stalled: list[Deployer] = []
+        self._killing: tuple[str, bool, int] | None = None
         self.faulty_at = self.clock.now()  # when the last fault was there
         self.names: dict[str, str] = {}  # of commits, by sha
         self.shas: dict[str, str] = {}
@@ -302,6 +303,22 @@ class World:
         if minutes:
             self.down["deploy"] = self.clock.now() + timedelta(minutes=minutes)
 
+    def keep_killing(self, process: str, *, calls: bool = False) -> None:
+        """Let a process die again and again: at its 1st write (or call), in the next life at its 2nd, and so on."""
+        self._killing = (process, calls, 0)
+        self._kill_again()
+
+    def _kill_again(self) -> None:
+        if self._killing is None:
+            return
+        process, calls, at = self._killing
+        self._killing = (process, calls, at + 1)
+        fuse = self.scheduler_fuse if process == "scheduler" else self.deploy_fuse
+        if calls:
+            fuse.calls_left = at + 1
+        else:
+            fuse.left, fuse.after = at // 2 + 1, bool(at % 2)
+
     def stall_deploy(self, call: str) -> None:
         """The next such call of a target takes so long that a successor takes over meanwhile; then it returns."""
         self.places.stall(call, self._be_succeeded)
@@ -336,6 +353,7 @@ class World:
         self.bell.reachable = self.mirrors.reachable = True
         self.scheduler_fuse.left = self.deploy_fuse.left = self.deploy_fuse.calls_left = None
         self.signals.lost = False
+        self._killing = None
         self.down.clear()
         for worker in self.workers:
             worker.asleep = False
@@ -365,6 +383,7 @@ class World:
                     self.signals.wait(LOOP, STEP)
         except Crash:
             self.scheduler = self._begin_scheduler()
+            self._kill_again()
 
     def _turn_of_deploy(self) -> None:
         if "deploy" in self.down:
@@ -376,6 +395,7 @@ class World:
                 self.deployer.tick()
         except Crash:
             self.deployer = self._begin_deployer()
+            self._kill_again()
         for late in self.stalled:
             late.tick()  # it believes that it still leads
         self.stalled.clear()
@@ -431,6 +451,8 @@ class World:
         now = self.clock.now()
         with self.store.reading() as connection:
             found = invariants.undrained(connection)
+            if found:
+                return found
             for lane in lanes.every(connection):
                 decision = rules.cut(lane_views.view(connection, lane, now), now)
                 by_itself = not isinstance(decision, rules.Wait) or (decision.until or NEVER) < NEVER
@@ -487,10 +509,8 @@ class World:
 
     def batches_in(self, lane: str = "") -> list[list[str]]:
         """What each good batch carried, in the order in which they went live."""
-        good = [
-            each for each in self.rollouts_in(lane) if each.state == "good" and each.kind is not RolloutKind.ROLLBACK
-        ]
         with self.store.reading() as connection:
+            good = self._good(connection, lane)
             carried = rollouts.commits_of(connection, [each.id for each in good])
         return [[self.names[one.sha] for one in carried if one.rollout_id == each.id] for each in good]
 
@@ -518,3 +538,28 @@ class World:
         """The events of a kind, oldest first."""
         with self.store.reading() as connection:
             return [event.text for event in events.latest(connection, limit=10_000) if event.kind == kind][::-1]
+
+    @property
+    def held(self) -> list[str]:
+        with self.store.reading() as connection:
+            return [hold.reason for hold in holds.standing(connection, self._lane(connection, "").id, self.clock.now())]
+
+    @property
+    def run_order(self) -> list[str]:
+        """The commits in the order in which their runs were made."""
+        with self.store.reading() as connection:
+            return [self.names[run.sha] for run in runs.find(connection, limit=10_000)][::-1]
+
+    def slowest_minutes_to_live(self, lane: str = "") -> float:
+        """From the push of a commit to the end of the rollout that brought it, of the slowest."""
+        with self.store.reading() as connection:
+            seen = {row.sha: row.seen_at for row in connection.execute(select(t.commits.c.sha, t.commits.c.seen_at))}
+            good = [each for each in self._good(connection, lane) if each.finished_at is not None]
+            carried = rollouts.commits_of(connection, [each.id for each in good])
+        ended = {each.id: each.finished_at for each in good if each.finished_at is not None}
+        spans: list[timedelta] = [ended[one.rollout_id] - seen[one.sha] for one in carried]
+        return max(spans) / timedelta(minutes=1)
+
+    def _good(self, connection: Connection, lane: str) -> list[Rollout]:
+        found = rollouts.latest(connection, self._lane(connection, lane).id, limit=10_000)
+        return [each for each in found[::-1] if each.state == "good" and each.kind is not RolloutKind.ROLLBACK]
