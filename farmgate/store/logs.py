@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from farmgate import states
 from farmgate.errors import StaleAttempt
@@ -21,6 +21,8 @@ from farmgate.store.schema import attempts, log_chunks
 
 CHUNK_BYTES = 256 * 1024
 """The largest row; a longer piece becomes several."""
+ROWS_AT_ONCE = 64
+"""Rows that one reading takes at most: small pieces are many."""
 
 
 def append(
@@ -64,11 +66,14 @@ def append(
 
 def read(connection: Connection, attempt_id: int, offset: int, limit_bytes: int) -> bytes:
     """From the chunks: at most about `limit_bytes` from `offset` on; empty at the end."""
+    holds_it = select(func.max(log_chunks.c.offset)).where(
+        log_chunks.c.attempt_id == attempt_id, log_chunks.c.offset <= offset
+    )
     statement = (
         select(log_chunks)
-        .where(log_chunks.c.attempt_id == attempt_id, log_chunks.c.offset > offset - CHUNK_BYTES)
+        .where(log_chunks.c.attempt_id == attempt_id, log_chunks.c.offset >= holds_it.scalar_subquery())
         .order_by(log_chunks.c.offset)
-        .limit(max(2, limit_bytes // 4096))
+        .limit(ROWS_AT_ONCE)
     )
     found: list[bytes] = []
     size = 0
