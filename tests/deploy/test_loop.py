@@ -45,7 +45,8 @@ class Farm:
     def controller(self, name: str) -> Deployer:
         signals = LocalSignals(self.clock)
         prober = ScriptedProber(self.place)
-        return Deployer(Context(self.store, self, prober, self.clock, signals, AtOnce(), name))
+        tick, lease = timedelta(seconds=20), timedelta(minutes=2)
+        return Deployer(Context(self.store, self, prober, self.clock, signals, AtOnce(), name, tick, lease))
 
     def of(self, lane_id: int, policy: LanePolicy) -> ScriptedTarget:
         return ScriptedTarget(self.place)
@@ -62,7 +63,8 @@ class Farm:
     def run(self, seconds: float = 200) -> None:
         end = self.clock.now() + timedelta(seconds=seconds)
         while self.clock.now() < end:
-            self.clock.advance(max(self.deployer.tick(), timedelta(milliseconds=100)))
+            pause = min(self.deployer.tick(), end - self.clock.now())
+            self.clock.advance(max(pause, timedelta(milliseconds=100)))
 
     @property
     def live(self) -> int | None:
@@ -220,7 +222,7 @@ def test_a_successor_takes_over_and_the_old_controller_is_refused(farm: Farm) ->
     farm.push(2)
     farm.run(3)
     old = farm.deployer
-    farm.clock.advance(timedelta(seconds=30))
+    farm.clock.advance(timedelta(minutes=3))
     farm.deployer = farm.controller("second")
     farm.run(60)
     assert farm.live == 2
