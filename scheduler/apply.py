@@ -19,7 +19,7 @@ from farmgate.errors import BrokerUnreachable, LostRace
 from farmgate.models import Trigger, Trust
 from farmgate.refs import HEADS
 from farmgate.store import attempts, candidates, events, intakes, jobs, nodes, runs
-from scheduler import intake, packing
+from scheduler import intake, packing, polling
 from scheduler.background import Background
 from scheduler.context import DEPLOY, Context
 from scheduler.decisions import (
@@ -116,7 +116,7 @@ def act(context: Context, background: Background, decision: Decision) -> None:
                 )
         case Poll():
             repository = decision.repository_id
-            background.start(repository_key(repository), lambda: intake.poll(context, repository))
+            background.start(repository_key(repository), lambda: polling.poll(context, repository))
         case PackLog():
             attempt = decision.attempt_id
             background.start(log_key(attempt), lambda: packing.pack(context, attempt))

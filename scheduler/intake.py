@@ -17,45 +17,25 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import structlog
-from sqlalchemy import Connection
 
 from farmgate.errors import FarmgateError, LostRace, NotInRepository, RemoteUnreachable
-from farmgate.git import GitCommit, History
-from farmgate.models import BranchCommit, IntakeRow, Ref, Repository, Trigger, Trust
+from farmgate.git import History
+from farmgate.models import BranchCommit, IntakeRow, Ref, Trigger
 from farmgate.refs import HEADS, TAGS, is_branch_or_tag
 from farmgate.store import events, intakes, repositories, runs
-from farmgate.store.intakes import NewIntake
 from farmgate.store.runs import NewRun
 from scheduler.context import Context
-from scheduler.pipelines import run_of
-from scheduler.reading import BranchReading, Placed, read_branch, read_range, read_tip
+from scheduler.reading import LONGEST_REF, BranchReading, Placed, read_branch, read_range, read_tip
+from scheduler.recording import Reader, commit_values, done, end, keep, record, rejected, run_for
 
 log = structlog.get_logger("farmgate.intake")
-AT_ONCE = 50
-"""Commits that are stored in one transaction."""
 PAUSE = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(minutes=2)
-LONGEST_REF = 255
-
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """One repository being read."""
-
-    context: Context
-    repository: Repository
-    history: History
-    tips: Mapping[str, str]  # every ref, as it was fetched
-
-    @property
-    def now(self) -> datetime:
-        return self.context.clock.now()
 
 
 def read(context: Context, repository_id: int) -> None:
@@ -101,59 +81,15 @@ def read_one(reader: Reader, intake: IntakeRow, due: Sequence[IntakeRow]) -> Non
         case "first":
             _first(reader, intake, due)
         case "push" | "delete" if len(intake.ref.removeprefix(HEADS)) > LONGEST_REF:
-            _end(reader, intake, f"the ref's name is longer than {LONGEST_REF} characters", rejected=True)
+            end(reader, intake, f"the ref's name is longer than {LONGEST_REF} characters", refused=True)
         case "push" | "delete":
             _ref(reader, intake)
         case "pull":
             _pull(reader, intake)
         case "pull_closed":
-            _end(reader, intake, "the pull request was closed: nothing to run")
+            end(reader, intake, "the pull request was closed: nothing to run")
         case _:
-            _end(reader, intake, f"a change of the kind {intake.kind!r} is not known", rejected=True)
-
-
-def poll(context: Context, repository_id: int) -> None:
-    """Ask the remote for what webhooks missed: write down each ref that differs from what is known."""
-    with context.store.reading() as connection:
-        repository = repositories.by_id(connection, repository_id)
-        first = intakes.first_read(connection, repository_id)
-    if repository.removed_at is not None:
-        return
-    error: str | None = None
-    found: list[NewIntake] = []
-    try:
-        context.mirrors.fetch(repository)
-        tips = context.mirrors.of(repository).refs()
-        with context.store.reading() as connection:
-            known = repositories.known_refs(connection, repository_id)
-        if first is not None and first.state == "done":
-            found = missed(tips, known)
-        elif first is None or first.state == "rejected":
-            found = [NewIntake("first", HEADS + repository.default_branch)]
-    except RemoteUnreachable as unreachable:
-        error = str(unreachable)
-    now = context.clock.now()
-    with context.store.writing() as connection:
-        repositories.polled(connection, repository_id, now, error)
-        waiting = {intake.ref for intake in intakes.due(connection, repository_id, now)}
-        intakes.put(connection, repository_id, [change for change in found if change.ref not in waiting], now)
-    if found:
-        context.wake()
-
-
-def missed(tips: Mapping[str, str], known: Mapping[str, Ref]) -> list[NewIntake]:
-    """The refs that differ from what is known, as changes to be read."""
-    found = [
-        NewIntake("push", name, known[name].sha if name in known else None, sha)
-        for name, sha in sorted(tips.items())
-        if is_branch_or_tag(name) and len(name) <= LONGEST_REF and (name not in known or known[name].sha != sha)
-    ]
-    found += [
-        NewIntake("delete", ref.name, ref.sha, None)
-        for ref in known.values()
-        if ref.sha is not None and ref.name not in tips and is_branch_or_tag(ref.name)
-    ]
-    return found
+            end(reader, intake, f"a change of the kind {intake.kind!r} is not known", refused=True)
 
 
 # --- kinds of changes ----------------------------------------------------------------------------------------------
@@ -187,19 +123,19 @@ def _first(reader: Reader, intake: IntakeRow, due: Sequence[IntakeRow]) -> None:
             readings[name] = read_tip(history, sha)
     wanted: list[NewRun] = []
     if default in readings and default not in pushed:
-        wanted = [_run(reader, readings[default].new[-1].commit.sha, default, Trigger.PUSH, intake)]
+        wanted = [run_for(reader, readings[default].new[-1].commit.sha, default, Trigger.PUSH, intake)]
     now = reader.now
     with reader.context.store.writing() as connection:
         if default.removeprefix(HEADS) != repository.default_branch:
             repositories.set_default_branch(connection, repository.id, default.removeprefix(HEADS))
         for name, reading in readings.items():
-            _keep(connection, reader, name.removeprefix(HEADS), reading.new)
+            keep(connection, reader, name.removeprefix(HEADS), reading.new)
         for name, sha in known_tips.items():
             repositories.set_ref(connection, repository.id, name, sha, now)
         for run in wanted:
             runs.create(connection, run, now)
         repositories.polled(connection, repository.id, now, None)
-        _done(connection, reader, intake, f"{len(tips)} refs known, {len(wanted)} runs")
+        done(connection, reader, intake, f"{len(tips)} refs known, {len(wanted)} runs")
 
 
 def _ref(reader: Reader, intake: IntakeRow) -> None:
@@ -222,23 +158,23 @@ def _vanished(reader: Reader, intake: IntakeRow, known: Ref | None) -> None:
         if known is not None and known.sha is not None:
             repositories.set_ref(connection, reader.repository.id, intake.ref, None, now)
         if intake.kind == "delete":
-            _done(connection, reader, intake, "deleted")
+            done(connection, reader, intake, "deleted")
         else:
-            _rejected(connection, reader, intake, f"{intake.ref} vanished before it could be fetched")
+            rejected(connection, reader, intake, f"{intake.ref} vanished before it could be fetched")
 
 
 def _tag(reader: Reader, intake: IntakeRow, tip: str, known: Ref | None) -> None:
     fresh = known is None or known.sha != tip
-    run = _run(reader, tip, intake.ref, Trigger.TAG, intake) if fresh else None
+    run = run_for(reader, tip, intake.ref, Trigger.TAG, intake) if fresh else None
     commit = reader.history.commit(tip)
     now = reader.now
     with reader.context.store.writing() as connection:
         made = 0
         if run is not None:
-            repositories.see(connection, [_commit_values(reader, commit)])
+            repositories.see(connection, [commit_values(reader, commit)])
             repositories.set_ref(connection, reader.repository.id, intake.ref, tip, now)
             made = runs.create(connection, run, now) is not None
-        _done(connection, reader, intake, f"{int(made)} runs" if fresh else "read before")
+        done(connection, reader, intake, f"{int(made)} runs" if fresh else "read before")
 
 
 def _branch(reader: Reader, intake: IntakeRow, tip: str, elsewhere: list[str]) -> None:
@@ -263,11 +199,11 @@ def _branch(reader: Reader, intake: IntakeRow, tip: str, elsewhere: list[str]) -
             subject = f"repository/{repository.name}/{branch}"
             events.record(connection, reader.now, "branch.forced", subject, "git", text)
     new = [*_own_range(reader, intake, reading, elsewhere), *reading.new]
-    made = _store(reader, intake, branch, new, tip_only=reading.tip_only)
+    made = record(reader, intake, branch, new, tip_only=reading.tip_only)
     with store.writing() as connection:
         repositories.set_ref(connection, repository.id, intake.ref, tip, reader.now)
         gone = reading.gone_after is not None
-        _done(connection, reader, intake, f"{len(new)} commits, {made} runs" + (", forced" if gone else ""))
+        done(connection, reader, intake, f"{len(new)} commits, {made} runs" + (", forced" if gone else ""))
 
 
 def _own_range(reader: Reader, intake: IntakeRow, reading: BranchReading, elsewhere: list[str]) -> list[Placed]:
@@ -303,76 +239,26 @@ def _pull(reader: Reader, intake: IntakeRow) -> None:
     repository, details = reader.repository, intake.details
     source, url = str(details["fetch_ref"]), details.get("fetch_url")
     if url is not None and urlsplit(str(url)).hostname != urlsplit(repository.url).hostname:
-        _end(reader, intake, f"the fork is at another server than the repository: {url}", rejected=True)
+        end(reader, intake, f"the fork is at another server than the repository: {url}", refused=True)
         return
     try:
         reader.context.mirrors.fetch(repository, [f"{source}:{intake.ref}"], url=None if url is None else str(url))
     except NotInRepository as error:
-        _end(reader, intake, f"the pull request's head vanished before it could be fetched: {error}", rejected=True)
+        end(reader, intake, f"the pull request's head vanished before it could be fetched: {error}", refused=True)
         return
     head = reader.history.refs().get(intake.ref)
     if head is None:
-        _end(reader, intake, f"{intake.ref} could not be fetched", rejected=True)
+        end(reader, intake, f"{intake.ref} could not be fetched", refused=True)
         return
-    run = _run(reader, head, intake.ref, Trigger.PULL, intake)
+    run = run_for(reader, head, intake.ref, Trigger.PULL, intake)
     with reader.context.store.writing() as connection:
-        repositories.see(connection, [_commit_values(reader, reader.history.commit(head))])
+        repositories.see(connection, [commit_values(reader, reader.history.commit(head))])
         repositories.set_ref(connection, repository.id, intake.ref, head, reader.now)
         made = runs.create(connection, run, reader.now)
-        _done(connection, reader, intake, "1 run" if made is not None else "read before")
+        done(connection, reader, intake, "1 run" if made is not None else "read before")
 
 
 # --- how -------------------------------------------------------------------------------------------------------------
-
-
-def _store(reader: Reader, intake: IntakeRow, branch: str, new: Sequence[Placed], *, tip_only: bool) -> int:
-    """Rule 1: places, commits and runs, oldest first, a few at a time. How many runs were made."""
-    made = 0
-    unrun = len(new) - reader.context.settings.push_limit
-    for start in range(0, len(new), AT_ONCE):
-        part = new[start : start + AT_ONCE]
-        wanted = [
-            _run(reader, placed.commit.sha, HEADS + branch, Trigger.PUSH, intake)
-            for at, placed in enumerate(part, start)
-            if at >= unrun
-        ]
-        with reader.context.store.writing() as connection:
-            _keep(connection, reader, branch, part)
-            for run in wanted:
-                if tip_only and runs.of_commit(connection, run.repository_id, run.sha):
-                    continue
-                made += runs.create(connection, run, reader.now) is not None
-        reader.context.wake()
-    return made
-
-
-def _run(reader: Reader, sha: str, ref: str, trigger: Trigger, intake: IntakeRow) -> NewRun:
-    from_fork = bool(intake.details.get("from_fork"))
-    asked_by = str(intake.details.get("author") or ("webhook" if intake.delivery_id else "poll"))
-    trust = Trust.UNTRUSTED if from_fork else Trust.TRUSTED
-    return run_of(reader.history, reader.repository.id, sha, ref, trigger, trust, asked_by, intake.created_at)
-
-
-def _keep(connection: Connection, reader: Reader, branch: str, new: Sequence[Placed]) -> None:
-    repositories.see(connection, [_commit_values(reader, placed.commit) for placed in new])
-    for placed in new:
-        if placed.position is not None:
-            repositories.place(connection, reader.repository.id, branch, placed.position, placed.commit.sha)
-
-
-def _commit_values(reader: Reader, commit: GitCommit) -> dict[str, object]:
-    return {
-        "repository_id": reader.repository.id,
-        "sha": commit.sha,
-        "parents": list(commit.parents),
-        "tree": commit.tree,
-        "author_name": intakes.storable(commit.author_name),
-        "author_email": intakes.storable(commit.author_email),
-        "title": intakes.storable(commit.title),
-        "message": intakes.storable(commit.message),
-        "committed_at": commit.committed_at,
-        "seen_at": reader.now,
-    }
 
 
 def _holds(history: History, sha: str) -> bool:
@@ -388,23 +274,6 @@ def _default_of(reader: Reader) -> str | None:
         return reader.context.mirrors.default_branch(reader.repository)
     except RemoteUnreachable:
         return None
-
-
-def _end(reader: Reader, intake: IntakeRow, reason: str, *, rejected: bool = False) -> None:
-    with reader.context.store.writing() as connection:
-        (_rejected if rejected else _done)(connection, reader, intake, reason)
-
-
-def _done(connection: Connection, reader: Reader, intake: IntakeRow, reason: str) -> None:
-    intakes.done(connection, intake.id, reason)
-    subject = f"repository/{reader.repository.name}"
-    events.record(connection, reader.now, "intake.done", subject, "git", f"{intake.kind} {intake.ref}: {reason}")
-
-
-def _rejected(connection: Connection, reader: Reader, intake: IntakeRow, reason: str) -> None:
-    intakes.reject(connection, intake.id, reason)
-    subject = f"repository/{reader.repository.name}"
-    events.record(connection, reader.now, "intake.rejected", subject, "git", f"{intake.kind} {intake.ref}: {reason}")
 
 
 def _reject_all(context: Context, due: Sequence[IntakeRow], reason: str) -> None:

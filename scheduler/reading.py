@@ -26,6 +26,10 @@ DEPTH = 20_000
 """The longest stretch of history that is looked through for one push."""
 
 
+LONGEST_REF = 255
+"""The longest name of a branch, or whole name of a tag, that is read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Placed:
     """A commit and its position in the branch; None: it came from the side."""

@@ -358,9 +358,9 @@ def test_a_reader_that_died_half_way_is_followed_by_one_that_goes_on(
     shop: Farm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from farmgate.store import runs
-    from scheduler import intake
+    from scheduler import recording
 
-    monkeypatch.setattr(intake, "AT_ONCE", 2)
+    monkeypatch.setattr(recording, "AT_ONCE", 2)
     create = runs.create
     made: list[str] = []
 

@@ -1,0 +1,109 @@
+"""What was read, written down: commits, places, runs, and the end of a change.
+
+Rules:
+1. Commits go in with their places and their runs, oldest first, a few at a time; who dies half way is followed by one
+   that goes on.
+2. The newest `push_limit` commits of a push get a run; older ones are recorded without.
+3. What strangers wrote is made storable first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from farmgate.git import GitCommit, History
+from farmgate.models import IntakeRow, Repository, Trigger, Trust
+from farmgate.refs import HEADS
+from farmgate.store import events, intakes, repositories, runs
+from farmgate.store.runs import NewRun
+from scheduler.context import Context
+from scheduler.pipelines import run_of
+from scheduler.reading import Placed
+
+AT_ONCE = 50
+"""Commits that are stored in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """One repository being read."""
+
+    context: Context
+    repository: Repository
+    history: History
+    tips: Mapping[str, str]  # every ref, as it was fetched
+
+    @property
+    def now(self) -> datetime:
+        return self.context.clock.now()
+
+
+def record(reader: Reader, intake: IntakeRow, branch: str, new: Sequence[Placed], *, tip_only: bool) -> int:
+    """Rule 1: places, commits and runs, oldest first, a few at a time. How many runs were made."""
+    made = 0
+    unrun = len(new) - reader.context.settings.push_limit
+    for start in range(0, len(new), AT_ONCE):
+        part = new[start : start + AT_ONCE]
+        wanted = [
+            run_for(reader, placed.commit.sha, HEADS + branch, Trigger.PUSH, intake)
+            for at, placed in enumerate(part, start)
+            if at >= unrun
+        ]
+        with reader.context.store.writing() as connection:
+            keep(connection, reader, branch, part)
+            for run in wanted:
+                if tip_only and runs.of_commit(connection, run.repository_id, run.sha):
+                    continue
+                made += runs.create(connection, run, reader.now) is not None
+        reader.context.wake()
+    return made
+
+
+def run_for(reader: Reader, sha: str, ref: str, trigger: Trigger, intake: IntakeRow) -> NewRun:
+    from_fork = bool(intake.details.get("from_fork"))
+    asked_by = str(intake.details.get("author") or ("webhook" if intake.delivery_id else "poll"))
+    trust = Trust.UNTRUSTED if from_fork else Trust.TRUSTED
+    return run_of(reader.history, reader.repository.id, sha, ref, trigger, trust, asked_by, intake.created_at)
+
+
+def keep(connection: Connection, reader: Reader, branch: str, new: Sequence[Placed]) -> None:
+    repositories.see(connection, [commit_values(reader, placed.commit) for placed in new])
+    for placed in new:
+        if placed.position is not None:
+            repositories.place(connection, reader.repository.id, branch, placed.position, placed.commit.sha)
+
+
+def commit_values(reader: Reader, commit: GitCommit) -> dict[str, object]:
+    return {
+        "repository_id": reader.repository.id,
+        "sha": commit.sha,
+        "parents": list(commit.parents),
+        "tree": commit.tree,
+        "author_name": intakes.storable(commit.author_name),
+        "author_email": intakes.storable(commit.author_email),
+        "title": intakes.storable(commit.title),
+        "message": intakes.storable(commit.message),
+        "committed_at": commit.committed_at,
+        "seen_at": reader.now,
+    }
+
+
+def end(reader: Reader, intake: IntakeRow, reason: str, *, refused: bool = False) -> None:
+    with reader.context.store.writing() as connection:
+        (rejected if refused else done)(connection, reader, intake, reason)
+
+
+def done(connection: Connection, reader: Reader, intake: IntakeRow, reason: str) -> None:
+    intakes.done(connection, intake.id, reason)
+    subject = f"repository/{reader.repository.name}"
+    events.record(connection, reader.now, "intake.done", subject, "git", f"{intake.kind} {intake.ref}: {reason}")
+
+
+def rejected(connection: Connection, reader: Reader, intake: IntakeRow, reason: str) -> None:
+    intakes.reject(connection, intake.id, reason)
+    subject = f"repository/{reader.repository.name}"
+    events.record(connection, reader.now, "intake.rejected", subject, "git", f"{intake.kind} {intake.ref}: {reason}")
