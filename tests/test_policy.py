@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -113,3 +114,10 @@ def test_a_longer_circle_is_told_once_with_its_way() -> None:
     assert [told for told in found if "circle" in told] == [
         "delivery.yml:4:16: lanes follow each other in a circle: a -> b -> c -> a"
     ]
+
+
+def test_the_example_of_the_documentation_is_a_policy() -> None:
+    page = Path(__file__).parent.parent / "docs" / "policy.md"
+    text = page.read_text().partition("```yaml\n")[2].partition("```")[0]
+    staging, production = parse(text)
+    assert production.follows == (staging.environment,)

@@ -1,0 +1,74 @@
+"""The API of lanes, over the real application."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from farmgate.store import lanes, rollouts
+from tests.deploy import rows
+from tests.deploy.test_loop import POLICY
+from tests.scheduler.farm import Farm
+
+
+@pytest.fixture
+def farm(tmp_path: Path) -> Iterator[Farm]:
+    made = Farm(tmp_path)
+    with made.store.writing() as connection:
+        repository = rows.connect(connection, made.clock.now())
+        rows.push(connection, repository, range(1, 4), made.clock.now())
+        rows.push(connection, repository, [4], made.clock.now(), is_green=False)
+    yield made
+    made.close()
+
+
+def test_a_policy_is_applied_by_an_administrator_all_or_nothing(farm: Farm) -> None:
+    bad = farm.http.put("/api/lanes/policy?source=d.yml", content=POLICY.replace("share: 20", "share: 100"))
+    assert bad.status_code == 422
+    assert "d.yml:6:44: a share must rise" in bad.json()["error"]
+    assert farm.http.get("/api/lanes").json() == []
+    assert farm.stranger.put("/api/lanes/policy", content=POLICY).status_code == 401
+    done = farm.http.put("/api/lanes/policy", content=POLICY)
+    expected = {"application": "shop", "environment": "production", "version": 1, "change": "created"}
+    assert done.json() == {"lanes": [expected]}
+    process = POLICY.replace("type: command, shift: [x], restore: [x]", "type: process, command: [x]")
+    refused = farm.http.put("/api/lanes/policy", content=process.replace("waves", "listen: 127.0.0.1:9\n    waves"))
+    assert refused.status_code == 409
+    assert farm.deploy.woken
+
+
+def test_a_lane_says_what_waits_and_why(farm: Farm) -> None:
+    farm.http.put("/api/lanes/policy", content=POLICY)
+    lane = farm.http.get("/api/lanes/shop/production").json()
+    assert lane["live"] is None
+    assert [each["position"] for each in lane["waiting"]] == [4, 3, 2, 1]
+    assert lane["next"]["sha"] == rows.sha(3)
+    assert [each["position"] for each in lane["next"]["commits"]] == [1, 2, 3]
+    assert "rides with" in lane["waiting"][-1]["reasons"][0]
+    assert farm.http.get("/api/lanes").json()[0]["waiting"] == 4
+    assert farm.http.get("/api/lanes/shop/moon").status_code == 404
+
+
+def test_a_hold_stops_a_lane_until_it_is_lifted(farm: Farm) -> None:
+    farm.http.put("/api/lanes/policy", content=POLICY)
+    held = farm.http.post("/api/lanes/shop/production/hold", json={"reason": "lunch", "for": "30m"})
+    assert held.status_code == 201
+    lane = farm.http.get("/api/lanes/shop/production").json()
+    assert lane["problem"] == "held by ada: lunch"
+    assert all("held by ada: lunch" in each["reasons"] for each in lane["waiting"])
+    assert farm.http.request("DELETE", "/api/lanes/shop/production/hold").json() == {"lifted": 1}
+    assert farm.http.get("/api/lanes/shop/production").json()["holds"] == []
+
+
+def test_what_cannot_be_done_is_refused_with_its_reason(farm: Farm) -> None:
+    farm.http.put("/api/lanes/policy", content=POLICY)
+    back = farm.http.post("/api/lanes/shop/production/rollback", json={"reason": "x"})
+    assert (back.status_code, "nothing is live" in back.json()["error"]) == (409, True)
+    decided = farm.http.post("/api/lanes/shop/production/decide", json={"verdict": "good", "reason": "x"})
+    assert (decided.status_code, "no rollout" in decided.json()["error"]) == (409, True)
+    lifted = farm.http.post(f"/api/lanes/shop/production/bans/{rows.sha(1)}/lift", json={"reason": "x"})
+    assert lifted.status_code == 404
+    with farm.store.reading() as connection:
+        assert rollouts.active_of(connection, lanes.by_name(connection, "shop", "production").id) is None
