@@ -27,7 +27,7 @@ def farm(tmp_path: Path) -> Iterator[Farm]:
 def test_a_policy_is_applied_by_an_administrator_all_or_nothing(farm: Farm) -> None:
     bad = farm.http.put("/api/lanes/policy?source=d.yml", content=POLICY.replace("share: 20", "share: 100"))
     assert bad.status_code == 422
-    assert "d.yml:6:44: a share must rise" in bad.json()["error"]
+    assert "d.yml:6:46: a share must rise" in bad.json()["error"]
     assert farm.http.get("/api/lanes").json() == []
     assert farm.stranger.put("/api/lanes/policy", content=POLICY).status_code == 401
     done = farm.http.put("/api/lanes/policy", content=POLICY)
