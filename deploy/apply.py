@@ -193,9 +193,7 @@ def _good(connection: Connection, seen: Seen, view: RolloutView, words: str, now
     if rollout.search_id is not None:
         searches.narrow(connection, rollout.search_id, since=rollout.until_position)
     if rollout.kind is RolloutKind.ROLLBACK and live is not None and rollout.until_position < live.position:
-        taken = bans.between(
-            connection, seen.lane.repository_id, view.policy.branch, rollout.until_position, live.position
-        )
+        taken = rollouts.commits_of(connection, [rollout.id])
         covers = [commit.sha for commit in taken] or [live.sha]
         reason = f"taken back by {rollout.asked_by}: {rollout.reason}"
         _ban(connection, seen.lane, live.sha, live.position, covers, reason, rollout.asked_by, rollout.id, now)

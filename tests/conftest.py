@@ -101,6 +101,10 @@ def need(*names: str) -> None:
         pytest.skip(f"needs {name}: {missing}")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seeds", type=int, default=20, help="how many seeds the random simulation tries")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for mark in item.iter_markers("needs"):

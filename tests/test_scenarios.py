@@ -110,6 +110,10 @@ def check(world: World, fact: str, wanted: Any, says: str) -> None:
                 delivered_once(world, lane, names)
         case "not_delivered":
             assert not set(wanted) & set(carried(world, world.lanes[-1])), says
+        case "not_banned_ever":
+            with world.store.reading() as connection:
+                covered = {sha for row in connection.execute(select(t.bans.c.covers)) for sha in row.covers}
+            assert not {world.shas[name] for name in wanted} & covered, says
         case "ran_once":
             assert set(world.runs_per_commit.values()) == {1}, f"{says}\n{world.runs_per_commit}"
         case "runs_in_order":

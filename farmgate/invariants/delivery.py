@@ -40,7 +40,8 @@ def i5(connection: Connection, now: datetime) -> Iterator[Finding]:
 def i6(connection: Connection, now: datetime) -> Iterator[Finding]:
     """Every commit of a lane's branch is delivered in exactly one batch, or superseded, banned or taken back on
     record."""
-    back = t.rollouts.c.kind == RolloutKind.ROLLBACK
+    # A rollback to something later (what an earlier rollback had taken back) delivers it again.
+    back = and_(t.rollouts.c.kind == RolloutKind.ROLLBACK, t.rollouts.c.until_position < t.rollouts.c.since_position)
     delivered = (
         select(
             t.rollout_commits.c.lane_id,

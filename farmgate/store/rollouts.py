@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, literal, select, update
+from sqlalchemy import Connection, and_, case, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from farmgate import states
@@ -108,16 +108,36 @@ def _guard(connection: Connection, new: NewRollout, epoch: int) -> None:
 
 
 def _carry(connection: Connection, rollout_id: int, new: NewRollout) -> None:
-    """The commits of the batch; of a rollback, those it takes back."""
-    low, high = sorted((new.since_position, new.until_position))
-    batch = select(literal(rollout_id), branch_commits.c.sha, literal(new.lane.id), branch_commits.c.position).where(
-        branch_commits.c.repository_id == new.lane.repository_id,
-        branch_commits.c.branch == new.branch,
-        branch_commits.c.position > low,
-        branch_commits.c.position <= high,
-        branch_commits.c.gone_at.is_(None),
-    )
+    """The commits of the batch; of a rollback, those it takes back: what was delivered, whatever the branch is now."""
+    if new.kind is RolloutKind.ROLLBACK and new.until_position < new.since_position:
+        batch = _delivered_after(rollout_id, new)
+    else:
+        batch = select(
+            literal(rollout_id), branch_commits.c.sha, literal(new.lane.id), branch_commits.c.position
+        ).where(
+            branch_commits.c.repository_id == new.lane.repository_id,
+            branch_commits.c.branch == new.branch,
+            branch_commits.c.position > new.since_position,
+            branch_commits.c.position <= new.until_position,
+            branch_commits.c.gone_at.is_(None),
+        )
     connection.execute(insert(rollout_commits).from_select(["rollout_id", "sha", "lane_id", "position"], batch))
+
+
+def _delivered_after(rollout_id: int, new: NewRollout) -> Any:
+    """What is live in the lane beyond a position: delivered, and not taken back since."""
+    back = and_(rollouts.c.kind == RolloutKind.ROLLBACK, rollouts.c.until_position < rollouts.c.since_position)
+    return (
+        select(literal(rollout_id), rollout_commits.c.sha, literal(new.lane.id), func.max(rollout_commits.c.position))
+        .join(rollouts, rollouts.c.id == rollout_commits.c.rollout_id)
+        .where(
+            rollout_commits.c.lane_id == new.lane.id,
+            rollout_commits.c.position > new.until_position,
+            rollouts.c.state == states.Rollout.GOOD,
+        )
+        .group_by(rollout_commits.c.sha)
+        .having(func.sum(case((back, -1), else_=1)) > 0)
+    )
 
 
 def by_id(connection: Connection, rollout_id: int) -> Rollout:
