@@ -1,8 +1,8 @@
 """A small shop: a web service on Python's standard library alone.
 
-    /         the catalogue, and which version of the shop this is
-    /healthz  200 as soon as the process answers
-    /ready    200 if everything that a customer needs works
+/         the catalogue, and which version of the shop this is
+/healthz  200 as soon as the process answers
+/ready    200 if everything that a customer needs works
 """
 
 import json

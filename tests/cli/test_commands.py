@@ -160,16 +160,26 @@ def test_a_title_cannot_drive_the_terminal() -> None:
 def test_a_policy_is_sent_as_it_stands(farm: CannedFarm, run: Run, tmp_path: Path) -> None:
     file = tmp_path / "delivery.yml"
     file.write_text("application: shop\n")
-    farm.answers["PUT /api/lanes/policy"] = {"lanes": ["shop/staging"]}
-    assert run("lane", "apply", "-f", str(file)).out == "shop/staging has its policy\n"
+    farm.answers["PUT /api/lanes/policy"] = {
+        "lanes": [{"application": "shop", "environment": "staging", "version": 2, "change": "changed"}]
+    }
+    assert run("lane", "apply", "-f", str(file)).out == "shop/staging: policy changed, version 2\n"
     assert farm.asked[0].content == b"application: shop\n"
 
 
 def test_a_rollback_says_why_and_where_to(farm: CannedFarm, run: Run) -> None:
-    farm.answers["POST /api/lanes/shop/production/rollback"] = {"number": 9}
+    farm.answers["POST /api/lanes/shop/production/rollback"] = {
+        "lane": "shop/production",
+        "to_sha": SHA,
+        "to_rollout": 3,
+        "takes_back": [{"sha": "ab" * 20, "position": 4, "title": "Sell pears", "author": "Ada"}],
+    }
     said = run("rollback", "shop/production", "--to", "3", "--reason", "prices are wrong")
     assert farm.body() == {"reason": "prices are wrong", "to": 3}
-    assert said.out == "shop/production goes back: rollout 9\n"
+    assert said.out.splitlines() == [
+        f"shop/production goes back to {SHA[:10]} of rollout 3. It takes back:",
+        "  ababababab Sell pears (Ada)",
+    ]
 
 
 def test_an_empty_list_says_what_to_do(farm: CannedFarm, run: Run) -> None:
