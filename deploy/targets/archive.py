@@ -11,9 +11,11 @@ Rules:
 from __future__ import annotations
 
 import io
+import lzma
 import posixpath
 import shutil
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, BinaryIO, Final
@@ -22,6 +24,7 @@ from farmgate.errors import TargetError
 
 BYTES_LIMIT: Final = 8 * 2**30
 MEMBER_LIMIT: Final = 200_000
+_DAMAGED: Final = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
 Member = tuple[tarfile.TarInfo, IO[bytes] | None]
 
 
@@ -42,7 +45,7 @@ def is_archive(artifact: BinaryIO) -> bool:
     try:
         with tarfile.open(fileobj=artifact, mode="r|*") as archive:
             archive.next()
-    except (tarfile.TarError, EOFError, OSError):
+    except _DAMAGED:
         return False
     return True
 
@@ -52,7 +55,7 @@ def unpack(source: Iterator[Member], into: Path) -> None:
     into.mkdir(mode=0o755, parents=True)
     try:
         _write(source, into)
-    except OSError as error:
+    except _DAMAGED as error:
         raise TargetError(f"the artifact could not be unpacked into {into}: {error}") from error
 
 
@@ -76,7 +79,14 @@ def _write(source: Iterator[Member], into: Path) -> None:
 
 
 def repacked(source: Iterator[Member], into: BinaryIO, below: str, owner: int) -> None:
-    """Write the members as a new, clean tar below a folder, owned by `owner`."""
+    """Write the members as a new, clean tar below a folder, owned by `owner`. Raises TargetError."""
+    try:
+        _repack(source, into, below, owner)
+    except _DAMAGED as error:
+        raise TargetError(f"the artifact could not be packed anew: {error}") from error
+
+
+def _repack(source: Iterator[Member], into: BinaryIO, below: str, owner: int) -> None:
     with tarfile.open(fileobj=into, mode="w|") as archive:
         top = tarfile.TarInfo(below)
         top.type, top.mode, top.uid, top.gid = tarfile.DIRTYPE, 0o755, owner, owner
@@ -104,7 +114,7 @@ def _cleaned(archive: tarfile.TarFile, artifact: str) -> Iterator[Member]:
     while True:
         try:
             info = archive.next()
-        except (tarfile.TarError, EOFError, OSError) as error:
+        except _DAMAGED as error:
             raise TargetError(f"{artifact} is damaged: {error}") from None
         if info is None:
             return
