@@ -8,6 +8,8 @@ Rules:
 4. A drained node keeps its heart beating and holds nothing. When the server lifts the drain, it works again.
 5. A deaf worker (bells unanswered although slots are free) is replaced, after what it holds has ended.
 6. SIGTERM drains and ends; a second one ends at once. A refused credential ends: the node was removed.
+7. A passing node (a container that is not kept) leaves the farm at its end, and takes its folder along. One that the
+   server did not hear stays in the farm, silent, until it comes back or a person removes it.
 """
 
 from __future__ import annotations
@@ -144,12 +146,15 @@ class Agent:
         if self._folder.held() or any(self._folder.attempts.iterdir()):
             self._sweep.start("--all")
         self._sweep.wait()
+        leaves = self._settings.passing
         with contextlib.suppress(FarmgateError):
-            self._client.heartbeat(self._heartbeat(worker_alive=False))
+            self._client.heartbeat(self._heartbeat(worker_alive=False, leaves=leaves))
+            if leaves:
+                self._folder.forget()
 
     # --- the server ---------------------------------
 
-    def _heartbeat(self, *, worker_alive: bool) -> Heartbeat:
+    def _heartbeat(self, *, worker_alive: bool, leaves: bool = False) -> Heartbeat:
         free, problem = self._folder.free_bytes(), self._folder.problem()
         if problem is None and free < self._settings.workspace_limit_bytes:
             problem = f"the disk of {self._folder.root} is full: {free // 2**20} MiB are free"
@@ -160,6 +165,7 @@ class Agent:
             free_disk_bytes=free,
             problem=problem,
             version=__version__,
+            leaves=leaves,
         )
 
     def _beat(self) -> None:
@@ -177,6 +183,8 @@ class Agent:
         if self._unreachable:
             log.info("the server hears us again")
         self._unreachable = False
+        if self._settings.alive_file is not None:
+            self._settings.alive_file.touch()
         self._every = heard.heartbeat_seconds
         self._due = stopwatch() + self._every
         if sent.problem is not None and sent.free_disk_bytes >= self._settings.workspace_limit_bytes:

@@ -62,13 +62,16 @@ def make_context(settings: DeploySettings) -> Context:
     folder.mkdir(mode=0o700, exist_ok=True)
     return Context(
         store=store,
-        targets=RealTargets(folder, blobs.at(settings), clock, embedded=settings.embedded),
+        targets=RealTargets(
+            folder, blobs.at(settings), clock, embedded=settings.embedded, in_container=settings.in_container
+        ),
         prober=RealProber(),
         clock=clock,
         signals=_signals(settings, clock),
         hands=Threads(),
         holder=f"{platform.node()}/{os.getpid()}/{random_token()[:8]}",
         tick=settings.tick,
+        alive_file=settings.alive_file,
     )
 
 

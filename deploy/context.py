@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Final, Protocol
 
 from deploy.checks import Prober
@@ -58,6 +59,7 @@ class Context:
     holder: str
     tick: timedelta = timedelta(seconds=1)
     lease: timedelta = timedelta(seconds=15)
+    alive_file: Path | None = None  # touched after every look
 
 
 class Busy:

@@ -64,6 +64,8 @@ class Deployer:
         while not stopped.is_set():
             try:
                 pause = self.tick()
+                if self._context.alive_file is not None:
+                    self._context.alive_file.touch()
             except Exception:
                 log.exception("a look at the lanes failed")
                 pause = self._context.tick

@@ -109,6 +109,12 @@ class Switch:
         state = self._read()
         return {group.rollout_id: group.share for group in state.groups.values()} if state is not None else {}
 
+    def addresses(self, rollout_id: int) -> tuple[str, ...]:
+        """Where it sends a release's requests."""
+        state = self._read()
+        held = (group for group in state.groups.values() if group.rollout_id == rollout_id) if state else ()
+        return next((tuple(group.addresses) for group in held), ())
+
     def stop(self) -> None:
         """End it and forget its state; harmless if it does not run."""
         pid = self._pid()

@@ -139,6 +139,7 @@ class Heartbeat(Message):
     free_disk_bytes: int
     problem: str | None = None
     version: str
+    leaves: bool = False  # this is its last one: the node is not kept
 
 
 class Heard(Message):

@@ -60,6 +60,17 @@ class NodeFolder:
             write_whole(path, "".join(c for c in random_token() if c.isalnum())[:16].lower().encode())
         return path.read_text()
 
+    def forget(self) -> None:
+        """Remove the credential, and then all that the node kept; what cannot be removed stays."""
+        self.credential.unlink(missing_ok=True)
+        for folder in (self.mirrors, self.attempts, self._held):
+            shutil.rmtree(folder, ignore_errors=True)
+        for path in self.root.glob("*"):
+            if path.is_file():
+                path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.root.rmdir()
+
     # --- attempts ---------------------------------
 
     def hold(self, key: Key) -> None:

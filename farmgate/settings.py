@@ -67,6 +67,9 @@ class SchedulerSettings(CommonSettings):
     )
     artifact_limit_bytes: int = Field(2 * 2**30, description="largest artifact taken")
     git_timeout: timedelta = Field(timedelta(minutes=2), description="longest git fetch")
+    join_token: SecretStr | None = Field(
+        None, min_length=32, description="lets any number of nodes join; default: only one-time tokens do"
+    )
 
 
 class DeploySettings(CommonSettings):
@@ -74,6 +77,12 @@ class DeploySettings(CommonSettings):
 
     public_url: str = Field("http://127.0.0.1:8470", description="where people find the pages, for messages")
     tick: timedelta = Field(timedelta(seconds=1), description="longest pause between two looks at the lanes")
+    alive_file: Path | None = Field(None, description="touched after every look at the lanes, for health checks")
+    in_container: bool = Field(
+        False,
+        description="this loop runs in a container on the engine that it deploys to: it joins the instances' network, "
+        "where otherwise it reaches them on the loopback",
+    )
 
 
 class NodeSettings(BaseSettings):
@@ -84,7 +93,11 @@ class NodeSettings(BaseSettings):
     server: str = Field("http://127.0.0.1:8470", description="the scheduler's address")
     node_data: Path = Field(Path("data/node"), description="the node's folder: credential, mirrors, workspaces")
     node_name: str | None = Field(None, description="how the node is called; default: the host's name")
-    join_token: SecretStr | None = Field(None, description="one-time token that lets the node join")
+    join_token: SecretStr | None = Field(None, description="token that lets the node join, on its first start")
+    passing: bool = Field(
+        False, description="leave the farm at the end, and the folder empty: for containers that are not kept"
+    )
+    alive_file: Path | None = Field(None, description="touched at every heartbeat that was answered, for health checks")
     slots: int = Field(2, ge=1, le=256, description="jobs at a time")
     pool: str = Field("default", description="the pool that the node serves")
     broker_url: SecretStr | None = Field(None, description="Redis URL; default: what the server said at joining")

@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import PurePosixPath
@@ -213,10 +214,13 @@ def take_result(context: Context, attempt: models.Attempt, body: Result) -> None
 
 
 def join(context: Context, body: Join, broker_url: str) -> Joined:
-    """Spend the one-time token, take the node in, give it its credential. Raises Unauthorised, Conflict."""
+    """Take the node in and give it its credential: for the farm's own token, which lets any number in, or for a
+    one-time token, which is spent. Raises Unauthorised, Conflict."""
     now = context.clock.now()
+    ours = context.settings.join_token
     with context.store.writing() as connection:
-        tokens.spend(connection, context.vault, body.token, TokenKind.JOIN, now)
+        if ours is None or not hmac.compare_digest(body.token.encode(), ours.get_secret_value().encode()):
+            tokens.spend(connection, context.vault, body.token, TokenKind.JOIN, now)
         node = nodes.join(connection, body, now)
         credential = tokens.create(connection, context.vault, TokenKind.NODE, node.name, now, node_id=node.id)
         text = f"{node.name} joined pool {node.pool} with {node.slots} slots, engine {node.engine}"
@@ -237,6 +241,10 @@ def heartbeat(context: Context, node: models.Node, body: Heartbeat) -> Heard:
     with context.store.writing() as connection:
         nodes.heard(connection, node, body, now)
         live = {(found.job_id, found.number) for found, _ in attempts.held_by(connection, node.id)}
+        if body.leaves:  # what it still held gets a new attempt when its lease runs out
+            nodes.set_state(connection, nodes.by_id(connection, node.id), states.Node.REMOVED)
+            nodes.end_credentials(connection, node.id, now)
+            events.record(connection, now, "node.removed", f"node/{node.id}", node.name, f"{node.name} left the farm")
         unanswered = jobs.unanswered(connection, node.pool, now - DEAF_AFTER)
     if node.state is states.Node.SILENT:
         context.wake()

@@ -6,6 +6,8 @@ Rules:
 2. It gets no socket of the engine, no new privileges, no capability, no root: the artifact is put into /app before the
    start, owned by the user it runs as. Memory, processors and processes are bounded.
 3. Its port is published on the loopback under a number that is kept, so a restart changes nothing for the switch.
+   Where we run in a container ourselves, we join the instances' network instead and publish nothing; an instance that
+   starts again may have another address there, which the next look tells the switch.
 4. `unless-stopped`: the engine starts it again after a crash of its own or of the machine.
 """
 
@@ -35,10 +37,11 @@ _STOP_SECONDS: Final = 5
 class DockerRunner:
     """The containers of one lane. `farm` and `lane` tell them from those of others on the same engine."""
 
-    def __init__(self, farm: str, lane: str, blobs: Blobs) -> None:
+    def __init__(self, farm: str, lane: str, blobs: Blobs, *, in_container: bool = False) -> None:
         self._farm = farm
         self._lane = lane
         self._blobs = blobs
+        self._in_container = in_container
         self._connected: Any = None
 
     def ensure(self, package: Package) -> tuple[Instance, ...]:
@@ -85,7 +88,10 @@ class DockerRunner:
         if self._connected is None:
             import docker
 
-            self._connected = docker.from_env(timeout=60)
+            client = docker.from_env(timeout=60)
+            if self._in_container:
+                _join_network(client)
+            self._connected = client
         return self._connected
 
     def _containers(self, rollout_id: int | None) -> list[Any]:
@@ -103,7 +109,7 @@ class DockerRunner:
     def _create(self, package: Package, target: DockerTarget, index: int) -> None:
         from docker.errors import APIError
 
-        self._network()
+        _network(self._client)
         for attempt in range(_TRIES):
             container = self._created(package, target, index, _free_port())
             try:
@@ -129,7 +135,7 @@ class DockerRunner:
             "farmgate.rollout": str(package.rollout_id),
             "farmgate.index": str(index),
             "farmgate.sha": package.sha,
-            "farmgate.address": f"127.0.0.1:{port}",
+            "farmgate.address": f":{target.port}" if self._in_container else f"127.0.0.1:{port}",
         }
         ours = {"PORT": str(target.port), "FARMGATE_SHA": package.sha, "FARMGATE_INSTANCE": str(index)}
         options: dict[str, Any] = {
@@ -140,7 +146,7 @@ class DockerRunner:
             "user": f"{USER}:{USER}",
             "environment": {"HOME": "/tmp", **target.environment, **ours},  # noqa: S108 - inside the container
             "labels": labels,
-            "ports": {f"{target.port}/tcp": ("127.0.0.1", port)},
+            "ports": {} if self._in_container else {f"{target.port}/tcp": ("127.0.0.1", port)},
             "network": NETWORK,
             "restart_policy": {"Name": "unless-stopped"},
             "cap_drop": ["ALL"],
@@ -181,17 +187,40 @@ class DockerRunner:
             spool.seek(0)
             container.put_archive("/", spool)
 
-    def _network(self) -> None:
-        from docker.errors import APIError, NotFound
 
+def _network(client: Any) -> Any:
+    """The instances' network, made if it is missing."""
+    from docker.errors import APIError, NotFound
+
+    try:
+        return client.networks.get(NETWORK)
+    except NotFound:
         try:
-            self._client.networks.get(NETWORK)
-        except NotFound:
-            try:
-                self._client.networks.create(NETWORK, driver="bridge", check_duplicate=True)
-            except APIError as error:
-                if error.status_code != 409:
-                    raise
+            return client.networks.create(NETWORK, driver="bridge", check_duplicate=True)
+        except APIError as error:
+            if error.status_code != 409:
+                raise
+    return client.networks.get(NETWORK)
+
+
+def _join_network(client: Any) -> None:
+    """Connect the container that we run in, which the engine calls by its host name."""
+    from docker.errors import APIError, NotFound
+
+    try:
+        ourselves = client.containers.get(socket.gethostname())
+    except NotFound:
+        raise TargetError(
+            f"FARMGATE_IN_CONTAINER is set, and the engine has no container {socket.gethostname()!r}: "
+            "do not give the container of the deploy loop a host name of its own"
+        ) from None
+    if NETWORK in ourselves.attrs["NetworkSettings"]["Networks"]:
+        return
+    try:
+        _network(client).connect(ourselves)
+    except APIError as error:
+        if "already exists" not in str(error):  # another lane's thread was first
+            raise
 
 
 def _started(container: Any) -> bool:
@@ -205,7 +234,11 @@ def _started(container: Any) -> bool:
 def _instance(container: Any) -> Instance:
     index, status = int(container.labels["farmgate.index"]), container.status
     up = status == "running"
-    return Instance(index, container.labels["farmgate.address"], up, "" if up else f"is {status}")
+    address: str = container.labels["farmgate.address"]
+    if address.startswith(":"):  # on the instances' network, where it has an address only while it runs
+        here = container.attrs["NetworkSettings"]["Networks"].get(NETWORK, {}).get("IPAddress", "")
+        up, address = up and bool(here), f"{here or '127.0.0.1'}{address}"
+    return Instance(index, address, up, "" if up else f"is {status}")
 
 
 def _free_port() -> int:

@@ -29,11 +29,12 @@ class Targets(Protocol):
 class RealTargets:
     """Targets whose files stand below `folder`, one folder per lane."""
 
-    def __init__(self, folder: Path, blobs: Blobs, clock: Clock, *, embedded: bool) -> None:
+    def __init__(self, folder: Path, blobs: Blobs, clock: Clock, *, embedded: bool, in_container: bool = False) -> None:
         self._folder = folder
         self._blobs = blobs
         self._clock = clock
         self._embedded = embedded
+        self._in_container = in_container
 
     def of(self, lane_id: int, policy: LanePolicy) -> Target:
         place = self._folder / str(lane_id)
@@ -42,7 +43,7 @@ class RealTargets:
         target = policy.target
         match target:
             case DockerTarget():
-                runner = DockerRunner(self._farm(), str(lane_id), self._blobs)
+                runner = DockerRunner(self._farm(), str(lane_id), self._blobs, in_container=self._in_container)
                 return SwitchedTarget(runner, Switch(place, self._clock), fence, policy.listen or "", self._clock)
             case ProcessTarget():
                 if not self._embedded:

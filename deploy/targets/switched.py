@@ -102,7 +102,8 @@ class SwitchedTarget:
         self._fence.enter(epoch)
         instances = self._runner.ensure(live)
         addresses = tuple(instance.address for instance in instances)
-        if self._switch.shares() != {live.rollout_id: 100}:
+        moved = self._switch.addresses(live.rollout_id) != addresses
+        if moved or self._switch.shares() != {live.rollout_id: 100}:
             self._switch.route(self._listen, _instances(live).health, [Route(live.rollout_id, addresses, 100)])
         else:
             self._switch.mend()

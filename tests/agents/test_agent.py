@@ -276,6 +276,19 @@ def test_a_deaf_worker_is_replaced(farm: Farm) -> None:
     farm.ring_until_ended(again)
 
 
+@pytest.mark.needs("redis", "git")
+def test_a_passing_node_says_that_it_is_alive_and_at_its_end_leaves_with_its_folder(farm: Farm, tmp_path: Path) -> None:
+    farm.start(FARMGATE_PASSING="true", FARMGATE_ALIVE_FILE=str(tmp_path / "alive"))
+    key = farm.offer("true")
+    farm.until(lambda: farm.ended(key))
+    farm.until_file(tmp_path / "alive")
+    assert farm.agent is not None
+    farm.agent.send_signal(signal.SIGTERM)
+    assert farm.agent.wait(timeout=30) == 0
+    assert [beat["leaves"] for beat in farm.server.heartbeats[-2:]] == [False, True]
+    assert not farm.data.exists()
+
+
 def test_a_token_that_is_used_up_is_said_to_be(tmp_path: Path) -> None:
     with serving(FakeServer()) as server:
         done = start_to_end(tmp_path, FARMGATE_SERVER=server.url, FARMGATE_JOIN_TOKEN="fgj_used")

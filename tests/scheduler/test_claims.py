@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
@@ -301,3 +302,29 @@ def test_a_persons_token_opens_no_workers_door_and_the_reverse(shop: Farm) -> No
     worker = shop.join()
     assert shop.http.post("/api/worker/claim", json={"job": 1, "attempt": 1}).status_code == 401
     assert worker.http.get("/api/runs").status_code == 401
+
+
+def test_the_farms_own_token_lets_any_number_of_nodes_in_and_nothing_like_it_does(tmp_path: Path) -> None:
+    farm = Farm(tmp_path, join_token="j" * 32)
+    wish = {"pool": "default", "slots": 1, "engine": "docker", "version": "1"}
+
+    def join(name: str, token: str) -> int:
+        return farm.stranger.post("/api/nodes/join", json={**wish, "name": name, "token": token}).status_code
+
+    try:
+        assert [join(name, "j" * 32) for name in ("one", "two")] == [200, 200]
+        assert [join("three", token) for token in ("", "j" * 31, "j" * 33, "ü" * 32)] == [401] * 4
+        farm.join("three")  # one-time tokens are good beside it
+        assert [node["name"] for node in farm.http.get("/api/nodes").json()] == ["one", "three", "two"]
+    finally:
+        farm.close()
+
+
+def test_a_node_that_leaves_is_no_part_of_the_farm_and_may_join_anew_under_its_name(shop: Farm) -> None:
+    worker = shop.join("passing")
+    body = {"slots": 4, "holding": [], "worker_alive": False, "free_disk_bytes": 1, "version": "1", "leaves": True}
+    assert worker.http.post("/api/nodes/heartbeat", json=body).status_code == 200
+    assert shop.http.get("/api/nodes").json() == []
+    assert worker.http.post("/api/nodes/heartbeat", json=body).status_code == 401
+    shop.join("passing").claim(1).end("passed")
+    assert shop.run(1)["state"] == "passed"
