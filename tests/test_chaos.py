@@ -41,6 +41,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("seed", range(metafunc.config.getoption("seeds")))
 
 
+@pytest.mark.slow
 def test_whatever_happens_the_farm_drains_and_nothing_is_lost_or_doubled(seed: int) -> None:
     lanes_there = [("production",), ("staging", "production")][seed % 2]
     world = World(seed=seed, nodes=1 + seed % 3, slots=2, build_minutes=1, rollout_minutes=2, lanes=lanes_there)
