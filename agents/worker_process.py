@@ -46,7 +46,7 @@ class WorkerProcess:
 
     def start(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "workers"],
+            [sys.executable, "-P", "-m", "workers"],
             stdin=subprocess.PIPE,
             env=child_environment(self._settings),
             start_new_session=True,
@@ -97,7 +97,7 @@ class Sweep:
     def start(self, *arguments: str) -> None:
         self.wait()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "workers", "sweep", *arguments],
+            [sys.executable, "-P", "-m", "workers", "sweep", *arguments],
             stdin=subprocess.DEVNULL,
             env=child_environment(self._settings),
             start_new_session=True,

@@ -116,7 +116,7 @@ class ProcessRunner:
         aside.chmod(0o600)
         aside.replace(spec_file)
         keeper = subprocess.Popen(
-            [sys.executable, "-m", "deploy.targets.instance", spec_file],
+            [sys.executable, "-P", "-m", "deploy.targets.instance", spec_file],
             cwd=home,
             env={**kept, "PYTHONPATH": str(_TOP)},
             stdin=subprocess.DEVNULL,

@@ -18,8 +18,8 @@ PR_SET_PDEATHSIG = 1
 
 
 def line(program: list[str], signal: int) -> list[str]:
-    """The command line that runs `program` guarded by this process."""
-    return [sys.executable, "-m", "farmgate.cli.guard", str(os.getpid()), str(int(signal)), *program]
+    """The command line that runs `program` guarded by this process. -P: the user's folder shadows no module."""
+    return [sys.executable, "-P", "-m", "farmgate.cli.guard", str(os.getpid()), str(int(signal)), *program]
 
 
 def main() -> None:

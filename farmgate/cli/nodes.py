@@ -90,4 +90,4 @@ def agent(json: Json = False) -> None:
         extra["FARMGATE_SERVER"] = door.given.server
     read(NodeSettings)
     environment = environment_for_child(None, **extra)
-    os.execve(sys.executable, [sys.executable, "-m", "agents"], environment)  # noqa: S606 - the point of the command
+    os.execve(sys.executable, [sys.executable, "-P", "-m", "agents"], environment)  # noqa: S606 - the point of the command

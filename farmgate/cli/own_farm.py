@@ -185,7 +185,7 @@ class OwnFarm:
             self._tell(f"redis does not start: {error}")
 
     def _start_program(self, name: str, environment: dict[str, str]) -> None:
-        line = (sys.executable, "-m", name)
+        line = (sys.executable, "-P", "-m", name)  # -P: the folder the user stands in must not shadow our modules
         self._running().start(Program(name, line, environment | {"PYTHONUNBUFFERED": "1"}, self.log_of(name)))
 
     def _wait_until_ready(self) -> None:
@@ -255,7 +255,7 @@ class OwnFarm:
         """Take down what the lanes have deployed."""
         with self.log_of("deploy").open("ab") as log, suppress(subprocess.TimeoutExpired):
             done = subprocess.run(
-                [sys.executable, "-m", "deploy", "retire"],
+                [sys.executable, "-P", "-m", "deploy", "retire"],
                 env=environment_for_child(self._deploy_settings()),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
