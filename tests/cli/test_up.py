@@ -33,15 +33,16 @@ PIPELINE = "jobs:\n  hello:\n    steps: [echo hello from $FARMGATE_SHA, touch ma
 class Up:
     """A `farmgate up --json` of ours."""
 
-    def __init__(self, data: Path, port: int, *more: str) -> None:
+    def __init__(self, data: Path, port: int, *more: str, folder: Path | None = None) -> None:
         self.data = data
-        line = [sys.executable, "-m", "farmgate.cli", "up", "--json", "--engine", "process"]
+        line = [sys.executable, "-P", "-m", "farmgate.cli", "up", "--json", "--engine", "process"]  # as ./farm does
         self.process = subprocess.Popen(
             [*line, "--data", str(data), "--port", str(port), *more],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            cwd=folder,
         )
 
     def ready(self) -> dict[str, Any]:
@@ -73,8 +74,8 @@ Start = Callable[..., Up]
 def start(tmp_path: Path, free_port: int) -> Iterator[Start]:
     made: list[Up] = []
 
-    def begin(*more: str, data: Path | None = None, port: int | None = None) -> Up:
-        made.append(Up(data or tmp_path / "data", port or free_port, *more))
+    def begin(*more: str, data: Path | None = None, port: int | None = None, folder: Path | None = None) -> Up:
+        made.append(Up(data or tmp_path / "data", port or free_port, *more, folder=folder))
         return made[-1]
 
     yield begin
@@ -119,6 +120,19 @@ def test_a_farm_comes_up_builds_a_commit_and_ends_cleanly(start: Start, tmp_path
     assert code == Exit.OK, err
     until(lambda: not processes_of(up.data), "the end of all its processes")
     assert door.address_in(up.data) is None
+
+
+def test_files_in_the_users_folder_shadow_no_module(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for name in ("farmgate", "scheduler", "deploy", "agents", "workers", "structlog", "json"):
+        (folder / f"{name}.py").write_text("raise SystemExit('shadowed')\n")
+    up = start(folder=folder)
+    up.ready()
+    with up.api() as api:
+        assert [row["state"] for row in api.nodes()] == ["ready"]
+    code, err = up.end()
+    assert (code, "ended" in err) == (Exit.OK, False), err
 
 
 def test_a_second_farm_on_the_folder_is_refused_by_name(start: Start) -> None:
