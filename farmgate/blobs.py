@@ -148,10 +148,11 @@ class LocalBlobs:
 class S3Blobs:
     """Objects of a bucket: `<prefix>/ab/cd/<sha256>`. What is put is spooled first, since its name is its hash."""
 
-    def __init__(self, client: Any, bucket: str, prefix: str = "") -> None:
+    def __init__(self, client: Any, bucket: str, prefix: str = "", *, create: bool = False) -> None:
         self._client = client
         self.bucket = bucket
         self.prefix = prefix.strip("/")
+        self._create = create  # the bucket, before the first put
 
     def put(self, chunks: Iterable[bytes], limit_bytes: int | None = None) -> Stored:
         with tempfile.SpooledTemporaryFile(max_size=SPOOLED_BYTES) as spool:
@@ -159,6 +160,7 @@ class S3Blobs:
                 stored = _copy(chunks, cast(BinaryIO, spool), limit_bytes)
             spool.seek(0)
             with self._speaking(stored.sha256):
+                self._make_bucket()
                 self._client.upload_fileobj(spool, self.bucket, self._key(stored.sha256))
         return stored
 
@@ -186,6 +188,23 @@ class S3Blobs:
         if _is_name(sha256):
             with self._speaking(sha256):
                 self._client.delete_object(Bucket=self.bucket, Key=self._key(sha256))
+
+    def _make_bucket(self) -> None:
+        from botocore.exceptions import ClientError
+
+        if not self._create:
+            return
+        try:
+            self._client.head_bucket(Bucket=self.bucket)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") not in ("404", "NoSuchBucket"):
+                raise
+            try:
+                self._client.create_bucket(Bucket=self.bucket)
+            except ClientError as made:  # by another process meanwhile
+                if not str(made.response.get("Error", {}).get("Code")).startswith("BucketAlready"):
+                    raise
+        self._create = False
 
     def _key(self, sha256: str) -> str:
         name = _checked(sha256)
@@ -218,7 +237,7 @@ def at(settings: CommonSettings) -> Blobs:
     bucket, _, prefix = place.removeprefix("s3://").partition("/")
     if not bucket:
         raise BadSettings("FARMGATE_BLOBS_URL: s3:// names no bucket; write s3://bucket/prefix")
-    return S3Blobs(_s3_client(settings), bucket, prefix)
+    return S3Blobs(_s3_client(settings), bucket, prefix, create=settings.s3_create_bucket)
 
 
 def _s3_client(settings: CommonSettings) -> Any:

@@ -83,7 +83,7 @@ class Renewed(Message):
 
 
 class LogTaken(Message):
-    """How many bytes of the log the server has now: the next chunk's offset. `cut`: the limit is reached, send no more."""
+    """The log bytes that the server has now: the next chunk's offset. `cut`: the limit is reached, send no more."""
 
     length: int
     cut: bool = False

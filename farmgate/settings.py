@@ -37,6 +37,7 @@ class CommonSettings(BaseSettings):
     s3_access_key: SecretStr | None = Field(None, description="access key for the S3 store; default: boto3's own chain")
     s3_secret_key: SecretStr | None = Field(None, description="secret key for the S3 store")
     s3_region: str = Field("us-east-1", description="region of the S3 store")
+    s3_create_bucket: bool = Field(False, description="make the bucket if the S3 store has none of that name")
     secret_key: SecretStr | None = Field(
         None, description="key that hashes tokens and encrypts secrets; default: drawn once into data/secret.key"
     )

@@ -216,6 +216,14 @@ def test_putting_it_again_repairs_a_damaged_blob(tmp_path: Path) -> None:
 # --- S3 --------------------------------------------------------------------------------------------------------------
 
 
+def test_a_missing_bucket_is_made_where_that_is_wanted(s3_endpoint: str) -> None:
+    settings = s3_settings(s3_endpoint, "made-by-the-first").model_copy(update={"s3_create_bucket": True})
+    for _ in range(2):
+        stored = blobs.at(settings).put([b"bytes"])
+        with blobs.at(settings).open(stored.sha256) as body:
+            assert body.read() == b"bytes"
+
+
 def test_a_missing_bucket_is_said_with_its_name(s3_endpoint: str) -> None:
     place = blobs.at(s3_settings(s3_endpoint, "nobody-made-it"))
     with pytest.raises(BlobsUnreachable, match="nobody-made-it"):
