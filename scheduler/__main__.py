@@ -30,6 +30,7 @@ from farmgate.models import TokenKind
 from farmgate.settings import SchedulerSettings
 from farmgate.store import tokens
 from farmgate.store.database import Store
+from farmgate.store.migrate import migrate
 from scheduler.app import create_app
 from scheduler.context import Context, GitMirrors
 from scheduler.loop import RunningLoop
@@ -140,7 +141,7 @@ def serve(given: SchedulerSettings) -> None:
         if store.is_sqlite:
             stack.enter_context(locked(given.data))
         listener = stack.enter_context(listen(given.host, given.port))
-        store.migrate()
+        migrate(store)
         context = context_of(given, store)
         admin_token(context)
         running = RunningLoop(context)

@@ -13,6 +13,7 @@ from farmgate import invariants, states
 from farmgate.models import RolloutKind, TokenKind, Trust
 from farmgate.store import schema as t
 from farmgate.store.database import Store
+from farmgate.store.migrate import migrate
 from tests.store import rows
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -22,7 +23,7 @@ HOUR = timedelta(hours=1)
 @pytest.fixture
 def store() -> Iterator[Store]:
     store = Store.at("sqlite://")
-    store.migrate()
+    migrate(store)
     yield store
     store.close()
 

@@ -34,6 +34,7 @@ from farmgate.settings import SchedulerSettings
 from farmgate.store import bans, events, holds, lane_views, lanes, releases, repositories, rollouts, runs
 from farmgate.store import schema as t
 from farmgate.store.database import Store
+from farmgate.store.migrate import migrate
 from farmgate.vault import Vault
 from scheduler import hooks
 from scheduler.background import Inline
@@ -79,7 +80,7 @@ class World:
         self.clock = VirtualClock()
         self.history = FakeHistory(self.clock.now())
         self.store = Store.at("sqlite://")
-        self.store.migrate()
+        migrate(self.store)
         self.mirrors = SimulatedMirrors(self.history)
         self.bell = SimulatedBell(self.dice)
         self.scheduler_fuse = Fuse()

@@ -78,12 +78,6 @@ class Store:
             with _committing(connection):
                 yield connection
 
-    def migrate(self) -> None:
-        """Make or upgrade the tables; safe when several processes start at once. Raises NewerDatabase."""
-        from farmgate.store.migrate import migrate
-
-        migrate(self)
-
     def close(self) -> None:
         self.engine.dispose()
 

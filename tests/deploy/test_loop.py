@@ -18,6 +18,7 @@ from farmgate.models import Rollout
 from farmgate.policy import LanePolicy
 from farmgate.store import bans, events, holds, lanes, releases, repositories, rollouts, searches
 from farmgate.store.database import Store
+from farmgate.store.migrate import migrate
 from tests.deploy import rows
 
 POLICY = """
@@ -91,7 +92,7 @@ class Farm:
 def farm(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Farm]:
     url = request.getfixturevalue("postgres_database") if request.param == "postgres" else f"sqlite:///{tmp_path}/f.db"
     store = Store.at(url)
-    store.migrate()
+    migrate(store)
     yield Farm(store)
     store.close()
 

@@ -15,6 +15,7 @@ import uvicorn
 from farmgate.clock import SystemClock, stopwatch
 from farmgate.models import TokenKind
 from farmgate.store.database import Store
+from farmgate.store.migrate import migrate
 from tests.conftest import need
 from tests.pages.farm import Farm, TestClient
 
@@ -36,7 +37,7 @@ ORIGIN = {"Origin": "http://testserver"}
 @pytest.fixture
 def farm(tmp_path: Path) -> Iterator[Farm]:
     store = Store.at(f"sqlite:///{tmp_path}/farm.db")
-    store.migrate()
+    migrate(store)
     yield Farm.on(store, tmp_path)
     store.close()
 

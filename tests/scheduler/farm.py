@@ -21,6 +21,7 @@ from farmgate.models import TokenKind
 from farmgate.settings import SchedulerSettings
 from farmgate.store import tokens
 from farmgate.store.database import Store
+from farmgate.store.migrate import migrate
 from farmgate.vault import Vault
 from scheduler.app import create_app
 from scheduler.background import Inline
@@ -78,7 +79,7 @@ class Farm:
         self.deploy = HeardSignals()
         given = SchedulerSettings(data=folder, broker_url="redis://nowhere", **settings)
         self.store = Store.at(url or f"sqlite:///{folder}/farm.db")
-        self.store.migrate()
+        migrate(self.store)
         self.mirrors = GitMirrors(given)
         self.context = Context(
             settings=given,

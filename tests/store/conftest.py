@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from farmgate.store.database import Store
+from farmgate.store.migrate import migrate
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.needs("postgres"))])
@@ -25,7 +26,7 @@ def store(database_url: str) -> Iterator[Store]:
     """A migrated database of its own."""
     store = Store.at(database_url)
     try:
-        store.migrate()
+        migrate(store)
         yield store
     finally:
         store.close()

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from farmgate.store.database import Store, path_of
 from farmgate.store.events import latest, record
 from farmgate.store.leaders import lead, resign
+from farmgate.store.migrate import migrate
 from farmgate.store.schema import events, leaders
 
 SPAN = timedelta(seconds=10)
@@ -215,7 +216,7 @@ def test_the_file_of_a_database_is_known() -> None:
 
 def test_a_store_in_memory_is_one_database_for_all_threads(now: datetime) -> None:
     store = Store.at("sqlite://")
-    store.migrate()
+    migrate(store)
     thread = Thread(target=note, args=(store, now))
     thread.start()
     thread.join()
@@ -225,7 +226,7 @@ def test_a_store_in_memory_is_one_database_for_all_threads(now: datetime) -> Non
 
 def test_a_plain_postgresql_address_is_understood(postgres_database: str, now: datetime) -> None:
     store = Store.at(postgres_database.replace("postgresql+psycopg://", "postgresql://"))
-    store.migrate()
+    migrate(store)
     with store.writing() as connection:
         connection.execute(insert(events).values(at=now, kind="k", subject="s", actor="a", text="ÿ✓"))
     assert count(store) == 1

@@ -62,7 +62,7 @@ def test_migrating_again_changes_nothing(store: Store) -> None:
 
 def test_a_database_in_memory_has_the_tables_too() -> None:
     store = Store.at("sqlite://")
-    store.migrate()
+    migrate(store)
     with store.reading() as connection:
         assert set(inspect(connection).get_table_names()) == set(metadata.tables)
     store.close()
@@ -77,7 +77,10 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(store: Store) -
 
 
 def test_processes_that_start_at_once_migrate_once(database_url: str) -> None:
-    program = "import sys; from farmgate.store.database import Store; Store.at(sys.argv[1]).migrate()"
+    program = (
+        "import sys; from farmgate.store.database import Store; from farmgate.store.migrate import migrate; "
+        "migrate(Store.at(sys.argv[1]))"
+    )
     root = Path(__file__).parents[2]
     line = [sys.executable, "-c", program, database_url]
     started = [subprocess.Popen(line, cwd=root, stderr=subprocess.PIPE, text=True) for _ in range(4)]
