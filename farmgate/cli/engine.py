@@ -20,22 +20,31 @@ def look_for_docker() -> str | None:
     try:
         client = docker.from_env(timeout=5)
     except DockerException as error:
-        return f"No Docker engine answers: {_reason(error)}"
+        return _reason(error)
     try:
         client.ping()
     except (DockerException, OSError) as error:
-        return f"No Docker engine answers: {_reason(error)}"
+        return _reason(error)
     finally:
         client.close()
     return None
 
 
 def _reason(error: Exception) -> str:
-    text = str(error)
+    text, silent = str(error), "No Docker engine answers"
     if "FileNotFoundError" in text or "No such file" in text:
-        return f"{DEFAULT_SOCKET} is not there"
+        return f"{silent}: {DEFAULT_SOCKET} is not there"
     if "PermissionError" in text or "Permission denied" in text:
-        return f"this user may not use {DEFAULT_SOCKET}"
+        return f"This user may not use the Docker engine at {DEFAULT_SOCKET}{_way_in()}"
     if "refused" in text:
-        return f"nothing listens at {DEFAULT_SOCKET}"
-    return text.splitlines()[0][:200]
+        return f"{silent}: nothing listens at {DEFAULT_SOCKET}"
+    return f"{silent}: {text.splitlines()[0][:200]}"
+
+
+def _way_in() -> str:
+    """How a user comes to be allowed; empty if the socket is for root alone."""
+    try:
+        group = DEFAULT_SOCKET.group()
+    except (OSError, KeyError):
+        return ""
+    return "" if group == "root" else f" (members of the group {group} may: usermod -aG {group} USER)"

@@ -164,7 +164,7 @@ class OwnFarm:
         if self.no_docker is None:
             self.engine = "docker"
         elif self._wanted.engine == "docker":
-            raise MissingProgram(f"{self.no_docker}: start it, or leave --engine docker away")
+            raise MissingProgram(f"{self.no_docker}. See to that, or leave --engine docker away")
 
     def _start_redis(self) -> str:
         supervisor = self._running()

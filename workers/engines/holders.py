@@ -6,7 +6,8 @@ Rules:
 2. A holder serves one job at a time, and outlives it; nothing of a job stays in a network once its processes are dead,
    since it has no right to change it.
 3. A holder is a convenience: where there is none free, a job sets up its own network, and one more holder is made.
-4. It carries its worker's process id: the holders of dead workers are swept.
+4. It carries its worker's process id and start: the holders of dead workers are swept. A container that starts again
+   gives out the same ids again, hence the start.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -75,10 +77,11 @@ class Holders:
         if labels.get(ROLE) != "network":
             return False
         worker = labels.get(WORKER, "")
-        if worker == str(os.getpid()):
+        if worker == _mark(os.getpid()):
             with self._lock:
                 return container not in self._all and not self._making
-        return not (worker.isdecimal() and _alive(int(worker)))
+        pid = worker.partition("-")[0]
+        return not (pid.isdecimal() and _alive(int(pid)) and _mark(int(pid)) == worker)
 
     def close(self, remove: Callable[[str], None]) -> None:
         with self._lock:
@@ -136,7 +139,7 @@ class Holders:
             image=pause.IMAGE,
             command=[pause.PROGRAM],
             user="65534:65534",
-            labels={"farmgate.node": self._node, ROLE: "network", WORKER: str(os.getpid())},
+            labels={"farmgate.node": self._node, ROLE: "network", WORKER: _mark(os.getpid())},
             host_config=host,
         )
         made = str(
@@ -144,6 +147,14 @@ class Holders:
         )
         api.start(made)
         return made
+
+
+def _mark(pid: int) -> str:
+    """A process as nobody was before it on this machine: its id, and when it started (in ticks since the boot)."""
+    try:
+        return f"{pid}-{Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[19]}"
+    except (OSError, IndexError):
+        return str(pid)
 
 
 def _alive(pid: int) -> bool:
