@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -72,7 +71,7 @@ def snapshot(
     """The farm as it is. `busy`: keys of background work under way."""
     return Snapshot(
         rules=rules,
-        runs=_runs(jobs.of_open_runs(connection)),
+        runs=_runs(*jobs.of_open_runs(connection)),
         attempts=tuple(AttemptView(*tuple(row)) for row in attempts.running(connection)),
         nodes=_nodes(connection),
         intakes=tuple(IntakeView(*values) for values in intakes.pending(connection)),
@@ -83,46 +82,11 @@ def snapshot(
     )
 
 
-def _runs(rows: Iterable[Row[Any]]) -> tuple[RunView, ...]:
-    grouped: dict[int, list[Row[Any]]] = defaultdict(list)
-    for row in rows:
-        grouped[row.run_id].append(row)
-    return tuple(_run(group) for group in grouped.values())
-
-
-def _run(group: list[Row[Any]]) -> RunView:
-    first = group[0]
-    return RunView(
-        id=first.run_id,
-        repository_id=first.repository_id,
-        sha=first.sha,
-        ref=first.ref,
-        trigger=first.trigger,
-        trust=first.trust,
-        state=first.run_state,
-        created_at=first.created_at,
-        deadline=first.run_deadline,
-        delivered=first.ref == f"refs/heads/{first.default_branch}",
-        jobs=tuple(
-            JobView(
-                id=row.id,
-                run_id=row.run_id,
-                name=row.name,
-                needs=tuple(row.needs),
-                pool=row.pool,
-                state=row.state,
-                attempt=row.attempt,
-                losses=row.losses,
-                rings=row.rings,
-                ready_at=row.ready_at,
-                rung_at=row.rung_at,
-                deadline=row.deadline,
-                cancel_asked=row.cancel_asked,
-                reason=row.reason,
-            )
-            for row in group
-        ),
-    )
+def _runs(of_runs: Sequence[Row[Any]], of_jobs: Sequence[Row[Any]]) -> tuple[RunView, ...]:
+    jobs_of: dict[int, list[JobView]] = {row[0]: [] for row in of_runs}
+    for id_, run_id, name, needs, *rest in of_jobs:  # in the order of JobView's fields
+        jobs_of[run_id].append(JobView(id_, run_id, name, tuple(needs), *rest))
+    return tuple(RunView(*row, tuple(jobs_of[row[0]])) for row in of_runs if jobs_of[row[0]])
 
 
 def _nodes(connection: Connection) -> tuple[NodeView, ...]:
