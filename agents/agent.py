@@ -143,7 +143,8 @@ class Agent:
 
     def _end(self) -> None:
         self._worker.kill()
-        if self._folder.held() or any(self._folder.attempts.iterdir()):
+        # An engine also holds what no mark tells of: the networks that a killed worker had set up ahead.
+        if self._settings.engine == "docker" or self._folder.held() or any(self._folder.attempts.iterdir()):
             self._sweep.start("--all")
         self._sweep.wait()
         leaves = self._settings.passing
