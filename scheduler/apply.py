@@ -82,13 +82,15 @@ def act(context: Context, background: Background, decision: Decision) -> None:
         case Retry():
             with context.store.writing() as connection:
                 jobs.retry(connection, decision.job_id, decision.attempt, now, decision.reason)
-                attempts.finish(connection, decision.attempt_id, states.Attempt.LOST, now, reason=decision.reason)
+                attempts.lose(
+                    connection, decision.attempt_id, states.Attempt.LOST, now, decision.reason, decision.lease_until
+                )
                 events.record(connection, now, "job.lost", f"job/{decision.job_id}", ACTOR, decision.reason)
         case GiveUp():
             with context.store.writing() as connection:
                 jobs.finish(connection, decision.job_id, decision.attempt, decision.state, now, decision.reason)
                 ended = states.Attempt(str(decision.state))
-                attempts.finish(connection, decision.attempt_id, ended, now, reason=decision.reason)
+                attempts.lose(connection, decision.attempt_id, ended, now, decision.reason, decision.lease_until)
                 events.record(connection, now, "job.given_up", f"job/{decision.job_id}", ACTOR, decision.reason)
         case End():
             with context.store.writing() as connection:

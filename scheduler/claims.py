@@ -125,9 +125,10 @@ def renew(context: Context, node: models.Node, body: Renew) -> Renewed:
     now = context.clock.now()
     with context.store.writing() as connection:
         live = {(found.job_id, found.number): (found, asked) for found, asked in attempts.held_by(connection, node.id)}
+        asked_for = [live[held.job, held.attempt][0].id for held in body.held if (held.job, held.attempt) in live]
+        going = attempts.renew(connection, asked_for, now + context.settings.lease)
+        live = {key: found for key, found in live.items() if found[0].id in going}
         goes_on = [held for held in body.held if (held.job, held.attempt) in live]
-        going = [live[held.job, held.attempt][0] for held in goes_on]
-        attempts.renew(connection, [found.id for found in going], now + context.settings.lease)
     return Renewed(
         lease_seconds=context.settings.lease.total_seconds(),
         cancelled=tuple(held for held in goes_on if live[held.job, held.attempt][1] is not None),

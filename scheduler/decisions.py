@@ -47,12 +47,13 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The attempt is lost, the job gets another."""
+    """The attempt is lost, the job gets another. `lease_until`: what ran out; a renewal since then saves it."""
 
     job_id: int
     attempt: int
     attempt_id: int
     reason: str
+    lease_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class GiveUp:
     attempt_id: int
     state: states.Job  # LOST, or CANCELLED where that was asked
     reason: str
+    lease_until: datetime | None = None  # None: whatever its lease, its time is over
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,11 +118,11 @@ def of_held(
     node = next((node.name for node in snapshot.nodes if node.id == attempt.node_id), "a removed node")
     reason = f"attempt {attempt.number} was lost: {node} did not renew its lease in time"
     if job.cancel_asked is not None:
-        return GiveUp(job.id, job.attempt, attempt.id, states.Job.CANCELLED, job.cancel_asked)
+        return GiveUp(job.id, job.attempt, attempt.id, states.Job.CANCELLED, job.cancel_asked, attempt.lease_until)
     if late or job.losses >= snapshot.rules.infrastructure_retries:
         reason += f"; lost {job.losses + 1} times, no retry is left"
-        return GiveUp(job.id, job.attempt, attempt.id, states.Job.LOST, reason)
-    return Retry(job.id, job.attempt, attempt.id, reason)
+        return GiveUp(job.id, job.attempt, attempt.id, states.Job.LOST, reason, attempt.lease_until)
+    return Retry(job.id, job.attempt, attempt.id, reason, attempt.lease_until)
 
 
 def of_waiting(job: JobView, late: bool, now: datetime) -> End | None:

@@ -99,13 +99,18 @@ def repository_by_token(connection: Connection, token_hash: str) -> int | None:
             attempts.c.token_hash == token_hash,
             attempts.c.state == states.Attempt.RUNNING,
             jobs.c.state == states.Job.RUNNING,
+            jobs.c.attempt == attempts.c.number,
         )
     ).first()
     return None if row is None else int(row[0])
 
 
 def still_live(connection: Connection, attempt_id: int) -> None:
-    """Inside the writing transaction: raises StaleAttempt unless the attempt is live."""
+    """Inside the writing transaction: raises StaleAttempt unless the attempt is live, and keeps it so until its end.
+
+    The job's row is locked first, as every move of a job does: otherwise PostgreSQL would let the job be given away
+    between this look and what is written after it.
+    """
     row = connection.execute(
         select(attempts.c.id)
         .select_from(attempts.join(jobs, jobs.c.id == attempts.c.job_id))
@@ -115,6 +120,7 @@ def still_live(connection: Connection, attempt_id: int) -> None:
             jobs.c.state == states.Job.RUNNING,
             jobs.c.attempt == attempts.c.number,
         )
+        .with_for_update(of=jobs)
     ).first()
     if row is None:
         raise StaleAttempt("this attempt is over")
@@ -147,14 +153,31 @@ def held_by(connection: Connection, node_id: int) -> list[tuple[Attempt, str | N
     return found
 
 
-def renew(connection: Connection, attempt_ids: Sequence[int], lease_until: datetime) -> None:
-    """Go on until then."""
-    if attempt_ids:
-        connection.execute(
-            update(attempts)
-            .where(attempts.c.id.in_(list(attempt_ids)), attempts.c.state == states.Attempt.RUNNING)
-            .values(lease_until=lease_until)
-        )
+def renew(connection: Connection, attempt_ids: Sequence[int], lease_until: datetime) -> frozenset[int]:
+    """Go on until then; which of them do. The others were given up at this moment."""
+    if not attempt_ids:
+        return frozenset()
+    going = connection.execute(
+        update(attempts)
+        .where(attempts.c.id.in_(list(attempt_ids)), attempts.c.state == states.Attempt.RUNNING)
+        .values(lease_until=lease_until)
+        .returning(attempts.c.id)
+    )
+    return frozenset(row[0] for row in going)
+
+
+def lose(
+    connection: Connection,
+    attempt_id: int,
+    state: states.Attempt,
+    now: datetime,
+    reason: str,
+    lease_until: datetime | None,
+) -> None:
+    """End an attempt that nobody reported. Raises LostRace; also where its lease is not `lease_until` any more, since
+    it was renewed at the last moment."""
+    key = {"id": attempt_id} if lease_until is None else {"id": attempt_id, "lease_until": lease_until}
+    move(connection, attempts, key, states.Attempt.RUNNING, state, finished_at=now, reason=reason)
 
 
 def finish(

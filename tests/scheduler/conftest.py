@@ -1,4 +1,4 @@
-"""A farm per test."""
+"""A farm per test; where databases could differ, on each of them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,30 @@ import pytest
 
 from tests.scheduler.farm import ONE_JOB, Farm
 
+ON_BOTH_DATABASES = {"test_claims", "test_loop", "test_races"}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What claims, fences and moves is held to its promises on PostgreSQL too; the rest does not depend on it."""
+    both = metafunc.module.__name__.rpartition(".")[2] in ON_BOTH_DATABASES
+    if both and "database" in metafunc.fixturenames:
+        postgres = pytest.param("postgres", marks=pytest.mark.needs("postgres"))
+        metafunc.parametrize("database", ["sqlite", postgres], indirect=True)
+
 
 @pytest.fixture
-def farm(tmp_path: Path) -> Iterator[Farm]:
+def database(request: pytest.FixtureRequest) -> str | None:
+    """The database's URL; None: the farm's own SQLite file."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return None
+    url: str = request.getfixturevalue("postgres_database")
+    return url
+
+
+@pytest.fixture
+def farm(tmp_path: Path, database: str | None) -> Iterator[Farm]:
     """A scheduler that knows nothing yet."""
-    farm = Farm(tmp_path)
+    farm = Farm(tmp_path, database)
     yield farm
     farm.close()
 
