@@ -8,6 +8,8 @@ Rules:
    the order of the pipeline file. A job that has waited for `ageing` counts as of the delivered branch, so that
    nothing starves.
 4. Between repositories with equally many jobs under way, the one whose next job comes first by rule 3 goes first.
+5. A job that lost its infrastructure tries again at once; one that lost it again rests first, longer each time, so
+   that its few attempts outlast what ails the node.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from farmgate import states
 from farmgate.models import Trigger
@@ -25,6 +27,8 @@ from scheduler.decisions import Ring
 from scheduler.view import JobView, NodeView, Rules, RunView, Snapshot
 
 UNDER_WAY = (states.Job.QUEUED, states.Job.RUNNING)
+FIRST_REST = timedelta(seconds=5)
+LONGEST_REST = timedelta(minutes=2)
 Urgency = tuple[int, datetime, int, int]
 
 
@@ -48,6 +52,19 @@ def capacity(nodes: Iterable[NodeView], rules: Rules) -> dict[str, Capacity]:
     return {
         pool: Capacity(count[pool], total, total + math.ceil(total * rules.look_ahead)) for pool, total in slots.items()
     }
+
+
+def rests_until(job: JobView) -> datetime | None:
+    """When a job that was lost more than once may be sent again (rule 5): 5 s, 20 s, 80 s, 2 min, ... after."""
+    if job.losses < 2 or job.ready_at is None:
+        return None
+    growth: int = 4 ** min(job.losses - 2, 5)
+    return job.ready_at + min(FIRST_REST * growth, LONGEST_REST)
+
+
+def _rests(job: JobView, now: datetime) -> bool:
+    until = rests_until(job)
+    return until is not None and now < until
 
 
 def urgency(job: JobView, run: RunView, now: datetime, rules: Rules) -> Urgency:
@@ -92,7 +109,8 @@ def rings(snapshot: Snapshot, now: datetime, made_ready: frozenset[int], ended: 
             if job.id in ended:
                 continue
             if job.state is states.Job.READY or job.id in made_ready:
-                ready[job.pool].append((job, run))
+                if not _rests(job, now):
+                    ready[job.pool].append((job, run))
             elif job.state in UNDER_WAY:
                 under_way[job.pool] += 1
     decided: list[Ring] = []
@@ -115,7 +133,9 @@ def why(snapshot: Snapshot, now: datetime) -> dict[int, str]:
         by_name = {job.name: job for job in run.jobs}
         for job in run.jobs:
             running[job.pool] += job.state is states.Job.RUNNING
-            if job.state is states.Job.READY:
+            if job.state is states.Job.READY and _rests(job, now):
+                told[job.id] = _why_resting(job, now)
+            elif job.state is states.Job.READY:
                 ready[job.pool].append((job, run))
             elif job.state is states.Job.WAITING:
                 told[job.id] = "waits for " + ", ".join(
@@ -132,6 +152,12 @@ def why(snapshot: Snapshot, now: datetime) -> dict[int, str]:
         for before, job in enumerate(order(snapshot, pool, now, jobs)):
             told[job.id] = _why_ready(job, known, snapshot.nodes, before)
     return told
+
+
+def _why_resting(job: JobView, now: datetime) -> str:
+    until = rests_until(job) or now
+    seconds = math.ceil((until - now).total_seconds())
+    return f"lost {job.losses} times, tries again in {seconds} s; the last time: {job.reason or 'not told why'}"
 
 
 def _why_ready(job: JobView, pool: Capacity | None, nodes: Iterable[NodeView], before: int) -> str:

@@ -154,6 +154,22 @@ def test_a_silent_worker_costs_the_job_one_attempt_never_a_red_mark() -> None:
     assert [(type(one), one.attempt) for one in decided if isinstance(one, Retry)] == [(Retry, 1)]
 
 
+@pytest.mark.parametrize(
+    ("losses", "seconds", "sent"),
+    [(0, 0, True), (1, 0, True), (2, 4.9, False), (2, 5, True), (3, 19.9, False), (3, 20, True), (50, 120, True)],
+)
+def test_a_job_that_lost_its_infrastructure_again_rests_before_it_is_sent(
+    losses: int, seconds: float, sent: bool
+) -> None:
+    waiting = job(1, Job.READY, losses=losses, attempt=losses + 1, reason="the disk of n1 is full")
+    seen, now = Snapshot(runs=(run(waiting),), nodes=(node(2),)), NOW + timedelta(seconds=seconds)
+    assert [one.job_id for one in plan(seen, now).decisions if isinstance(one, Ring)] == ([1] if sent else [])
+    if not sent:
+        told = why(seen, now)[1]
+        assert "tries again in 1 s" in told
+        assert "the disk of n1 is full" in told
+
+
 def test_a_job_lost_more_often_than_the_retries_bear_is_lost() -> None:
     decided = decide(runs=(run(job(1, Job.RUNNING, losses=3)),), attempts=(attempt(-SECOND),))
     assert [one.state for one in decided if isinstance(one, GiveUp)] == [Job.LOST]
