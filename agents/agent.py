@@ -3,7 +3,8 @@
 Rules:
 1. The worker is restarted when it ends, at once the first time and then ever more slowly; one that lived long is
    trusted again.
-2. What a dead worker held is removed before the next one starts: containers or processes, folders, marks.
+2. What a dead worker held is removed before the next one starts: containers or processes, folders, marks. Then the
+   server is told which attempts ended with it, so that nobody waits for their leases.
 3. The server's silence changes nothing here: work goes on, and the heartbeat is tried again.
 4. A drained node keeps its heart beating and holds nothing. When the server lifts the drain, it works again.
 5. A deaf worker (bells unanswered although slots are free) is replaced, after what it holds has ended.
@@ -68,6 +69,8 @@ class Agent:
         self._backoff = 0.0
         self._idle_since: float | None = None
         self._unreachable = False
+        self._buried: set[Key] = set()  # held by a dead worker, and being removed
+        self._ended: set[Key] = set()  # removed, and not yet told
 
     def ask_to_end(self) -> None:
         """From a signal handler: once to drain, twice to end at once."""
@@ -80,6 +83,7 @@ class Agent:
             self._begin()
             while not self._over():
                 self._look_after_worker()
+                self._look_after_sweep()
                 if stopwatch() >= self._due:
                     self._beat()
                 if self._clock.wait(self._wake, TICK):
@@ -90,9 +94,22 @@ class Agent:
     # --- the worker ---------------------------------
 
     def _begin(self) -> None:
-        # a mark comes before anything else: without marks and folders there is nothing to find
-        if self._folder.held() or any(self._folder.attempts.iterdir()):
+        self._remove_what_is_left()
+
+    def _remove_what_is_left(self, *, anyway: bool = False) -> None:
+        """The worker is dead. A mark comes before anything else: without marks and folders there is nothing to find."""
+        held = self._folder.held()
+        self._buried |= held
+        if anyway or held or any(self._folder.attempts.iterdir()):
             self._sweep.start("--all")
+
+    def _look_after_sweep(self) -> None:
+        if not self._buried or self._sweep.running:
+            return
+        if self._sweep.succeeded:  # otherwise something may still run: the leases tell
+            self._ended |= self._buried
+            self._due = 0.0
+        self._buried.clear()
 
     def _over(self) -> bool:
         if self._asked == 0:
@@ -122,8 +139,7 @@ class Agent:
         self._worker.kill()  # what is left of its session
         self._worker.reap()
         self._idle_since = None
-        if self._folder.held() or any(self._folder.attempts.iterdir()):
-            self._sweep.start("--all")
+        self._remove_what_is_left()
 
     def _hurry(self) -> None:
         """A worker that was asked to end and has nothing to wait for any more is killed."""
@@ -144,9 +160,9 @@ class Agent:
     def _end(self) -> None:
         self._worker.kill()
         # An engine also holds what no mark tells of: the networks that a killed worker had set up ahead.
-        if self._settings.engine == "docker" or self._folder.held() or any(self._folder.attempts.iterdir()):
-            self._sweep.start("--all")
+        self._remove_what_is_left(anyway=self._settings.engine == "docker")
         self._sweep.wait()
+        self._look_after_sweep()
         leaves = self._settings.passing
         with contextlib.suppress(FarmgateError):
             self._client.heartbeat(self._heartbeat(worker_alive=False, leaves=leaves))
@@ -167,6 +183,7 @@ class Agent:
             problem=problem,
             version=__version__,
             leaves=leaves,
+            ended=tuple(key.held for key in sorted(self._ended)),
         )
 
     def _beat(self) -> None:
@@ -184,6 +201,7 @@ class Agent:
         if self._unreachable:
             log.info("the server hears us again")
         self._unreachable = False
+        self._ended -= {Key(told.job, told.attempt) for told in sent.ended}
         if self._settings.alive_file is not None:
             self._settings.alive_file.touch()
         self._every = heard.heartbeat_seconds

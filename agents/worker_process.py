@@ -94,6 +94,11 @@ class Sweep:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def succeeded(self) -> bool:
+        """True if the last one did all that it was asked."""
+        return self._process is not None and self._process.poll() == 0
+
     def start(self, *arguments: str) -> None:
         self.wait()
         self._process = subprocess.Popen(

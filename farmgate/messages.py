@@ -140,6 +140,7 @@ class Heartbeat(Message):
     problem: str | None = None
     version: str
     leaves: bool = False  # this is its last one: the node is not kept
+    ended: tuple[Held, ...] = ()  # their worker died and what it left is removed: nothing more will come of them
 
 
 class Heard(Message):

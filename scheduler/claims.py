@@ -4,7 +4,9 @@ Rules:
 1. A claim is one guarded update (QUEUED -> RUNNING at this attempt number); losers get LostRace and stop (I2).
 2. Whatever an attempt sends is checked in the transaction that stores it: live, or StaleAttempt (I3).
 3. A worker that reports 'lost' gives its job the next attempt at once, as if its lease had run out.
-4. A node that hears no bells although it has free slots, and work waits for it, is told to restart its worker.
+4. A node that hears no bells although it has free slots, and work waits for it, is told to restart its worker; not
+   one that names a problem, since its worker waits for that to end.
+5. An agent that buried its worker says what it held: these attempts are lost at once, not when their leases run out.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import PurePosixPath
 
+from sqlalchemy import Connection
+
 from farmgate import models, states
 from farmgate.clock import random_token
-from farmgate.errors import BadPayload, Conflict, LostRace
+from farmgate.errors import BadPayload, Conflict, LostRace, StaleAttempt
 from farmgate.messages import (
     ArtifactTaken,
     Claim,
@@ -195,13 +199,7 @@ def take_result(context: Context, attempt: models.Attempt, body: Result) -> None
             connection, attempt.id, ended, now, reason=reason, exit_code=body.exit_code, timings=body.timings
         )
         if body.outcome == "lost" and job.cancel_asked is None:
-            told = reason or "the worker lost its infrastructure"
-            if job.losses < context.settings.infrastructure_retries:
-                jobs.retry(connection, job.id, attempt.number, now, told)
-            else:
-                told = f"{told}; lost {job.losses + 1} times, no retry is left"
-                jobs.finish(connection, job.id, attempt.number, states.Job.LOST, now, told)
-            events.record(connection, now, "job.lost", f"job/{job.id}", "worker", told)
+            _try_again(context, connection, job, reason or "the worker lost its infrastructure", "worker")
         else:
             cancelled = job.cancel_asked is not None and body.outcome in ("cancelled", "lost")
             state = states.Job.CANCELLED if cancelled else states.Job(body.outcome)
@@ -209,6 +207,17 @@ def take_result(context: Context, attempt: models.Attempt, body: Result) -> None
             jobs.finish(connection, job.id, attempt.number, state, now, said)
     context.changes.touch(attempt.job_id)
     context.wake()
+
+
+def _try_again(context: Context, connection: Connection, job: models.Job, reason: str, who: str) -> None:
+    """Rule 3: infrastructure was lost. The caller has ended the attempt."""
+    now = context.clock.now()
+    if job.losses < context.settings.infrastructure_retries:
+        jobs.retry(connection, job.id, job.attempt, now, reason)
+    else:
+        reason = f"{reason}; lost {job.losses + 1} times, no retry is left"
+        jobs.finish(connection, job.id, job.attempt, states.Job.LOST, now, reason)
+    events.record(connection, now, "job.lost", f"job/{job.id}", who, reason)
 
 
 # --- nodes -------------------------------------------------------------------------------------------------------
@@ -241,14 +250,19 @@ def heartbeat(context: Context, node: models.Node, body: Heartbeat) -> Heard:
     now = context.clock.now()
     with context.store.writing() as connection:
         nodes.heard(connection, node, body, now)
-        live = {(found.job_id, found.number) for found, _ in attempts.held_by(connection, node.id)}
+        live = {(found.job_id, found.number): found for found, _ in attempts.held_by(connection, node.id)}
+        ended = [found for held in body.ended if (found := live.pop((held.job, held.attempt), None)) is not None]
+        for attempt in ended:
+            _bury(context, connection, node, attempt)
         if body.leaves:  # what it still held gets a new attempt when its lease runs out
             nodes.set_state(connection, nodes.by_id(connection, node.id), states.Node.REMOVED)
             nodes.end_credentials(connection, node.id, now)
             events.record(connection, now, "node.removed", f"node/{node.id}", node.name, f"{node.name} left the farm")
         unanswered = jobs.unanswered(connection, node.pool, now - DEAF_AFTER)
-    if node.state is states.Node.SILENT:
+    if node.state is states.Node.SILENT or ended:
         context.wake()
+    for attempt in ended:
+        context.changes.touch(attempt.job_id)
     gone = tuple(
         Held(job=held.job, attempt=held.attempt) for held in body.holding if (held.job, held.attempt) not in live
     )
@@ -259,6 +273,24 @@ def heartbeat(context: Context, node: models.Node, body: Heartbeat) -> Heard:
     return Heard(
         heartbeat_seconds=HEARTBEAT.total_seconds(),
         drain=node.state is states.Node.DRAINING,
-        restart_worker=bool(deaf and takes_work and body.worker_alive),
+        restart_worker=bool(deaf and takes_work and body.worker_alive and body.problem is None),
         remove=gone,
     )
+
+
+def _bury(context: Context, connection: Connection, node: models.Node, attempt: models.Attempt) -> None:
+    """Rule 5: as if its lease had run out at this moment. Fenced, as all that an attempt brings."""
+    try:
+        attempts.still_live(connection, attempt.id)
+    except StaleAttempt:
+        return
+    now = context.clock.now()
+    job = jobs.by_id(connection, attempt.job_id)
+    reason = f"attempt {attempt.number} was lost: the worker of {node.name} died"
+    cancelled = job.cancel_asked is not None
+    state = states.Attempt.CANCELLED if cancelled else states.Attempt.LOST
+    attempts.finish(connection, attempt.id, state, now, reason=job.cancel_asked or reason)
+    if cancelled:
+        jobs.finish(connection, job.id, attempt.number, states.Job.CANCELLED, now, job.cancel_asked)
+    else:
+        _try_again(context, connection, job, reason, "agent")

@@ -29,6 +29,7 @@ from farmgate.messages import TASK
 from farmgate.node_folder import Key, NodeFolder
 from farmgate.settings import WorkerSettings
 from workers.engines import make_engine
+from workers.gate import Gate
 from workers.leases import Leases
 from workers.nudge import Nudge
 from workers.run import Bench, run_attempt
@@ -61,13 +62,15 @@ def make_bench(settings: WorkerSettings, clock: Clock) -> Bench:
 def make_worker_app(settings: WorkerSettings, bench: Bench) -> Celery:
     """The Celery application with the one task."""
     app = make_app(settings.broker_url.get_secret_value(), settings.pool)
-    nudge = Nudge()
+    nudge, gate = Nudge(), Gate(bench.engine, bench.folder, bench.clock)
+    signals.worker_shutting_down.connect(lambda **_: gate.close(), weak=False)
     app.steps["consumer"].add(nudge.step())
 
     @app.task(name=TASK, ignore_result=True)
     def run_job(job: int, attempt: int) -> None:
         nudge.give()  # this message is acknowledged: the next one may be fetched
-        hear(bench, job, attempt)
+        if gate.passes():
+            hear(bench, job, attempt)
 
     return app
 

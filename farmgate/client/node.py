@@ -36,6 +36,7 @@ from farmgate.messages import (
 )
 
 TIMEOUT: Final = httpx.Timeout(30, connect=5, pool=30)
+HEARTBEAT_TIMEOUT: Final = httpx.Timeout(10, connect=5)  # the agent has a worker to look after meanwhile
 _REFUSED: Final = frozenset({401, 403, 404, 409, 410})
 _AGAIN: Final = frozenset({408, 425, 429})
 
@@ -77,7 +78,10 @@ class NodeClient:
         return self._read(Joined, self._checked(answer))
 
     def heartbeat(self, heartbeat: Heartbeat) -> Heard:
-        answer = self._send("POST", "/api/nodes/heartbeat", self._credential, content=_body(heartbeat), headers=_JSON)
+        body = _body(heartbeat)
+        answer = self._send(
+            "POST", "/api/nodes/heartbeat", self._credential, content=body, headers=_JSON, timeout=HEARTBEAT_TIMEOUT
+        )
         return self._read(Heard, self._checked(answer))
 
     def claim(self, claim: Claim) -> Claimed:

@@ -167,6 +167,8 @@ def test_kill_9_of_the_worker_leaves_no_container_and_the_next_attempt_runs(farm
     farm.ring_until_ended(again)
     assert farm.worker_pid() != before
     assert containers_of(farm, key) == []
+    told = [beat for beat in farm.server.heartbeats if beat["ended"]]
+    assert [beat["ended"] for beat in told] == [[{"job": key.job, "attempt": key.attempt}]]  # once, and heard
     assert not (farm.data / "attempts" / str(key)).exists()
     assert record.result is None
 

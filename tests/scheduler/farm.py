@@ -243,13 +243,14 @@ class Worker:
         answer: dict[str, Any] = self.http.post("/api/worker/renew", json=body).json()
         return answer
 
-    def beat(self, *held: Held) -> dict[str, Any]:
+    def beat(self, *held: Held, **more: Any) -> dict[str, Any]:
         body = {
             "slots": self.slots,
             "holding": [{"job": one.job, "attempt": one.attempt} for one in held],
             "worker_alive": True,
             "free_disk_bytes": 10**12,
             "version": "1",
+            **more,
         }
         response = self.http.post("/api/nodes/heartbeat", json=body)
         assert response.status_code == 200, response.text

@@ -288,6 +288,42 @@ def test_a_node_holding_what_is_over_is_told_to_remove_it(shop: Farm) -> None:
     assert worker.beat(held)["remove"] == [{"job": 1, "attempt": 1}]
 
 
+def test_what_a_dead_worker_held_gets_its_next_attempt_at_once(shop: Farm) -> None:
+    worker = shop.join()
+    held = worker.claim(1)
+    worker.beat(ended=[{"job": 1, "attempt": 1}])
+    job = shop.job(1, "test")
+    assert (job["state"], job["attempt"]) == ("queued", 2)
+    assert held.result("passed").status_code == 409
+    again = worker.claim(1, 2)
+    worker.beat(again, ended=[{"job": 1, "attempt": 1}])  # told twice: the second attempt is another
+    again.end()
+    assert shop.run(1)["state"] == "passed"
+
+
+def test_a_dead_workers_attempt_that_was_cancelled_is_cancelled(shop: Farm) -> None:
+    worker = shop.join()
+    worker.claim(1)
+    shop.http.post("/api/runs/1/cancel", json={"reason": "no"})
+    worker.beat(ended=[{"job": 1, "attempt": 1}])
+    assert shop.run(1)["state"] == "cancelled"
+
+
+def test_a_node_ends_no_attempt_of_another(shop: Farm) -> None:
+    held = shop.join("n1").claim(1)
+    shop.join("n2").beat(ended=[{"job": 1, "attempt": 1}])
+    assert held.step(1, "running").status_code == 204
+    assert shop.job(1, "test")["attempt"] == 1
+
+
+def test_a_worker_that_waits_for_its_engine_is_not_taken_for_deaf(shop: Farm) -> None:
+    worker = shop.join(slots=1)
+    shop.advance(12)
+    worker.beat()
+    shop.advance(6)
+    assert worker.beat(problem="the engine is away")["restart_worker"] is False
+
+
 def test_a_deaf_worker_is_told_to_restart_and_a_busy_one_is_not(shop: Farm) -> None:
     worker = shop.join(slots=1)
     shop.advance(12)

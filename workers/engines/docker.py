@@ -35,6 +35,7 @@ from workers.engines.images import Images
 from workers.script import NAME
 
 NETWORK: Final = "farmgate-jobs"
+CHECK_SECONDS: Final = 5
 _HOME: Final = "/farmgate"
 _LEAST_MEMORY_BYTES: Final = 6 * 2**20  # the engine refuses less
 _CANNOT_START = ("executable file not found", "exec format error", "no such file or directory", "permission denied")
@@ -65,6 +66,13 @@ class DockerEngine:
     def warm_up(self) -> None:
         with _trouble():
             self._holders.warm_up(self._api(), self._network, self._architecture())
+
+    def check(self) -> None:
+        with _trouble():
+            api = self._api()
+            answer = api.get(f"{api.base_url}/_ping", timeout=CHECK_SECONDS)
+            if answer.status_code != 200:
+                raise EngineError(f"the Docker engine is not well: {answer.status_code}")
 
     def prepare(self, image: str) -> None:
         with _trouble():

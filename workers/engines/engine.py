@@ -76,6 +76,10 @@ class Engine(Protocol):
         """Connect, and make what all attempts share. May be skipped, and repeated. Raises EngineError."""
         ...
 
+    def check(self) -> None:
+        """Ask whether it answers; takes a few seconds at most. At any time. Raises EngineError."""
+        ...
+
     def prepare(self, image: str) -> None:
         """Make the image present; cheap when it is. Raises ImageMissing if it cannot be had, EngineError if the engine
         does not answer. May be repeated."""

@@ -51,6 +51,9 @@ class FakeEngine:
     def warm_up(self) -> None:
         self._answer()
 
+    def check(self) -> None:
+        self._answer()
+
     def prepare(self, image: str) -> None:
         self._answer()
         if image in self.missing:

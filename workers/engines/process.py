@@ -47,6 +47,9 @@ class ProcessEngine:
     def warm_up(self) -> None:
         """Nothing is shared."""
 
+    def check(self) -> None:
+        """Nothing can be away."""
+
     def prepare(self, image: str) -> None:
         """Images mean nothing here."""
 
