@@ -37,12 +37,24 @@ from deploy.decisions import (
 )
 from deploy.plan import PATIENCE, RolloutView
 from deploy.snapshot import Seen
+from farmgate import lanes as rules
 from farmgate import states
 from farmgate.errors import LostRace, NotFound
 from farmgate.lanes import Culprit, LaneView
 from farmgate.models import Lane, Rollout, RolloutKind
 from farmgate.policy import Wave
-from farmgate.store import bans, candidates, events, holds, lanes, releases, repositories, rollouts, searches
+from farmgate.store import (
+    bans,
+    candidates,
+    events,
+    holds,
+    lane_views,
+    lanes,
+    releases,
+    repositories,
+    rollouts,
+    searches,
+)
 
 ACTOR = "farmgate"
 Move = Start | Cancel | Advance | BeginFinish | Ask | Restore | Finish | EndSick | Stick
@@ -72,11 +84,17 @@ def to_rollout(context: Context, seen: Seen, rollout: RolloutView, decision: Mov
 
 
 def _cut(connection: Connection, seen: Seen, epoch: int, decision: CutBatch, now: datetime) -> None:
-    cut, live, policy = decision.cut, seen.view.live, seen.view.policy
+    # Decided again under the lane's lock: a hold, an order or a policy of this moment counts.
+    lanes.take(connection, seen.lane.id, epoch)
+    lane = lanes.by_id(connection, seen.lane.id)
+    view = lane_views.view(connection, lane, now)
+    cut, live, policy = rules.cut(view, now), view.live, view.policy
+    if not isinstance(cut, rules.Cut):
+        raise LostRace(f"the cut up to {decision.cut.commit.sha[:12]} is not what the lane wants any more")
     if cut.commit.candidate_id is None:
         raise LostRace("the candidate of the cut is gone")
     new = rollouts.NewRollout(
-        lane=seen.lane,
+        lane=lane,
         kind=cut.kind,
         candidate_id=cut.commit.candidate_id,
         since_position=cut.since,
@@ -85,7 +103,7 @@ def _cut(connection: Connection, seen: Seen, epoch: int, decision: CutBatch, now
         until_sha=cut.commit.sha,
         from_release_id=live.release_id if live is not None else None,
         search_id=cut.search_id,
-        policy=seen.lane.policy,
+        policy=lane.policy,
         branch=policy.branch,
         asked_by=ACTOR,
         reason=None,
@@ -94,7 +112,7 @@ def _cut(connection: Connection, seen: Seen, epoch: int, decision: CutBatch, now
     made = rollouts.cut(connection, new, epoch, now)
     if cut.search_id is not None:
         searches.count(connection, cut.search_id)
-    number = len(rollouts.commits_of(connection, [made.id]))
+    number = rollouts.sizes(connection, [made.id]).get(made.id, 0)
     text = f"rollout {made.number} ({cut.kind}): {number} commits up to {cut.commit.sha[:12]}"
     events.record(connection, now, "rollout.cut", _subject(seen.lane), ACTOR, text)
 

@@ -67,18 +67,20 @@ def blocked(view: LaneView) -> tuple[Blocked, ...]:
         return ()
     places = {commit.sha: commit.position for commit in view.commits}
     fixing = [commit for commit in view.commits if commit.fixes]
-    return tuple(span for ban in view.bans for span in _spans(ban, places, fixing, view.base))
+    return tuple(span for ban in view.bans for span in _spans(ban, places, fixing))
 
 
-def _spans(ban: StandingBan, places: dict[str, int], fixing: Iterable[QueuedCommit], base: int) -> Iterator[Blocked]:
+def _spans(ban: StandingBan, places: dict[str, int], fixing: Iterable[QueuedCommit]) -> Iterator[Blocked]:
     covered = set(ban.covers) | {ban.sha}
     found = [places[sha] for sha in covered if sha in places]
-    if not found or ban.position <= base:
+    if not found:
         return  # all of it is live, or was dropped by a forced push
+    # Where it stands now: after a forced push, or on another branch, that is not where it was banned.
     start: int | None = min(found)
+    last = max(found)
     fixers: set[str] = set()
     for commit in fixing:
-        if commit.position <= ban.position:
+        if commit.position <= last:
             continue
         if _names(commit, covered):
             fixers.add(commit.sha)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, or_, select, update
 
 from farmgate.errors import NotFound
 from farmgate.models import Ban, BranchCommit
@@ -59,10 +59,22 @@ def lift(connection: Connection, lane_id: int, sha: str, lifted_by: str, now: da
     return found
 
 
-def standing(connection: Connection, lane_id: int, *, after: int | None = None) -> list[Ban]:
-    """Those that nobody lifted, newest first; with `after`, only those beyond that position."""
-    statement = newest(bans).where(bans.c.lane_id == lane_id, bans.c.lifted_at.is_(None))
-    return many(connection, Ban, statement if after is None else statement.where(bans.c.position > after))
+def standing(connection: Connection, lane_id: int) -> list[Ban]:
+    """Those that nobody lifted, newest first."""
+    return many(connection, Ban, newest(bans).where(bans.c.lane_id == lane_id, bans.c.lifted_at.is_(None)))
+
+
+def ahead(connection: Connection, lane_id: int, repository_id: int, branch: str, base: int) -> list[Ban]:
+    """The standing ones that may matter after `base` of a branch: by their commit's place when it was banned, or by
+    where it stands now (after a forced push, or on another branch)."""
+    now_there = select(branch_commits.c.sha).where(
+        branch_commits.c.repository_id == repository_id,
+        branch_commits.c.branch == branch,
+        branch_commits.c.position > base,
+        branch_commits.c.gone_at.is_(None),
+    )
+    matters = or_(bans.c.position > base, bans.c.sha.in_(now_there))
+    return many(connection, Ban, newest(bans).where(bans.c.lane_id == lane_id, bans.c.lifted_at.is_(None), matters))
 
 
 def every(connection: Connection, lane_id: int, limit: int = 100) -> list[Ban]:

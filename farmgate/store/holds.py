@@ -2,7 +2,8 @@
 
 Rules:
 1. A hold ends by itself at `until`; one that only a person may end has an end beyond any working life.
-2. Several may stand at once; the lane goes on when the last is over.
+2. A hold and a cut lock the lane: once a hold is written, nothing is cut while it stands.
+3. Several may stand at once; the lane goes on when the last is over.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from farmgate.models import Hold
 from farmgate.store.database import many, newest
-from farmgate.store.schema import holds
+from farmgate.store.schema import holds, lanes
 
 UNTIL_LIFTED = timedelta(days=36_500)
 
@@ -22,6 +23,7 @@ def place(
     connection: Connection, lane_id: int, reason: str, created_by: str, now: datetime, until: datetime | None = None
 ) -> int:
     """Stop a lane; without `until`, until a person lifts it. The hold's id."""
+    connection.execute(select(lanes.c.id).where(lanes.c.id == lane_id).with_for_update())  # no cut at this moment
     created = connection.execute(
         insert(holds).values(
             lane_id=lane_id,

@@ -124,12 +124,12 @@ def _meeting(connection: Connection, lane: Lane, policy: LanePolicy, sha: str) -
 def _bans(connection: Connection, lane: Lane, policy: LanePolicy, base: int) -> tuple[StandingBan, ...]:
     found = [
         StandingBan(ban.id, ban.sha, ban.position, tuple(ban.covers), ban.reason, None)
-        for ban in bans.standing(connection, lane.id, after=base)
+        for ban in bans.ahead(connection, lane.id, lane.repository_id, policy.branch, base)
     ]
     for name, followed in _followed(connection, lane, policy):
         found.extend(
             StandingBan(ban.id, ban.sha, ban.position, tuple(ban.covers), ban.reason, name)
-            for ban in bans.standing(connection, followed, after=base)
+            for ban in bans.ahead(connection, followed, lane.repository_id, policy.branch, base)
         )
     return tuple(found)
 

@@ -24,7 +24,7 @@ from farmgate.models import Lane, PolicyVersion, Release, Rollout
 from farmgate.policy import LanePolicy, Target
 from farmgate.store import repositories
 from farmgate.store.database import many, newest, one
-from farmgate.store.schema import branch_commits, lanes, policy_versions, releases, rollouts
+from farmgate.store.schema import branch_commits, lanes, policy_versions, releases, rollouts, searches
 
 _TARGET: TypeAdapter[Target] = TypeAdapter(Target)
 
@@ -138,14 +138,7 @@ def where_is(connection: Connection, repository_id: int, sha: str) -> list[Where
 
 def _whereabouts(connection: Connection, lane: Lane, sha: str) -> Whereabouts:
     name, branch = f"{lane.application}/{lane.environment}", policy_of(lane).branch
-    place = connection.execute(
-        select(branch_commits.c.position).where(
-            branch_commits.c.repository_id == lane.repository_id,
-            branch_commits.c.branch == branch,
-            branch_commits.c.sha == sha,
-            branch_commits.c.gone_at.is_(None),
-        )
-    ).scalar()
+    place = _place(connection, lane, branch, sha)
     if place is None:
         return Whereabouts(name, "elsewhere", None, None)
     past = many(connection, Release, newest(releases).where(releases.c.lane_id == lane.id))
@@ -153,7 +146,9 @@ def _whereabouts(connection: Connection, lane: Lane, sha: str) -> Whereabouts:
         row.id: row.number
         for row in connection.execute(select(rollouts.c.id, rollouts.c.number).where(rollouts.c.lane_id == lane.id))
     }
-    if past and past[0].position >= place:
+    # Where the live commit stands now, which after a forced push need not be where it was delivered.
+    now_live = _place(connection, lane, branch, past[0].sha) if past and past[0].live_until is None else None
+    if past and past[0].live_until is None and max(past[0].position, now_live or 0) >= place:
         first = past[0]
         for release in past[1:]:
             if release.position < place:
@@ -171,6 +166,17 @@ def _whereabouts(connection: Connection, lane: Lane, sha: str) -> Whereabouts:
     if before is not None:
         return Whereabouts(name, "taken back", numbers.get(before.rollout_id), before.live_until)
     return Whereabouts(name, "waiting", None, None)
+
+
+def _place(connection: Connection, lane: Lane, branch: str, sha: str) -> int | None:
+    return connection.execute(
+        select(branch_commits.c.position).where(
+            branch_commits.c.repository_id == lane.repository_id,
+            branch_commits.c.branch == branch,
+            branch_commits.c.sha == sha,
+            branch_commits.c.gone_at.is_(None),
+        )
+    ).scalar()
 
 
 class _Unhashed:
@@ -225,6 +231,9 @@ def _change(
     if live is not None and live.config.get("type") != policy.target.type:
         said = f"{policy.name} is live on a {live.config.get('type')} target; retire the lane before it moves to"
         raise Conflict(f"{said} {policy.target.type}")
+    before = policy_of(lane)
+    if (policy.branch, policy.target.type) != (before.branch, before.target.type):
+        _refuse_under_way(connection, lane, policy)
     version, stored = lane.policy_version + 1, policy.model_dump(mode="json")
     changed = connection.execute(
         update(lanes)
@@ -235,6 +244,21 @@ def _change(
         raise LostRace(f"someone else changed the policy of {policy.name} at this moment; look again")
     _record(connection, lane.id, version, stored, changed_by, now)
     return version
+
+
+def _refuse_under_way(connection: Connection, lane: Lane, policy: LanePolicy) -> None:
+    """Positions and instances of what is under way mean nothing on another branch, or to another kind of target."""
+    active = select(rollouts.c.number).where(
+        rollouts.c.lane_id == lane.id, rollouts.c.state.in_(states.open_states(states.Rollout))
+    )
+    number = connection.execute(active).scalar()
+    if number is not None:
+        said = f"rollout {number} of {policy.name} is under way"
+        raise Conflict(f"{said}: change its branch or its kind of target when that is over")
+    searching = select(searches.c.id).where(searches.c.lane_id == lane.id, searches.c.state == states.Search.OPEN)
+    if connection.execute(searching).first() is not None:
+        said = f"a search for a culprit is open in {policy.name}"
+        raise Conflict(f"{said}: change its branch or its kind of target when that is over, or roll back")
 
 
 def _record(

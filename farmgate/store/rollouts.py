@@ -1,8 +1,8 @@
 """Rollouts: cutting them, moving them, and their journals.
 
 Rules:
-1. A cut is one transaction: the rollout, its commits, and the guards. The lane's epoch is the caller's, what is live is
-   what the plan saw, the commit still stands where the plan saw it, and no other rollout is under way (I5).
+1. A cut is one transaction: the rollout, its commits, and the guards. The lane's epoch is the caller's, its policy and
+   what is live are what the plan saw, the commit still stands where the plan saw it, no other rollout is under way (I5).
 2. Every later write is guarded by the rollout's epoch as well as by its state: an older controller finds no row.
 3. A journal entry is written before its step begins and completed when it ended, by the same epoch. Whoever takes over
    begins an unfinished step again.
@@ -84,10 +84,12 @@ def cut(connection: Connection, new: NewRollout, epoch: int, now: datetime) -> R
 
 def _guard(connection: Connection, new: NewRollout, epoch: int) -> None:
     held = connection.execute(
-        select(lanes.c.id).where(lanes.c.id == new.lane.id, lanes.c.epoch == epoch).with_for_update()
+        select(lanes.c.policy_version).where(lanes.c.id == new.lane.id, lanes.c.epoch == epoch).with_for_update()
     ).first()
     if held is None:
         raise LostRace(f"lane {new.lane.id} was taken by a newer controller")
+    if held.policy_version != new.lane.policy_version:
+        raise LostRace(f"the policy of lane {new.lane.id} has changed")
     live = connection.execute(
         select(releases.c.id).where(releases.c.lane_id == new.lane.id, releases.c.live_until.is_(None))
     ).scalar()
@@ -169,6 +171,28 @@ def commits_of(connection: Connection, rollout_ids: Iterable[int]) -> list[Rollo
     """The batches' commits, oldest first in each."""
     statement = select(rollout_commits).where(rollout_commits.c.rollout_id.in_(list(rollout_ids)))
     return many(connection, RolloutCommit, statement.order_by(rollout_commits.c.rollout_id, rollout_commits.c.position))
+
+
+def newest_of(connection: Connection, rollout_ids: Iterable[int], limit: int) -> list[RolloutCommit]:
+    """The newest `limit` commits of each batch, oldest first."""
+    rank = func.row_number().over(partition_by=rollout_commits.c.rollout_id, order_by=rollout_commits.c.position.desc())
+    ranked = (
+        select(rollout_commits, rank.label("rank"))
+        .where(rollout_commits.c.rollout_id.in_(list(rollout_ids)))
+        .subquery()
+    )
+    statement = select(*(ranked.c[column.name] for column in rollout_commits.c)).where(ranked.c.rank <= limit)
+    return many(connection, RolloutCommit, statement.order_by(ranked.c.rollout_id, ranked.c.position))
+
+
+def sizes(connection: Connection, rollout_ids: Iterable[int]) -> dict[int, int]:
+    """How many commits each batch has."""
+    counted = (
+        select(rollout_commits.c.rollout_id, func.count().label("many"))
+        .where(rollout_commits.c.rollout_id.in_(list(rollout_ids)))
+        .group_by(rollout_commits.c.rollout_id)
+    )
+    return {row.rollout_id: row.many for row in connection.execute(counted)}
 
 
 def take_over(connection: Connection, rollout: Rollout, epoch: int) -> None:
