@@ -80,7 +80,7 @@ class JournalBody(BaseModel):
 
 
 class RolloutBody(BaseModel):
-    """A rollout and the commits it carries."""
+    """A rollout and the commits it carries: how many, and the newest of them."""
 
     id: int
     lane: str
@@ -99,6 +99,7 @@ class RolloutBody(BaseModel):
     finished_at: datetime | None
     deadline: datetime | None
     search_id: int | None
+    commit_count: int
     commits: list[CarriedBody]
 
 
@@ -173,7 +174,7 @@ class BanBody(BaseModel):
 
 
 class LaneBody(BaseModel):
-    """What runs where, in a line."""
+    """What runs where, in a line. `waiting` does not count what is `on_the_way` in the rollout under way."""
 
     application: str
     environment: str
@@ -183,13 +184,14 @@ class LaneBody(BaseModel):
     live: LiveBody | None
     active: RolloutBody | None
     waiting: int
+    on_the_way: int
     held: HoldBody | None
     problem: str | None
     policy_version: int
 
 
 class LaneDetail(BaseModel):
-    """A lane's whole page."""
+    """A lane's whole page. What the rollout under way carries is in `active`, and does not wait."""
 
     application: str
     environment: str
@@ -200,6 +202,7 @@ class LaneDetail(BaseModel):
     active: RolloutDetail | None
     waiting: list[WaitingBody]
     waiting_count: int
+    on_the_way: int
     next: PreviewBody
     search: SearchBody | None
     holds: list[HoldBody]

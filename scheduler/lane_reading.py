@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection
 
 from farmgate import lanes as rules
 from farmgate import states
 from farmgate.lanes import LaneView
-from farmgate.models import Hold, JournalEntry, Lane, Rollout, SearchRow
+from farmgate.models import Hold, JournalEntry, Lane, Rollout, RolloutKind, SearchRow
 from farmgate.policy import LanePolicy
 from farmgate.store import (
     bans,
@@ -40,6 +41,9 @@ from scheduler.lane_bodies import (
     WaveBody,
 )
 
+TOLD_COMMITS: Final = 200
+"""How many commits of a batch are told: the newest. A first rollout carries a branch's whole history."""
+
 
 def summary(connection: Connection, lane: Lane, now: datetime) -> LaneBody:
     """A lane in a line."""
@@ -47,6 +51,7 @@ def summary(connection: Connection, lane: Lane, now: datetime) -> LaneBody:
     live = lane_views.live_of(connection, lane, policy)
     active = rollouts.active_of(connection, lane.id)
     standing = holds.standing(connection, lane.id, now)
+    base = live.base if live is not None else 0
     return LaneBody(
         application=lane.application,
         environment=lane.environment,
@@ -55,7 +60,9 @@ def summary(connection: Connection, lane: Lane, now: datetime) -> LaneBody:
         listen=policy.listen,
         live=live_body(connection, lane),
         active=rollout_bodies(connection, lane, [active])[0] if active is not None else None,
-        waiting=lane_views.waiting(connection, lane, policy, live.base if live is not None else 0),
+        waiting=lane_views.waiting(connection, lane, policy, max(base, on_the_way_to(active))),
+        on_the_way=lane_views.waiting(connection, lane, policy, base)
+        - lane_views.waiting(connection, lane, policy, max(base, on_the_way_to(active))),
         held=hold_body(standing[0]) if standing else None,
         problem=problem(connection, lane, active, standing),
         policy_version=lane.policy_version,
@@ -65,8 +72,9 @@ def summary(connection: Connection, lane: Lane, now: datetime) -> LaneBody:
 def detail(connection: Connection, lane: Lane, now: datetime, *, history: int = 50, waiting: int = 500) -> LaneDetail:
     """A lane's whole page; of more waiting commits than `waiting` the newest are told."""
     view = lane_views.view(connection, lane, now, full=True)
-    explained = rules.explain(view, now)
     active = rollouts.active_of(connection, lane.id)
+    explained = [each for each in rules.explain(view, now) if each.commit.position > on_the_way_to(active)]
+    left = sum(each.position > on_the_way_to(active) for each in view.commits)
     past = rollouts.latest(connection, lane.id, history)
     standing = holds.standing(connection, lane.id, now)
     search = searches.open_of(connection, lane.id)
@@ -79,7 +87,8 @@ def detail(connection: Connection, lane: Lane, now: datetime, *, history: int = 
         live=live_body(connection, lane),
         active=rollout_detail(connection, lane, active) if active is not None else None,
         waiting=[waiting_body(each) for each in reversed(explained[-waiting:])],
-        waiting_count=len(view.commits),
+        waiting_count=left,
+        on_the_way=len(view.commits) - left,
         next=preview_body(view, now),
         search=search_body(search) if search is not None else None,
         holds=[hold_body(each) for each in standing],
@@ -90,6 +99,11 @@ def detail(connection: Connection, lane: Lane, now: datetime, *, history: int = 
         policy=lane.policy,
         policy_version=lane.policy_version,
     )
+
+
+def on_the_way_to(active: Rollout | None) -> int:
+    """Up to which position commits are on their way and do not wait any more."""
+    return active.until_position if active is not None and active.kind is not RolloutKind.ROLLBACK else 0
 
 
 def problem(connection: Connection, lane: Lane, active: Rollout | None, standing: Sequence[Hold]) -> str | None:
@@ -131,7 +145,8 @@ def rollout_bodies(connection: Connection, lane: Lane, found: Iterable[Rollout])
     """Rollouts with their commits, in the order given."""
     these = list(found)
     carried: dict[int, list[tuple[str, int]]] = {}
-    for each in rollouts.commits_of(connection, [rollout.id for rollout in these]):
+    counted = rollouts.sizes(connection, [rollout.id for rollout in these])
+    for each in rollouts.newest_of(connection, [rollout.id for rollout in these], TOLD_COMMITS):
         carried.setdefault(each.rollout_id, []).append((each.sha, each.position))
     shas = {sha for batch in carried.values() for sha, _ in batch}
     known = repositories.commits_of(connection, lane.repository_id, sorted(shas))
@@ -166,6 +181,7 @@ def rollout_bodies(connection: Connection, lane: Lane, found: Iterable[Rollout])
             finished_at=rollout.finished_at,
             deadline=None if over else rollout.deadline,
             search_id=rollout.search_id,
+            commit_count=counted.get(rollout.id, 0),
             commits=commits,
         )
         bodies.append(body)

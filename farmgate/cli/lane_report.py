@@ -59,6 +59,8 @@ def _active(out: Console, rollout: Row) -> None:
                 f"    {check['check']}: {check['outcome'] or 'asking'}, {check['healthy']} of {check['asked']} healthy"
             )
             out.print(show.clean(f"{told} {check['words']}".rstrip()))
+    if rollout["commit_count"] > len(rollout["commits"]):
+        out.print(f"  {rollout['commit_count']} commits; the newest:")
     for commit in rollout["commits"]:
         out.print(show.clean(f"    {show.short(commit['sha'])} {commit['title']}"))
 
@@ -70,17 +72,16 @@ def _search(out: Console, search: Row) -> None:
 
 
 def _waiting(out: Console, row: Row) -> None:
-    under_way = {commit["sha"] for commit in (row["active"] or {}).get("commits", ())}
-    waiting = [commit for commit in row["waiting"] if commit["sha"] not in under_way]
+    waiting = row["waiting"]
     if not waiting:
         return
-    out.print(f"\nwaiting ({row['waiting_count'] - len(under_way)}), the newest first:")
+    out.print(f"\nwaiting ({row['waiting_count']}), the newest first:")
     for commit in waiting[:WAITING]:
         expected = f" (live {show.ahead(commit['estimate'])})" if commit["estimate"] else ""
         why = "; ".join(commit["reasons"]) or "goes next"
         out.print(show.clean(f"  {show.short(commit['sha'])} {commit['title']}: {why}{expected}"))
     if len(waiting) > WAITING:
-        out.print(f"  ... and {len(waiting) - WAITING} more")
+        out.print(f"  ... and {max(row['waiting_count'], len(waiting)) - WAITING} more")
 
 
 def _bans(out: Console, bans: Sequence[Row]) -> None:
@@ -95,7 +96,7 @@ def _history(out: Console, history: Sequence[Row]) -> None:
         out.print("\nhistory:")
     for rollout in history[:HISTORY]:
         took = show.between(rollout["created_at"], rollout["finished_at"])
-        count = len(rollout["commits"])
+        count = rollout["commit_count"]
         carried = f"{count} commit{'s' if count != 1 else ''}"
         why = f": {rollout['reason']}" if rollout["reason"] else ""
         head = f"{rollout['number']:4} {rollout['kind']} {rollout['state']}"

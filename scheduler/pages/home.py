@@ -11,7 +11,7 @@ from farmgate import states
 from farmgate.models import Hold, Lane, Rollout
 from farmgate.store import holds, jobs, lane_views, lanes, nodes, releases, repositories, rollouts, runs, searches
 from farmgate.store.schema import branch_commits, commits, rollout_commits
-from scheduler import views
+from scheduler import lane_reading, views
 from scheduler.bodies import RunSummary
 from scheduler.pages import alarms
 
@@ -130,7 +130,7 @@ def _waiting(connection: Connection, lane: Lane, active: Rollout | None) -> tupl
     """How many commits wait, apart from those on their way, and since when the oldest does."""
     policy = lanes.policy_of(lane)
     seen = lane_views.live_of(connection, lane, policy)
-    place = max(seen.base if seen is not None else 0, active.until_position if active else 0)
+    place = max(seen.base if seen is not None else 0, lane_reading.on_the_way_to(active))
     row = connection.execute(
         select(func.count(), func.min(commits.c.seen_at))
         .select_from(branch_commits)

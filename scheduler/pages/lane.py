@@ -17,6 +17,7 @@ from farmgate.lanes import Explained, LaneView, Preview, explain, most_rollouts,
 from farmgate.models import Ban, Commit, JournalEntry, Lane, Rollout, RolloutKind, SearchRow
 from farmgate.policy import LanePolicy
 from farmgate.store import bans, holds, lane_views, lanes, releases, repositories, rollouts, searches
+from scheduler import lane_reading
 from scheduler.pages import alarms, home, words
 
 SHOWN_COMMITS = 200
@@ -131,11 +132,7 @@ def commit_line(sha: str, described: Mapping[str, Commit]) -> dict[str, Any]:
 
 
 def _on_its_way(told: Explained, active: Rollout | None) -> bool:
-    return (
-        active is not None
-        and active.kind is not RolloutKind.ROLLBACK
-        and active.since_position < told.commit.position <= active.until_position
-    )
+    return told.commit.position <= lane_reading.on_the_way_to(active)
 
 
 def _target(policy: LanePolicy) -> str:
