@@ -15,12 +15,11 @@ from pathlib import Path
 
 import structlog
 
-from deploy import logs
 from deploy.checks import RealProber
 from deploy.context import LOOP, Context, Threads
 from deploy.loop import Deployer
 from deploy.targets.place import RealTargets
-from farmgate import blobs
+from farmgate import blobs, process_log
 from farmgate.broker import LocalSignals, RedisSignals, Signals
 from farmgate.clock import Clock, SystemClock, random_token
 from farmgate.errors import FarmgateError
@@ -40,7 +39,7 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         settings = read(DeploySettings)
-        logs.set_up(settings.log_format)
+        process_log.set_up(settings.log_format)
         context = make_context(settings)
         if arguments:
             return retire(context)

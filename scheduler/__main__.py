@@ -23,7 +23,7 @@ from typing import TextIO
 import structlog
 import uvicorn
 
-from farmgate import blobs, settings, vault
+from farmgate import blobs, process_log, settings, vault
 from farmgate.broker import CeleryBell, LocalSignals, RedisSignals
 from farmgate.clock import SystemClock
 from farmgate.errors import BadSettings, FarmgateError, FolderInUse, PortTaken
@@ -46,23 +46,6 @@ def database_url(given: SchedulerSettings) -> str:
     if given.database_url is not None:
         return given.database_url.get_secret_value()
     return f"sqlite:///{given.data.absolute() / 'farmgate.db'}"
-
-
-def configure_logs(format_: str) -> None:
-    """One line per event, on standard error."""
-    render = structlog.processors.JSONRenderer() if format_ == "json" else structlog.dev.ConsoleRenderer(
-        colors=False, exception_formatter=structlog.dev.plain_traceback
-    )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([structlog.processors.format_exc_info] if format_ == "json" else []),
-            render,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(20),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 @contextmanager
@@ -185,7 +168,7 @@ def serve(given: SchedulerSettings) -> None:
 def main() -> int:
     try:
         given = settings.read(SchedulerSettings)
-        configure_logs(given.log_format)
+        process_log.set_up(given.log_format)
         serve(given)
     except FarmgateError as error:
         print(f"scheduler: {error}", file=sys.stderr)  # noqa: T201  # before there is a log, and for a person
