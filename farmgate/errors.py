@@ -121,6 +121,10 @@ class NewerDatabase(FarmgateError):
     """The database was made by a newer version than this one."""
 
 
+class DatabaseUnreachable(FarmgateError):
+    """The database does not answer, or cannot write; the text ends with its own words."""
+
+
 class NoSpace(FarmgateError):
     """A disk is full; the text names the folder."""
 

@@ -4,7 +4,8 @@ Rules:
 1. `reading()` gives a connection for looking, `writing()` one transaction that commits at the end or not at all.
 2. On SQLite a writing transaction takes the write lock at its beginning, so that it never fails half way; readers are
    never blocked (WAL).
-3. A state moves by `move`: along `farmgate.states.MOVES`, guarded by the state it is expected in. No row: LostRace.
+3. A database that has no room is NoSpace, one that does not answer DatabaseUnreachable: a fact with words for a person.
+4. A state moves by `move`: along `farmgate.states.MOVES`, guarded by the state it is expected in. No row: LostRace.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.pool import StaticPool
 
 from farmgate import states
-from farmgate.errors import IllegalMove, LostRace
+from farmgate.errors import DatabaseUnreachable, FarmgateError, IllegalMove, LostRace, NoSpace
 
 T = TypeVar("T")
 BUSY_TIMEOUT_MS = 30_000
@@ -61,7 +63,7 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection to look with: one consistent snapshot; nothing is kept of what it writes."""
-        with self.engine.connect() as connection:
+        with self._told_in_words(), self.engine.connect() as connection:
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN")
             else:
@@ -72,7 +74,7 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One transaction: commits at the end of the block, rolls back when an error leaves it."""
-        with self.engine.connect() as connection:
+        with self._told_in_words(), self.engine.connect() as connection:
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             with _committing(connection):
@@ -80,6 +82,17 @@ class Store:
 
     def close(self) -> None:
         self.engine.dispose()
+
+    @contextmanager
+    def _told_in_words(self) -> Iterator[None]:
+        """Rule 3. Raises NoSpace, DatabaseUnreachable."""
+        try:
+            yield
+        except DBAPIError as error:
+            found = trouble(error, str(self.engine.url.database or self.engine.url.host))
+            if found is None:
+                raise
+            raise found from error
 
 
 @contextmanager
@@ -102,6 +115,17 @@ def _tune_sqlite(engine: Engine) -> None:
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
         cursor.close()
+
+
+def trouble(error: DBAPIError, where: str) -> FarmgateError | None:
+    """What ails the database `where`; None where the statement itself is wrong."""
+    said = str(error.orig).strip()
+    full = "disk is full" in said or getattr(error.orig, "sqlstate", None) == "53100"
+    if full:
+        return NoSpace(f"no space left for the database {where}: make room on its disk ({said})")
+    if error.connection_invalidated or isinstance(error, InterfaceError | OperationalError):
+        return DatabaseUnreachable(f"the database {where} cannot be used now: {said}")
+    return None
 
 
 def path_of(url: str) -> Path | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import pytest
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import event, func, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
+from farmgate.errors import DatabaseUnreachable, NoSpace
 from farmgate.store.database import Store, path_of
 from farmgate.store.events import latest, record
 from farmgate.store.leaders import lead, resign
@@ -231,3 +233,26 @@ def test_a_plain_postgresql_address_is_understood(postgres_database: str, now: d
         connection.execute(insert(events).values(at=now, kind="k", subject="s", actor="a", text="ÿ✓"))
     assert count(store) == 1
     store.close()
+
+
+def test_a_full_disk_is_told_in_words_and_what_was_there_stays(tmp_path: Path, now: datetime) -> None:
+    store = Store.at(f"sqlite:///{tmp_path}/farm.db")
+    migrate(store)
+    note(store, now)
+    store.close()
+    full = Store.at(f"sqlite:///{tmp_path}/farm.db")
+
+    @event.listens_for(full.engine, "connect")
+    def no_more(raw: Any, _record: object) -> None:
+        raw.execute("PRAGMA max_page_count=1")  # SQLite takes what there is: not one page more
+
+    with pytest.raises(NoSpace, match=r"no space left for the database .*farm\.db: make room"):
+        note(full, now, "x" * 200_000)
+    assert count(full) >= 1
+    full.close()
+
+
+def test_a_database_that_does_not_answer_is_told_in_words(tmp_path: Path, now: datetime) -> None:
+    store = Store.at(f"sqlite:///{tmp_path}/nowhere/farm.db")
+    with pytest.raises(DatabaseUnreachable, match=r"the database .*farm\.db cannot be used now: unable to open"):
+        note(store, now)
