@@ -4,7 +4,9 @@ Rules (each was measured):
 1. Nothing depends on a message. A bell that cannot be rung is logged; the loop rings again.
 2. Celery stays minimal: JSON, no result backend, no events, no ETA, no revoke; messages are acknowledged early, since
    the row and not the message is the work.
-3. Every connection has socket timeouts, keepalive and health checks: a half-open connection heals in seconds.
+3. While Redis is silent (half-open connections hang for seconds), only the first ring of a few seconds waits for it:
+   a loop with a hundred bells to ring goes on.
+4. Every connection has socket timeouts, keepalive and health checks: a half-open connection heals in seconds.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ import redis
 from celery import Celery
 from kombu import Queue
 from kombu.exceptions import OperationalError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from farmgate.clock import Clock
+from farmgate.clock import Clock, stopwatch
 from farmgate.errors import BrokerUnreachable
 from farmgate.messages import TASK, queue_of
 
@@ -29,6 +33,12 @@ TRANSPORT: dict[str, Any] = {
     "health_check_interval": 10,
     "retry_on_timeout": True,
 }
+
+SILENT_SECONDS = 3.0
+HANGS_SECONDS = 0.5
+
+# For who only tells: a loop that rings or wakes must not hang for long.
+TELLING: dict[str, Any] = TRANSPORT | {"socket_timeout": 2, "socket_connect_timeout": 2, "retry_on_timeout": False}
 
 
 def make_app(url: str, pool: str | None = None) -> Celery:
@@ -48,7 +58,7 @@ def make_app(url: str, pool: str | None = None) -> Celery:
         broker_connection_retry=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        broker_transport_options=TRANSPORT,
+        broker_transport_options=TELLING if pool is None else TRANSPORT,
         broker_pool_limit=4,
         task_create_missing_queues=True,
     )
@@ -63,13 +73,18 @@ def celery_url(url: str) -> str:
     return url.replace("unix://", "redis+socket://", 1) if url.startswith("unix://") else url
 
 
-def connect(url: str) -> redis.Redis:
-    """A Redis client with the settings of rule 3."""
-    options = {name: value for name, value in TRANSPORT.items() if name != "socket_keepalive" or "unix" not in url}
+def connect(url: str, transport: dict[str, Any] = TRANSPORT) -> redis.Redis:
+    """A Redis client with the settings of rule 4; it tries once, and again where the transport says so."""
     plain = url.replace("redis+socket://", "unix://", 1)
-    if plain.startswith("unix://"):
-        options.pop("socket_keepalive", None)
-    return redis.Redis.from_url(plain, **options)
+    on_socket = plain.startswith("unix://")
+    options = {name: value for name, value in transport.items() if name != "socket_keepalive" or not on_socket}
+    return redis.Redis.from_url(plain, retry=Retry(NoBackoff(), int(options["retry_on_timeout"])), **options)
+
+
+def after(since: float) -> float:
+    """Rule 3: when to ask again a Redis that failed us, asked at `since`; at once, if it said so at once."""
+    now = stopwatch()
+    return now + SILENT_SECONDS if now - since > HANGS_SECONDS else 0.0
 
 
 class Bell(Protocol):
@@ -85,11 +100,16 @@ class CeleryBell:
 
     def __init__(self, url: str) -> None:
         self.app = make_app(url)
+        self._silent_until = 0.0  # on the stopwatch
 
     def ring(self, pool: str, job: int, attempt: int) -> None:
+        if stopwatch() < self._silent_until:
+            raise BrokerUnreachable(f"the bell for job {job} is not rung: Redis did not answer a moment ago")
+        since = stopwatch()
         try:
             self.app.send_task(TASK, args=(job, attempt), queue=queue_of(pool), retry=False, ignore_result=True)
         except (OperationalError, redis.RedisError, OSError) as error:
+            self._silent_until = after(since)
             raise BrokerUnreachable(f"the bell for job {job} could not be rung: {error}") from error
 
 
@@ -127,16 +147,21 @@ class RedisSignals:
 
     def __init__(self, url: str, clock: Clock) -> None:
         self._client = connect(url)
+        self._teller = connect(url, TELLING)
         self._clock = clock
+        self._silent_until = 0.0
 
     def wake(self, loop: str) -> None:
+        if stopwatch() < self._silent_until:
+            return
+        since = stopwatch()
         try:
-            with self._client.pipeline(transaction=False) as pipe:
+            with self._teller.pipeline(transaction=False) as pipe:
                 pipe.lpush(f"farmgate:wake:{loop}", 1)
                 pipe.ltrim(f"farmgate:wake:{loop}", 0, 0)
                 pipe.execute()
-        except redis.RedisError:
-            return  # the loop looks again by itself
+        except redis.RedisError:  # the loop looks again by itself
+            self._silent_until = after(since)
 
     def wait(self, loop: str, at_most: timedelta) -> None:
         seconds = min(at_most.total_seconds(), 4.0)  # below the socket timeout

@@ -43,6 +43,10 @@ class Vault:
         """HMAC-SHA256 of the token, as hex."""
         return hmac.new(self._hash_key, token.encode(), hashlib.sha256).hexdigest()
 
+    def farm(self) -> str:
+        """A name that tells this farm from every other one, and nothing else."""
+        return self.hash("which farm this is")[:16]
+
     def encrypt(self, secret: str) -> str:
         return self._fernet.encrypt(secret.encode()).decode()
 

@@ -72,7 +72,12 @@ def act(context: Context, background: Background, decision: Decision) -> None:
             with context.store.writing() as connection:
                 waiting = jobs.rung_again(connection, decision.job_id, decision.attempt, now, decision.rings)
             if waiting:
-                context.bell.ring(decision.pool, decision.job_id, decision.attempt)
+                try:
+                    context.bell.ring(decision.pool, decision.job_id, decision.attempt)
+                except BrokerUnreachable:  # nobody could hear it: it does not count, and the pause does not grow
+                    with context.store.writing() as connection:
+                        jobs.rung_again(connection, decision.job_id, decision.attempt, now, decision.rings - 1)
+                    raise
         case MakeReady():
             with context.store.writing() as connection:
                 jobs.make_ready(connection, decision.job_id, now)

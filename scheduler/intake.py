@@ -19,12 +19,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 import structlog
 
 from farmgate.errors import FarmgateError, LostRace, NotInRepository, RemoteUnreachable
 from farmgate.git import History
+from farmgate.git.command import same_server, without_password
 from farmgate.models import BranchCommit, IntakeRow, Ref, Trigger
 from farmgate.refs import HEADS, TAGS, is_branch_or_tag
 from farmgate.store import events, intakes, repositories, runs
@@ -238,8 +238,13 @@ def _own_range(reader: Reader, intake: IntakeRow, reading: BranchReading, elsewh
 def _pull(reader: Reader, intake: IntakeRow) -> None:
     repository, details = reader.repository, intake.details
     source, url = str(details["fetch_ref"]), details.get("fetch_url")
-    if url is not None and urlsplit(str(url)).hostname != urlsplit(repository.url).hostname:
-        end(reader, intake, f"the fork is at another server than the repository: {url}", refused=True)
+    if url is not None and not same_server(repository.url, str(url)):
+        end(
+            reader,
+            intake,
+            f"the fork is at another server than the repository: {without_password(str(url))}",
+            refused=True,
+        )
         return
     try:
         reader.context.mirrors.fetch(repository, [f"{source}:{intake.ref}"], url=None if url is None else str(url))

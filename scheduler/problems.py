@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
 from farmgate import errors
@@ -71,6 +72,21 @@ def install(app: FastAPI) -> None:
     def on_bad_request(request: Request, error: RequestValidationError) -> JSONResponse:
         told = "; ".join(f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors())
         return body(422, told, request.url.path, "Correct the fields named; /openapi.json says what is expected.")
+
+    @app.exception_handler(Exception)
+    def on_crash(request: Request, error: Exception) -> JSONResponse:
+        if isinstance(error, OverflowError | DataError):  # a number or a text that no row can have
+            return body(422, "a value is out of range", request.url.path, "Correct it; see /openapi.json.")
+        log.error("a request crashed", method=request.method, path=request.url.path, exc_info=error)
+        return body(500, "the server failed at this request", request.url.path, "See the server's log.")
+
+    @app.exception_handler(OverflowError)
+    def on_overflow(request: Request, error: OverflowError) -> JSONResponse:
+        return on_crash(request, error)
+
+    @app.exception_handler(DataError)
+    def on_data(request: Request, error: DataError) -> JSONResponse:
+        return on_crash(request, error)
 
     @app.exception_handler(HTTPException)
     def on_http(request: Request, error: HTTPException) -> JSONResponse:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, or_, select, union_all
+from sqlalchemy import Connection, or_, select, union_all
 
 from farmgate import states
 from farmgate.settings import SchedulerSettings
@@ -82,11 +82,12 @@ def snapshot(
     )
 
 
-def _runs(of_runs: Sequence[Row[Any]], of_jobs: Sequence[Row[Any]]) -> tuple[RunView, ...]:
+def _runs(of_runs: Sequence[Any], of_jobs: Sequence[Any]) -> tuple[RunView, ...]:
     jobs_of: dict[int, list[JobView]] = {row[0]: [] for row in of_runs}
     for id_, run_id, name, needs, *rest in of_jobs:  # in the order of JobView's fields
         jobs_of[run_id].append(JobView(id_, run_id, name, tuple(needs), *rest))
-    return tuple(RunView(*row, tuple(jobs_of[row[0]])) for row in of_runs if jobs_of[row[0]])
+    found = ((*row, tuple(jobs_of[row[0]])) for row in of_runs if jobs_of[row[0]])  # likewise of RunView's
+    return tuple(RunView(*values) for values in found)
 
 
 def _nodes(connection: Connection) -> tuple[NodeView, ...]:

@@ -224,3 +224,21 @@ def test_threads_of_one_process_wake_each_other_without_redis() -> None:
     signals.wake("deploy")
     waiting.join(timeout=10)
     assert stopwatch() - began < 2
+
+
+@pytest.mark.needs("redis")
+def test_a_redis_that_hangs_holds_up_one_ring_and_not_the_next(redis_server: EmbeddedRedis) -> None:
+    bell = CeleryBell(redis_server.url)
+    bell.ring("default", 1, 1)
+    assert redis_server.pid is not None
+    os.kill(redis_server.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(BrokerUnreachable):
+            bell.ring("default", 2, 1)
+        since = stopwatch()
+        for job in range(100):
+            with pytest.raises(BrokerUnreachable):
+                bell.ring("default", job, 1)
+        assert stopwatch() - since < 1
+    finally:
+        os.kill(redis_server.pid, signal.SIGCONT)

@@ -26,6 +26,7 @@ from typing import Any, Self
 
 from pydantic import SecretStr
 
+from farmgate import vault
 from farmgate.cli import door, guard
 from farmgate.cli.processes import LOOK_AGAIN, Program, Supervisor, Tell, last_lines
 from farmgate.client.api import Api
@@ -189,9 +190,11 @@ class OwnFarm:
         self._running().start(Program(name, line, environment | {"PYTHONUNBUFFERED": "1"}, self.log_of(name)))
 
     def _wait_until_ready(self) -> None:
+        # Another program may have taken the port a moment ago, another farm even: its answer is not ours.
+        ours = vault.load(self._settings).farm()
         deadline = stopwatch() + READY_WITHIN
         with Api(self.address, clock=self.clock) as api:
-            while not api.ready():
+            while not api.ready(ours):
                 self._give_up_after(deadline, "scheduler", f"the scheduler did not answer at {self.address}")
                 self.clock.sleep(LOOK_AGAIN)
 

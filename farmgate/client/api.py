@@ -257,11 +257,12 @@ class Api:
     def doctor(self) -> Row:
         return self._get("/api/doctor")
 
-    def ready(self) -> bool:
-        """Whether the farm answers and is ready; never raises because it does not."""
+    def ready(self, farm: str | None = None) -> bool:
+        """Whether the farm answers and is ready: any, or the one of that name. Never raises because it does not."""
         try:
-            return self._http.get("/readyz", timeout=5).is_success
-        except httpx.TransportError:
+            answer = self._http.get("/readyz", timeout=5)
+            return answer.is_success and (farm is None or _object(answer).get("farm") == farm)
+        except (httpx.TransportError, ValueError):
             return False
 
     def tokens(self) -> list[Row]:

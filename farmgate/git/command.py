@@ -21,6 +21,7 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from farmgate.errors import (
     FarmgateError,
@@ -172,6 +173,31 @@ def checked_url(url: str) -> str:
     if not url or url.startswith("-") or _HELPER.match(url) or any(ord(c) < 32 for c in url):
         raise RemoteUnreachable(f"{url!r} is not an address of a git repository")
     return url
+
+
+def same_server(repository: str, fork: str) -> bool:
+    """True if a stranger's address leads to the server that the repository is at, by a way that is open to anyone.
+
+    Never a folder of this machine, whatever the repository's own address is; never another port of that server.
+    """
+    ours, theirs = _server(repository), _server(fork)
+    if ours is None or theirs is None or ours[1] != theirs[1]:
+        return False
+    return theirs[0] in ("https", "ssh", ours[0]) and theirs[2] in (None, ours[2])
+
+
+def _server(url: str) -> tuple[str, str, int | None] | None:
+    """Scheme, host and port; None for an address on this machine, or one that is none."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("https", "http", "ssh", "git"):
+            return (parts.scheme, parts.hostname.lower(), parts.port) if parts.hostname else None
+    except ValueError:
+        return None
+    host, colon, _ = url.partition(":")  # user@host:path
+    if not colon or "/" in host or "://" in url:
+        return None
+    return "ssh", host.rpartition("@")[2].lower(), None
 
 
 def missing(what: str) -> NotInRepository:

@@ -17,7 +17,16 @@ from types import TracebackType
 from typing import Final
 
 from farmgate.errors import NotAFile, NotInRepository, RemoteUnreachable
-from farmgate.git.command import DEFAULT_TIMEOUT, GitFailed, checked_url, environment, git, missing, unreachable
+from farmgate.git.command import (
+    DEFAULT_TIMEOUT,
+    GitFailed,
+    checked_url,
+    environment,
+    git,
+    missing,
+    unreachable,
+    without_password,
+)
 from farmgate.git.history import READ_LIMIT, GitCommit
 from farmgate.git.lock import locked
 from farmgate.git.objects import GitObject, ObjectReader, TreeEntry, parse_commit, tree_entry
@@ -75,7 +84,7 @@ class Mirror:
                     git(*command, within=self.path, env=env, timeout=self._timeout, hold=[lock])
             except GitFailed as failure:
                 if "couldn't find remote ref" in failure.output or "not our ref" in failure.output:
-                    raise NotInRepository(f"{source} no longer has it: {failure}") from None
+                    raise NotInRepository(f"{without_password(source)} no longer has it: {failure}") from None
                 raise unreachable(source, failure) from None
         self._objects.fetched()
 

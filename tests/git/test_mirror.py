@@ -12,7 +12,7 @@ import pytest
 
 from farmgate.errors import FarmgateError, MissingProgram, NotAFile, NotInRepository, RemoteUnreachable
 from farmgate.git import Mirror
-from farmgate.git.command import environment, program
+from farmgate.git.command import environment, program, same_server
 from tests.git.repositories import RealRepository
 
 pytestmark = pytest.mark.needs("git")
@@ -271,3 +271,27 @@ def test_a_git_that_would_not_see_our_configuration_is_refused(
     else:
         with pytest.raises(MissingProgram, match=r"is too old .* needs git 2\.36"):
             program.__wrapped__()
+
+
+@pytest.mark.parametrize(
+    ("repository", "fork", "same"),
+    [
+        ("https://git.example.org/us/shop.git", "https://git.example.org/them/shop.git", True),
+        ("git@git.example.org:us/shop.git", "https://git.example.org/them/shop.git", True),
+        ("git@git.example.org:us/shop.git", "git@git.example.org:them/shop.git", True),
+        ("https://git.example.org:8443/us/shop", "https://git.example.org:8443/them/shop", True),
+        ("https://git.example.org/us/shop", "https://git.example.com/them/shop", False),
+        ("https://git.example.org/us/shop", "http://git.example.org:6379/them/shop", False),
+        ("https://git.example.org/us/shop", "https://git.example.org:6379/them/shop", False),
+        ("https://git.example.org/us/shop", "http://git.example.org/them/shop", False),
+        ("git@git.example.org:us/shop.git", "/srv/secret.git", False),
+        ("git@git.example.org:us/shop.git", "file:///srv/secret.git", False),
+        ("/srv/shop.git", "/srv/secret.git", False),
+        ("/srv/shop.git", "file:///srv/secret.git", False),
+        ("https://git.example.org/us/shop", "https://[nonsense/them/shop", False),
+    ],
+)
+def test_a_fork_is_fetched_from_the_repositorys_own_server_and_never_from_a_folder(
+    repository: str, fork: str, *, same: bool
+) -> None:
+    assert same_server(repository, fork) is same
