@@ -19,13 +19,13 @@ from deploy.checks import RealProber
 from deploy.context import LOOP, Context, Threads
 from deploy.loop import Deployer
 from deploy.targets.place import RealTargets
-from farmgate import blobs, process_log
+from farmgate import blobs, process_log, states
 from farmgate.broker import LocalSignals, RedisSignals, Signals
 from farmgate.clock import Clock, SystemClock, random_token
 from farmgate.errors import FarmgateError
-from farmgate.models import Leader
+from farmgate.models import Lane, Leader
 from farmgate.settings import DeploySettings, read
-from farmgate.store import lanes, leaders, releases
+from farmgate.store import candidates, lanes, leaders, releases, rollouts, searches
 from farmgate.store.database import Store
 from farmgate.store.migrate import migrate
 
@@ -95,6 +95,7 @@ def retire(context: Context) -> int:
         return 1
     failed = 0
     for lane in found:
+        _end_rollout(context, lane, lease)
         try:
             context.targets.of(lane.id, lanes.policy_of(lane)).remove(lease.epoch)
         except FarmgateError as error:
@@ -106,6 +107,32 @@ def retire(context: Context) -> int:
     with context.store.writing() as connection:
         leaders.resign(connection, LOOP, context.holder, context.clock.now())
     return failed
+
+
+def _end_rollout(context: Context, lane: Lane, lease: Leader) -> None:
+    """A rollout under way ends here: nobody is to go on with it when everything is gone."""
+    words, now = "the farm was taken down", context.clock.now()
+    with context.store.writing() as connection:
+        lanes.take(connection, lane.id, lease.epoch)
+        lanes.clear_rollback(connection, lane.id)
+        seen = rollouts.active_of(connection, lane.id)
+        if seen is None:
+            return
+        rollouts.take_over(connection, seen, lease.epoch)
+        seen = rollouts.by_id(connection, seen.id)
+        if seen.state is states.Rollout.ASKING:
+            rollouts.moved(connection, seen, states.Rollout.RESTORING, reason=words)
+        elif seen.state is states.Rollout.FINISHING:  # it was verified good
+            rollouts.moved(connection, seen, states.Rollout.GOOD, finished_at=now, reason=words)
+            candidate = candidates.by_id(connection, seen.candidate_id)
+            target = lanes.target_of(seen.policy["target"]).model_dump(mode="json")
+            releases.publish(connection, seen, candidate.artifacts if candidate is not None else {}, target, now)
+            return
+        seen = rollouts.by_id(connection, seen.id)
+        back = seen.state is states.Rollout.RESTORING
+        after = states.Rollout.SICK if back else states.Rollout.CANCELLED
+        rollouts.moved(connection, seen, after, finished_at=now, reason=words)
+        searches.abandon(connection, lane.id, now)
 
 
 def _lead(context: Context) -> Leader | None:

@@ -125,6 +125,9 @@ def _cut_rollback(connection: Connection, seen: Seen, epoch: int, decision: CutR
         release = releases.by_id(connection, decision.release_id)
     except NotFound:
         release = None
+    stays = release is not None and live is not None and release.id == live.release_id
+    if stays and _keep_back(connection, seen, decision, now):
+        return
     if release is None or release.lane_id != seen.lane.id or live is None or release.id == live.release_id:
         said = "the rollback has nowhere to go: that release is live already, or is none of this lane"
         events.record(connection, now, "rollback.refused", subject, decision.asked_by, said)
@@ -153,6 +156,20 @@ def _cut_rollback(connection: Connection, seen: Seen, epoch: int, decision: CutR
     made = rollouts.cut(connection, new, epoch, now)
     text = f"rollout {made.number}: back to {release.sha[:12]}: {decision.reason}"
     events.record(connection, now, "rollback.cut", subject, decision.asked_by, text)
+
+
+def _keep_back(connection: Connection, seen: Seen, order: CutRollback, now: datetime) -> bool:
+    """An order back to what was live before a rollout that it ended: that is done, and the batch stays away."""
+    last = next(iter(rollouts.latest(connection, seen.lane.id, 1)), None)
+    ended = last is not None and last.state in (states.Rollout.SICK, states.Rollout.CANCELLED)
+    if last is None or not ended or last.kind is RolloutKind.ROLLBACK or last.from_release_id != order.release_id:
+        return False
+    searches.abandon(connection, seen.lane.id, now)
+    covers = [commit.sha for commit in rollouts.commits_of(connection, [last.id])]
+    reason = f"taken back by {order.asked_by}: {order.reason}"
+    at = last.until_position
+    _ban(connection, seen.lane, last.until_sha, at, covers, reason, order.asked_by, last.id, now)
+    return True
 
 
 def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move, now: datetime) -> None:

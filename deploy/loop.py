@@ -6,7 +6,8 @@ Rules:
 2. A lane that something is done on (a step, a check) is left alone until that has ended; other lanes go on.
 3. Decisions that only write are carried out at once, one after the other, until the lane waits for something.
 4. A lane whose plan or writing fails is left alone for a growing while; the others are not held up.
-5. Between rollouts what is live is tended: a dead switch or instance is brought back.
+5. Between rollouts what is live is tended: a dead switch or instance is brought back. A switch whose process is gone
+   is started again at any time, within WATCH_EVERY and its start.
 """
 
 from __future__ import annotations
@@ -26,13 +27,15 @@ from deploy.decisions import (
     Rest,
 )
 from deploy.plan import RolloutView, plan_lane, plan_rollout
+from farmgate import states
 from farmgate.errors import FarmgateError, LostRace
-from farmgate.models import Lane, Leader
+from farmgate.models import Lane, Leader, RolloutKind
 from farmgate.policy import LanePolicy
 from farmgate.store import events, lanes, leaders, releases, rollouts
 
 log = structlog.get_logger()
 TEND_EVERY: Final = timedelta(seconds=5)
+WATCH_EVERY: Final = timedelta(milliseconds=250)
 _MOVES: Final = 50
 _SOON: Final = timedelta(milliseconds=200)
 _LONGEST_PAUSE: Final = timedelta(minutes=5)
@@ -52,6 +55,7 @@ class Deployer:
         self._lease: Leader | None = None
         self._busy = Busy()
         self._tended: dict[int, datetime] = {}
+        self._lanes: tuple[Lane, ...] = ()
         self._trouble: dict[int, _Trouble] = {}
 
     @property
@@ -61,6 +65,8 @@ class Deployer:
 
     def run(self, stopped: threading.Event) -> None:
         """Look again and again until told to stop."""
+        watching = threading.Thread(target=self._watch, args=(stopped,), name="watch", daemon=True)
+        watching.start()
         while not stopped.is_set():
             try:
                 pause = self.tick()
@@ -70,7 +76,24 @@ class Deployer:
                 log.exception("a look at the lanes failed")
                 pause = self._context.tick
             self._context.signals.wait(LOOP, pause)
+        watching.join()
         self.resign()
+
+    def _watch(self, stopped: threading.Event) -> None:
+        """Start switches again whose process is gone: every request fails until then, whatever else is going on."""
+        clock, later = self._context.clock, dict[int, datetime]()
+        while not stopped.is_set():
+            epoch, now = self.epoch, clock.now()
+            for lane in self._lanes if epoch is not None else ():
+                if epoch is None or now < later.get(lane.id, now):
+                    continue
+                try:
+                    if self._context.targets.of(lane.id, lanes.policy_of(lane)).watch(epoch):
+                        log.warning("a switch was gone and is back", lane=f"{lane.application}/{lane.environment}")
+                except Exception as error:  # noqa: BLE001 - it is tried again, and tending says more
+                    later[lane.id] = now + TEND_EVERY
+                    log.warning("a switch is gone and does not come back", lane=lane.id, error=str(error))
+            clock.wait(stopped, WATCH_EVERY)
 
     def tick(self) -> timedelta:
         """Look at every lane once; how long to wait before the next look."""
@@ -79,6 +102,7 @@ class Deployer:
             return self._context.tick
         with self._context.store.reading() as connection:
             found = lanes.every(connection)
+        self._lanes = tuple(found)
         wake = [self._look(lane, now) for lane in found]
         soonest = min((time for time in wake if time is not None), default=None)
         if soonest is None:
@@ -229,5 +253,8 @@ def tend(context: Context, lane_id: int, policy: LanePolicy, epoch: int) -> None
         live = releases.live_of(connection, lane_id)
         if live is None or rollouts.active_of(connection, lane_id) is not None:
             return
+        last = next(iter(rollouts.finished(connection, lane_id, 1)), None)
+        if last is not None and last.state is states.Rollout.STUCK and last.kind is RolloutKind.ROLLBACK:
+            return  # a person wanted away from what is live: it stays as it is until a person says more
     as_it_was = policy.model_copy(update={"target": lanes.target_of(live.config)})
     context.targets.of(lane_id, as_it_was).tend(steps.package_of(live), epoch)

@@ -124,9 +124,9 @@ def plan_rollout(view: RolloutView, now: datetime) -> RolloutDecision:
 
 def _running(view: RolloutView, now: datetime) -> RolloutDecision:
     if view.order is not None:
-        return _back("aborted", _aborted(view.order), now)
+        return _back(view, "aborted", _aborted(view.order), now)
     if now >= view.rollout.deadline:
-        return _back(Verdict.UNTOLD, "it took longer than it may", now)
+        return _back(view, Verdict.UNTOLD, "it took longer than it may", now)
     wave = view.rollout.wave
     for key in ("prepare", f"wave-{wave}/shift"):
         entry = _step(view, key, now)
@@ -138,11 +138,11 @@ def _running(view: RolloutView, now: datetime) -> RolloutDecision:
                 continue
             case "failed":
                 check = _health_check(view.policy) if key == "prepare" else None
-                return _back(Verdict.SICK, f"{key}: {words}", now, wave=wave, check=check)
+                return _back(view, Verdict.SICK, f"{key}: {words}", now, wave=wave, check=check)
             case Verdict.UNTOLD if f"wave-{wave}/decision" not in view.journal:
                 return Ask(f"{key}: {words}", now + view.policy.ask_for)
             case _:
-                return _back(Verdict.UNTOLD, f"{key}: {words}", now, wave=wave)
+                return _back(view, Verdict.UNTOLD, f"{key}: {words}", now, wave=wave)
     shifted = view.journal[f"wave-{wave}/shift"].finished_at
     assert shifted is not None
     return _soaking(view, shifted, now)
@@ -160,7 +160,7 @@ def _soaking(view: RolloutView, shifted: datetime, now: datetime) -> RolloutDeci
         detail = entry.detail if entry is not None else {}
         words = f"{check.name}: {detail.get('words', '')}"
         if detail.get("sick_in_a_row", 0) >= check.failures:
-            return _back(Verdict.SICK, words, now, wave=wave, check=check, figures=detail.get("figures"))
+            return _back(view, Verdict.SICK, words, now, wave=wave, check=check, figures=detail.get("figures"))
         if detail.get("untold_in_a_row", 0) >= check.failures:
             untold = words
         last = datetime.fromisoformat(detail["last_at"]) if "last_at" in detail else None
@@ -184,20 +184,20 @@ def _passed(view: RolloutView, now: datetime) -> Advance | BeginFinish:
     wave = view.rollout.wave
     if wave + 1 < len(view.policy.waves):
         return Advance(wave, now + _wave_patience(view.policy, wave + 1))
-    return BeginFinish(now + PATIENCE)
+    return BeginFinish(now + patience(view.policy))
 
 
 def _asking(view: RolloutView, now: datetime) -> RolloutDecision:
     if view.order is not None:
-        return _back("aborted", _aborted(view.order), now)
+        return _back(view, "aborted", _aborted(view.order), now)
     decision = view.journal.get(f"wave-{view.rollout.wave}/decision")
     if decision is not None:
         by, reason = decision.detail.get("by", "someone"), decision.detail.get("reason", "")
         if decision.outcome == "good":
             return _passed(view, now)
-        return _back(Verdict.SICK, f"{by} decided: sick: {reason}", now, wave=view.rollout.wave, by=by)
+        return _back(view, Verdict.SICK, f"{by} decided: sick: {reason}", now, wave=view.rollout.wave, by=by)
     if now >= view.rollout.deadline:
-        return _back(Verdict.UNTOLD, "nobody decided in time", now, wave=view.rollout.wave)
+        return _back(view, Verdict.UNTOLD, "nobody decided in time", now, wave=view.rollout.wave)
     return Rest(view.rollout.deadline, "a person is asked")
 
 
@@ -272,11 +272,13 @@ def _step(view: RolloutView, key: str, now: datetime) -> JournalEntry | BeginSte
     return entry
 
 
-def _back(verdict: str, words: str, now: datetime, *, check: Check | None = None, **detail: Any) -> Restore:
+def _back(
+    view: RolloutView, verdict: str, words: str, now: datetime, *, check: Check | None = None, **detail: Any
+) -> Restore:
     told = {name: value for name, value in detail.items() if value is not None}
     if check is not None:
         told["check"] = check.model_dump(mode="json")
-    return Restore(verdict, words, now + PATIENCE, {"words": words, **told})
+    return Restore(verdict, words, now + patience(view.policy), {"words": words, **told})
 
 
 def _aborted(order: Mapping[str, Any]) -> str:
@@ -288,5 +290,13 @@ def _health_check(policy: LanePolicy) -> Check | None:
     return None if isinstance(policy.target, CommandTarget) else Check(http=policy.target.health)
 
 
+def patience(policy: LanePolicy) -> timedelta:
+    """How long steps may take: what the target itself allows them, and an hour."""
+    target = policy.target
+    if isinstance(target, CommandTarget):
+        return PATIENCE + 2 * target.timeout
+    return PATIENCE + 2 * (target.start_within + target.drain)
+
+
 def _wave_patience(policy: LanePolicy, wave: int) -> timedelta:
-    return PATIENCE + 2 * policy.waves[wave].soak
+    return patience(policy) + 2 * policy.waves[wave].soak

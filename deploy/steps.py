@@ -8,7 +8,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ import structlog
 from deploy.checks import Answer, Verdict
 from deploy.context import Context
 from deploy.plan import RolloutView
-from deploy.targets.protocol import Ended, Order, Outcome, Package, Target
+from deploy.targets.protocol import Ended, Instance, Order, Outcome, Package, Target
 from farmgate.errors import FarmgateError, LostRace, NotFound, StaleEpoch
 from farmgate.models import JournalEntry, Release, Rollout
 from farmgate.policy import Check, LanePolicy
@@ -117,7 +117,7 @@ def ask_checks(context: Context, view: RolloutView, wave: int, indices: tuple[in
         doing = work(context, view)
         instances = doing.target.observe(doing.order).of(doing.order.new)
         for index in indices:
-            answers[index] = context.prober.ask(view.policy.checks[index], instances)
+            answers[index] = unsteady(instances) or context.prober.ask(view.policy.checks[index], instances)
     except StaleEpoch:
         return
     except Exception as error:  # noqa: BLE001 - who cannot ask cannot tell
@@ -135,6 +135,15 @@ def ask_checks(context: Context, view: RolloutView, wave: int, indices: tuple[in
                 rollouts.note(connection, view.rollout, key, now, None, detail)
     except LostRace as error:
         log.warning("a check's answer was dropped", rollout=view.rollout.number, error=str(error))
+
+
+def unsteady(instances: Sequence[Instance]) -> Answer | None:
+    """Sick, if an instance of the new release ended by itself: started again, it would look healthy in between."""
+    for each in instances:
+        if each.restarts:
+            words = f"instance {each.index + 1} ended by itself and was started again {each.restarts} times"
+            return Answer(Verdict.SICK, words, {"restarts": each.restarts})
+    return None
 
 
 def added(before: Mapping[str, Any], check: Check, answer: Answer, now: datetime) -> dict[str, Any]:

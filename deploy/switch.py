@@ -14,6 +14,7 @@ Rules:
 from __future__ import annotations
 
 import csv
+import fcntl
 import hashlib
 import json
 import os
@@ -21,8 +22,8 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -73,7 +74,10 @@ class Switch:
 
     def route(self, listen: str, health: str, routes: Sequence[Route]) -> None:
         """Serve these releases by these shares, and no other. Raises TargetError, MissingProgram."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._alone():
+            self._route(listen, health, routes)
+
+    def _route(self, listen: str, health: str, routes: Sequence[Route]) -> None:
         before = self._read()
         state = _State(listen, health, _assigned(before, routes))
         self._write(state)
@@ -85,11 +89,16 @@ class Switch:
             self._tell(state)
 
     def mend(self) -> bool:
-        """Start it again as it was, if it should run and does not; True if that was needed."""
-        if self._read() is None or self._answers():
-            return False
-        self._launch(None)
-        return True
+        """Start it again as it was, if it should run and does not answer; True if that was needed."""
+        with self._alone():
+            if self._read() is None or self._answers():
+                return False
+            self._launch(None)
+            return True
+
+    def is_dead(self) -> bool:
+        """It should run, and its process is not there: cheap enough to ask many times a second."""
+        return (self._folder / "state.json").exists() and self._pid() is None
 
     def sessions(self, rollout_id: int) -> int:
         """Requests that the release is serving right now."""
@@ -117,6 +126,10 @@ class Switch:
 
     def stop(self) -> None:
         """End it and forget its state; harmless if it does not run."""
+        with self._alone():
+            self._stop()
+
+    def _stop(self) -> None:
         pid = self._pid()
         for name in ("state.json", "haproxy.cfg"):
             (self._folder / name).unlink(missing_ok=True)
@@ -135,6 +148,17 @@ class Switch:
                     os.kill(pid, signal.SIGKILL)
                 deadline += _PATIENCE
             self._clock.sleep(_LOOK_AGAIN)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One of us at a time: steps, tending and watching come from several threads."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(self._folder / "switch.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
 
     # --- its files -------------------------------------------------------------------------------------------------
 

@@ -118,6 +118,9 @@ class CommandRunTarget:
     def tend(self, live: Package, epoch: int) -> None:
         """What programs drive looks after itself."""
 
+    def watch(self, epoch: int) -> bool:
+        return False
+
     def remove(self, epoch: int) -> None:
         """Files of ours only: no program says how to take everything down."""
         self._fence.enter(epoch)

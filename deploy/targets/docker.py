@@ -238,7 +238,8 @@ def _instance(container: Any) -> Instance:
     if address.startswith(":"):  # on the instances' network, where it has an address only while it runs
         here = container.attrs["NetworkSettings"]["Networks"].get(NETWORK, {}).get("IPAddress", "")
         up, address = up and bool(here), f"{here or '127.0.0.1'}{address}"
-    return Instance(index, address, up, "" if up else f"is {status}")
+    restarts = int(container.attrs.get("RestartCount") or 0)
+    return Instance(index, address, up, "" if up else f"is {status}", restarts)
 
 
 def _free_port() -> int:

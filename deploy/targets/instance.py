@@ -35,14 +35,15 @@ def main(path: str) -> None:
     spec: dict[str, Any] = json.loads(Path(path).read_text())
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    clock, pause = SystemClock(), 0.1
+    clock, pause, starts = SystemClock(), 0.1, 0
     if not _only_one(Path(spec["lock"]), clock):
         return
     while not stop.is_set():
         began = stopwatch()
         child = _start(spec)
         if child is not None:
-            _write(spec, child.pid)
+            starts += 1
+            _write(spec, child.pid, starts)
             while child.poll() is None and not stop.is_set():
                 clock.wait(stop, timedelta(milliseconds=100))
             if stop.is_set():
@@ -104,10 +105,10 @@ def _start(spec: dict[str, Any]) -> subprocess.Popen[bytes] | None:
         return None
 
 
-def _write(spec: dict[str, Any], child: int) -> None:
+def _write(spec: dict[str, Any], child: int, starts: int) -> None:
     state = Path(spec["state"])
     aside = state.with_suffix(".new")
-    aside.write_text(json.dumps({"keeper": os.getpid(), "child": child}))
+    aside.write_text(json.dumps({"keeper": os.getpid(), "child": child, "starts": starts}))
     aside.replace(state)
 
 

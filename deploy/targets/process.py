@@ -132,7 +132,8 @@ class ProcessRunner:
         for spec in sorted(home.glob("*.json"), key=lambda path: int(path.stem)):
             index, port = int(spec.stem), _port(spec)
             up = self._keeper(home, index) is not None
-            found.append(Instance(index, f"127.0.0.1:{port}", up, "" if up else "its keeper does not run"))
+            said = "" if up else "its keeper does not run"
+            found.append(Instance(index, f"127.0.0.1:{port}", up, said, _restarts(home / f"{index}.state")))
         return tuple(found)
 
     def _keeper(self, home: Path, index: int) -> int | None:
@@ -165,6 +166,14 @@ def _works_in(pid: int, home: Path) -> bool:
         return Path(f"/proc/{pid}/cwd").resolve().is_relative_to(home)
     except OSError:
         return False
+
+
+def _restarts(state: Path) -> int:
+    """How often the keeper had to start the instance again."""
+    try:
+        return max(0, int(json.loads(state.read_text()).get("starts", 1)) - 1)
+    except (OSError, ValueError):
+        return 0
 
 
 def _port(spec: Path) -> int | None:

@@ -4,7 +4,7 @@ The order of calls, of one rollout on one lane:
 
     prepare -> shift(20) -> shift(100) -> finish        the new release is live, the old one is gone
     prepare -> shift(20) -> restore                     as before `prepare`
-    observe, tend                                       at any time; they look, and mend what died
+    observe, tend, watch                                at any time; they look, and mend what died
     remove                                              takes everything of the lane down
 
 Rules:
@@ -75,6 +75,7 @@ class Instance:
     address: str  # host:port; empty where there is none
     up: bool
     words: str = ""  # of one that is not: its state and its last log lines
+    restarts: int = 0  # how often it ended by itself and was started again
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,10 @@ class Target(Protocol):
 
     def tend(self, live: Package, epoch: int) -> None:
         """Between rollouts: bring back what died (a switch, an instance) of what is live."""
+        ...
+
+    def watch(self, epoch: int) -> bool:
+        """At any time, also during a step: start the switch again if its process is gone; True if it was. Cheap."""
         ...
 
     def remove(self, epoch: int) -> None:

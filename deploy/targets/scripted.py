@@ -95,6 +95,9 @@ class ScriptedTarget:
         self._fence(epoch)
         self._only(live)
 
+    def watch(self, epoch: int) -> bool:
+        return False
+
     def remove(self, epoch: int) -> None:
         self._fence(epoch)
         self.place.up.clear()

@@ -107,6 +107,16 @@ class SwitchedTarget:
             self._switch.route(self._listen, _instances(live).health, [Route(live.rollout_id, addresses, 100)])
         else:
             self._switch.mend()
+            for rollout in self._runner.running():
+                if rollout != live.rollout_id:  # nobody is served by it: a death or an error left it behind
+                    self._fence.check(epoch)
+                    self._runner.remove(rollout)
+
+    def watch(self, epoch: int) -> bool:
+        if not self._switch.is_dead():
+            return False
+        self._fence.check(epoch)
+        return self._switch.mend()
 
     def remove(self, epoch: int) -> None:
         self._fence.enter(epoch)

@@ -2,7 +2,8 @@
 
 Rules:
 1. A cut is one transaction: the rollout, its commits, and the guards. The lane's epoch is the caller's, its policy and
-   what is live are what the plan saw, the commit still stands where the plan saw it, no other rollout is under way (I5).
+   what is live are what the plan saw, the commit still stands where the plan saw it, and no other rollout is
+   under way (I5).
 2. Every later write is guarded by the rollout's epoch as well as by its state: an older controller finds no row.
 3. A journal entry is written before its step begins and completed when it ended, by the same epoch. Whoever takes over
    begins an unfinished step again.

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from deploy import apply, snapshot
 from deploy.context import AtOnce, Context
+from deploy.decisions import CutBatch
 from deploy.loop import Deployer
+from deploy.plan import plan_lane
 from deploy.targets.scripted import Place, ScriptedProber, ScriptedTarget
 from farmgate import states
 from farmgate.broker import LocalSignals
 from farmgate.clock import VirtualClock
+from farmgate.errors import LostRace
 from farmgate.models import Rollout
 from farmgate.policy import LanePolicy
 from farmgate.store import bans, events, holds, lanes, releases, repositories, rollouts, searches
@@ -249,3 +253,35 @@ def test_a_search_that_a_person_overtakes_is_abandoned(farm: Farm) -> None:
     assert farm.live == 1
     with farm.store.reading() as connection:
         assert searches.latest(connection, 1)[0].state is states.Search.ABANDONED
+
+
+def test_taking_back_what_is_under_way_leaves_what_was_live_and_is_not_undone(farm: Farm) -> None:
+    farm.push(1)
+    farm.run()
+    farm.push(2, 3)
+    farm.deployer.tick()
+    with farm.store.writing() as connection:
+        lane = lanes.by_name(connection, "shop", "production")
+        active, live = rollouts.active_of(connection, lane.id), releases.live_of(connection, lane.id)
+        assert active is not None
+        assert live is not None
+        lanes.order_rollback(connection, lane.id, live.id, "ada", "I saw it break", farm.clock.now())
+    farm.run()
+    assert farm.live == 1
+    assert farm.banned == [{2, 3}]
+    assert len(farm.rollouts) == 2
+
+
+def test_a_hold_written_after_the_plan_stops_the_cut(farm: Farm) -> None:
+    farm.push(1)
+    farm.run()
+    farm.push(2)
+    with farm.store.writing() as connection:
+        lane = lanes.by_name(connection, "shop", "production")
+        seen = snapshot.read(connection, lane, farm.clock.now())
+        decision = plan_lane(seen.view, None, "", farm.clock.now())
+        assert isinstance(decision, CutBatch)
+        holds.place(connection, lane.id, "wait", "ada", farm.clock.now())
+    with pytest.raises(LostRace):
+        apply.to_lane(farm.deployer._context, seen, farm.deployer.epoch or 0, decision)
+    assert len(farm.rollouts) == 1
