@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -15,7 +16,7 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from farmgate.errors import Conflict
-from farmgate.models import Lane
+from farmgate.models import Lane, RolloutKind
 from farmgate.policy import ProcessTarget, parse
 from farmgate.store import bans, events, holds, lanes, releases, repositories, rollouts
 from scheduler import lane_reading
@@ -94,7 +95,7 @@ def _apply(context: Context, text: bytes, source: str, who: str) -> PolicyBody:
             if each.change != "unchanged":
                 told = f"policy {each.change}, version {each.version}"
                 events.record(connection, now, "lane.policy", f"lane/{each.lane}", who, told)
-    context.deploy_signals.wake(DEPLOY)
+    _acted(context)
     bodies = []
     for each in applied:
         application, _, environment = each.lane.partition("/")
@@ -107,70 +108,118 @@ def _acting(routes: APIRouter, context: Context) -> None:
     lane_path = "/api/lanes/{application}/{environment}"
 
     @routes.post(f"{lane_path}/rollback", status_code=202)
-    def roll_back(application: str, environment: str, asked: RollbackAsked, who: Writer) -> RollbackBody:
-        now = context.clock.now()
-        with context.store.writing() as connection:
-            lane = lanes.by_name(connection, application, environment)
-            body, release_id = _going_back(connection, lane, asked.to)
-            lanes.order_rollback(connection, lane.id, release_id, who.name, asked.reason, now)
-            told = f"back to {body.to_sha[:12]} (rollout {body.to_rollout}): {asked.reason}"
-            events.record(connection, now, "lane.rollback", f"lane/{body.lane}", who.name, told)
-        context.deploy_signals.wake(DEPLOY)
-        return body
+    def post_rollback(application: str, environment: str, asked: RollbackAsked, who: Writer) -> RollbackBody:
+        return roll_back(context, application, environment, asked.to, asked.reason, who.name)
 
     @routes.post(f"{lane_path}/hold", status_code=201)
-    def hold(application: str, environment: str, asked: HoldAsked, who: Writer) -> HoldBody:
+    def post_hold(application: str, environment: str, asked: HoldAsked, who: Writer) -> HoldBody:
         now = context.clock.now()
         until = asked.until if asked.until is not None else now + asked.span if asked.span is not None else None
-        if until is not None and until <= now:
-            raise Conflict("that hold would be over before it began: give an end that lies ahead")
-        with context.store.writing() as connection:
-            lane = lanes.by_name(connection, application, environment)
-            holds.place(connection, lane.id, asked.reason, who.name, now, until)
-            subject = f"lane/{application}/{environment}"
-            events.record(connection, now, "lane.held", subject, who.name, asked.reason)
-            return lane_reading.hold_body(holds.standing(connection, lane.id, now)[0])
+        return hold(context, application, environment, until, asked.reason, who.name)
 
     @routes.delete(f"{lane_path}/hold")
-    def unhold(application: str, environment: str, who: Writer) -> LiftedBody:
-        now = context.clock.now()
-        with context.store.writing() as connection:
-            lane = lanes.by_name(connection, application, environment)
-            lifted = holds.lift(connection, lane.id, who.name, now)
-            if lifted:
-                subject = f"lane/{application}/{environment}"
-                events.record(connection, now, "lane.released", subject, who.name, f"{lifted} holds lifted")
-        context.deploy_signals.wake(DEPLOY)
-        return LiftedBody(lifted=lifted)
+    def delete_hold(application: str, environment: str, who: Writer) -> LiftedBody:
+        return LiftedBody(lifted=unhold(context, application, environment, who.name))
 
     @routes.post(f"{lane_path}/decide")
-    def decide(application: str, environment: str, asked: DecisionAsked, who: Writer) -> RolloutBody:
-        now = context.clock.now()
-        with context.store.writing() as connection:
-            lane = lanes.by_name(connection, application, environment)
-            active = rollouts.active_of(connection, lane.id)
-            if active is None:
-                raise Conflict(f"no rollout is under way in {application}/{environment}")
-            if not rollouts.decide(connection, active, asked.verdict, who.name, asked.reason, now):
-                raise Conflict("someone has decided this wave already")
-            subject = f"lane/{application}/{environment}"
-            told = f"rollout {active.number}: {asked.verdict}: {asked.reason}"
-            events.record(connection, now, "rollout.decided", subject, who.name, told)
-            body = lane_reading.rollout_bodies(connection, lane, [active])[0]
-        context.deploy_signals.wake(DEPLOY)
-        return body
+    def post_decision(application: str, environment: str, asked: DecisionAsked, who: Writer) -> RolloutBody:
+        return decide(context, application, environment, asked.verdict, asked.reason, who.name)
 
     @routes.post(f"{lane_path}/bans/{{sha}}/lift")
-    def lift_ban(application: str, environment: str, sha: str, asked: LiftAsked, who: Writer) -> list[BanBody]:
-        now = context.clock.now()
-        with context.store.writing() as connection:
-            lane = lanes.by_name(connection, application, environment)
-            lifted = bans.lift(connection, lane.id, sha.lower(), who.name, now)
+    def post_lift(application: str, environment: str, sha: str, asked: LiftAsked, who: Writer) -> list[BanBody]:
+        return lift_ban(context, application, environment, sha, asked.reason, who.name)
+
+
+# --- what a person does: the same for the API and for the forms of the pages -----------------------------------------
+
+
+def roll_back(
+    context: Context,
+    application: str,
+    environment: str,
+    to: int | None,
+    reason: str,
+    who: str,
+    live_seen: int | None = None,
+) -> RollbackBody:
+    """Order a rollback. `live_seen`: the rollout that the person saw as live. Raises Conflict, NotFound."""
+    now = context.clock.now()
+    with context.store.writing() as connection:
+        lane = lanes.by_name(connection, application, environment)
+        live = releases.live_of(connection, lane.id)
+        changed = live is None or rollouts.by_id(connection, live.rollout_id).number != live_seen
+        if live_seen is not None and changed:
+            raise Conflict("what is live has changed since you looked: look again at what would be taken back")
+        body, release_id = _going_back(connection, lane, to)
+        lanes.order_rollback(connection, lane.id, release_id, who, reason, now)
+        told = f"back to {body.to_sha[:12]} (rollout {body.to_rollout}): {reason}"
+        events.record(connection, now, "lane.rollback", f"lane/{body.lane}", who, told)
+    _acted(context)
+    return body
+
+
+def hold(
+    context: Context, application: str, environment: str, until: datetime | None, reason: str, who: str
+) -> HoldBody:
+    """Stop a lane; without `until`, until a person lifts it. Raises Conflict, NotFound."""
+    now = context.clock.now()
+    if until is not None and until <= now:
+        raise Conflict("that hold would be over before it began: give an end that lies ahead")
+    with context.store.writing() as connection:
+        lane = lanes.by_name(connection, application, environment)
+        holds.place(connection, lane.id, reason, who, now, until)
+        events.record(connection, now, "lane.held", f"lane/{application}/{environment}", who, reason)
+        body = lane_reading.hold_body(holds.standing(connection, lane.id, now)[0])
+    _acted(context)
+    return body
+
+
+def unhold(context: Context, application: str, environment: str, who: str) -> int:
+    """Lift every hold of a lane; how many there were. Raises NotFound."""
+    now = context.clock.now()
+    with context.store.writing() as connection:
+        lane = lanes.by_name(connection, application, environment)
+        lifted = holds.lift(connection, lane.id, who, now)
+        if lifted:
             subject = f"lane/{application}/{environment}"
-            told = f"{', '.join(ban.sha[:12] for ban in lifted)}: {asked.reason}"
-            events.record(connection, now, "ban.lifted", subject, who.name, told)
-        context.deploy_signals.wake(DEPLOY)
-        return [BanBody.model_validate(each, from_attributes=True) for each in lifted]
+            events.record(connection, now, "lane.released", subject, who, f"{lifted} holds lifted")
+    _acted(context)
+    return lifted
+
+
+def decide(context: Context, application: str, environment: str, verdict: str, reason: str, who: str) -> RolloutBody:
+    """A person's verdict, good or sick, on the rollout that asks. Raises Conflict, LostRace, NotFound."""
+    now = context.clock.now()
+    with context.store.writing() as connection:
+        lane = lanes.by_name(connection, application, environment)
+        active = rollouts.active_of(connection, lane.id)
+        if active is None:
+            raise Conflict(f"no rollout is under way in {application}/{environment}")
+        if not rollouts.decide(connection, active, verdict, who, reason, now):
+            raise Conflict("someone has decided this wave already")
+        told = f"rollout {active.number}: {verdict}: {reason}"
+        events.record(connection, now, "rollout.decided", f"lane/{application}/{environment}", who, told)
+        body = lane_reading.rollout_bodies(connection, lane, [active])[0]
+    _acted(context)
+    return body
+
+
+def lift_ban(context: Context, application: str, environment: str, sha: str, reason: str, who: str) -> list[BanBody]:
+    """Lift every ban that covers a commit. Raises NotFound."""
+    now = context.clock.now()
+    with context.store.writing() as connection:
+        lane = lanes.by_name(connection, application, environment)
+        lifted = bans.lift(connection, lane.id, sha.lower(), who, now)
+        told = f"{', '.join(ban.sha[:12] for ban in lifted)}: {reason}"
+        events.record(connection, now, "ban.lifted", f"lane/{application}/{environment}", who, told)
+    _acted(context)
+    return [BanBody.model_validate(each, from_attributes=True) for each in lifted]
+
+
+def _acted(context: Context) -> None:
+    """The deploy loop looks at once, and so do the pages that are open."""
+    context.deploy_signals.wake(DEPLOY)
+    context.changes.touch()
 
 
 def _going_back(connection: Connection, lane: Lane, to: int | None) -> tuple[RollbackBody, int]:
@@ -186,10 +235,13 @@ def _going_back(connection: Connection, lane: Lane, to: int | None) -> tuple[Rol
         if earlier is None:
             raise Conflict(f"{name} has no earlier good release to go back to")
         release = earlier
-    if release.id == live.id:
+    active, upto = rollouts.active_of(connection, lane.id), live.position
+    if active is not None and active.kind is not RolloutKind.ROLLBACK:
+        upto = max(upto, active.until_position)  # what is on its way is taken back as well
+    if release.id == live.id and upto == live.position:
         raise Conflict(f"rollout {to} is what is live in {name}")
     branch = lanes.policy_of(lane).branch
-    taken = bans.between(connection, lane.repository_id, branch, release.position, live.position)
+    taken = bans.between(connection, lane.repository_id, branch, release.position, upto)
     known = repositories.commits_of(connection, lane.repository_id, [each.sha for each in taken])
     commits = [
         CarriedBody(

@@ -15,12 +15,10 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from farmgate import states
-from farmgate.errors import BadPayload, Conflict, TooLarge
-from farmgate.models import Lane
-from farmgate.store import bans, events, holds, lanes, releases, rollouts
-from scheduler import node_api, runs_api
+from farmgate.errors import BadPayload, TooLarge
+from scheduler import lanes_api, node_api, runs_api
 from scheduler.auth import Admin, Writer
-from scheduler.context import DEPLOY, Context
+from scheduler.context import Context
 from scheduler.pages import rendering
 from scheduler.pages.confirm import NODE_VERBS, asked
 
@@ -77,63 +75,38 @@ def add(pages: APIRouter, context: Context) -> None:
 
     @pages.post("/lanes/{application}/{environment}/rollback")
     def rollback(person: Writer, application: str, environment: str, fields: Fields) -> Response:
-        why, now = reason_in(fields), context.clock.now()
-        with context.store.writing() as connection:
-            lane = lanes.by_name(connection, application, environment)
-            live = releases.live_of(connection, lane.id)
-            if live is None or str(rollouts.by_id(connection, live.rollout_id).number) != fields.get("live"):
-                raise Conflict("what is live has changed since you looked: look again at what would be taken back")
-            if not fields.get("to", "").isdigit():
-                raise BadPayload("to: the number of the rollout to go back to")
-            target = releases.by_rollout_number(connection, lane.id, int(fields["to"]))
-            if target.id == live.id:
-                raise Conflict(f"rollout #{fields['to']} is what is live")
-            lanes.order_rollback(connection, lane.id, target.id, person.name, why, now)
-            told = f"to rollout #{fields['to']} ({target.sha[:8]}): {why}"
-            events.record(connection, now, "lane.rollback", subject(lane), person.name, told)
-        return acted(lane)
+        why = reason_in(fields)
+        for name in ("to", "live"):
+            if not fields.get(name, "").isdigit():
+                raise BadPayload(f"{name}: the number of a rollout")
+        to, live = int(fields["to"]), int(fields["live"])
+        lanes_api.roll_back(context, application, environment, to, why, person.name, live)
+        return back_to(f"/lanes/{application}/{environment}")
 
     @pages.post("/lanes/{application}/{environment}/hold")
     def hold(person: Writer, application: str, environment: str, fields: Fields) -> Response:
-        why, now = reason_in(fields), context.clock.now()
-        until = now + HOLD_SPANS.get(fields.get("for", ""), HOLD_SPANS["P1D"])
-        with context.store.writing() as connection:
-            lane = lanes.by_name(connection, application, environment)
-            holds.place(connection, lane.id, why, person.name, now, until)
-            events.record(connection, now, "lane.held", subject(lane), person.name, why)
-        return acted(lane)
+        why = reason_in(fields)
+        until = context.clock.now() + HOLD_SPANS.get(fields.get("for", ""), HOLD_SPANS["P1D"])
+        lanes_api.hold(context, application, environment, until, why, person.name)
+        return back_to(f"/lanes/{application}/{environment}")
 
     @pages.post("/lanes/{application}/{environment}/unhold")
     def unhold(person: Writer, application: str, environment: str) -> Response:
-        now = context.clock.now()
-        with context.store.writing() as connection:
-            lane = lanes.by_name(connection, application, environment)
-            holds.lift(connection, lane.id, person.name, now)
-            events.record(connection, now, "lane.released", subject(lane), person.name, "the hold is lifted")
-        return acted(lane)
+        lanes_api.unhold(context, application, environment, person.name)
+        return back_to(f"/lanes/{application}/{environment}")
 
     @pages.post("/lanes/{application}/{environment}/decide")
     def decide(person: Writer, application: str, environment: str, fields: Fields) -> Response:
-        why, now, verdict = reason_in(fields), context.clock.now(), fields.get("verdict", "")
+        why, verdict = reason_in(fields), fields.get("verdict", "")
         if verdict not in ("good", "sick"):
             raise BadPayload("verdict: good or sick")
-        with context.store.writing() as connection:
-            lane = lanes.by_name(connection, application, environment)
-            active = rollouts.active_of(connection, lane.id)
-            if active is None or not rollouts.decide(connection, active, verdict, person.name, why, now):
-                raise Conflict(f"{application}/{environment} does not ask any more")
-            told = f"rollout #{active.number} is {verdict}: {why}"
-            events.record(connection, now, "rollout.decided", subject(lane), person.name, told)
-        return acted(lane)
+        lanes_api.decide(context, application, environment, verdict, why, person.name)
+        return back_to(f"/lanes/{application}/{environment}")
 
     @pages.post("/lanes/{application}/{environment}/bans/{sha}/lift")
     def lift(person: Writer, application: str, environment: str, sha: str, fields: Fields) -> Response:
-        why, now = reason_in(fields), context.clock.now()
-        with context.store.writing() as connection:
-            lane = lanes.by_name(connection, application, environment)
-            bans.lift(connection, lane.id, sha, person.name, now)
-            events.record(connection, now, "ban.lifted", subject(lane), person.name, f"{sha[:8]}: {why}")
-        return acted(lane)
+        lanes_api.lift_ban(context, application, environment, sha, reason_in(fields), person.name)
+        return back_to(f"/lanes/{application}/{environment}")
 
     @pages.post("/nodes/enrol")
     def enrol(request: Request, person: Admin) -> Response:
@@ -149,12 +122,3 @@ def add(pages: APIRouter, context: Context) -> None:
         after = {"drain": states.Node.DRAINING, "resume": states.Node.READY, "remove": states.Node.REMOVED}[verb]
         node_api.change(context, name, after, person.name)
         return back_to("/nodes")
-
-    def acted(lane: Lane) -> Response:
-        context.deploy_signals.wake(DEPLOY)
-        return back_to(f"/lanes/{lane.application}/{lane.environment}")
-
-
-def subject(lane: Lane) -> str:
-    """As events name it."""
-    return f"lane/{lane.application}/{lane.environment}"
