@@ -28,6 +28,7 @@ def lanes(json: Json = False) -> None:
     show.table(
         ("lane", "state", "live", "title", "since", "waiting", "rollout", "why"),
         (_row(row) for row in rows),
+        spare=("since", "title"),
         empty="no lane yet: farmgate lane apply -f delivery.yml",
     )
     return None

@@ -50,9 +50,8 @@ def enrol(json: Json = False) -> None:
         made = farm.enrol_node()
     if json:
         return show.as_json(made)
-    out = show.console()
-    out.print(f"On the new machine, once, before {made.get('expires_at', 'it expires')}:\n")
-    out.print(f"  {made.get('command') or 'FARMGATE_JOIN_TOKEN=' + str(made.get('token')) + ' farmgate agent'}")
+    show.console().print(f"On the new machine, once, {show.ahead(made.get('expires_at'))} at the latest:\n")
+    show.whole(f"  {made.get('command') or 'FARMGATE_JOIN_TOKEN=' + str(made.get('token')) + ' farmgate agent'}")
     return None
 
 

@@ -67,6 +67,7 @@ def list_(json: Json = False) -> None:
             )
             for row in rows
         ),
+        spare=("asked", "branch"),
         empty="no repository yet: farmgate repo add NAME URL",
     )
     return None
@@ -86,6 +87,7 @@ def show_(name: Name, json: Json = False) -> None:
     if row.get("poll_error"):
         out.print(f"{'problem':16}{show.clean(str(row['poll_error']))}")
     connection(row)
+    changes(row)
     return None
 
 
@@ -122,6 +124,27 @@ def forge_of(url: str) -> str:
     return next((forge for host, forge in _HOSTS if host in url), "git")
 
 
+def changes(row: dict[str, Any]) -> None:
+    """What was pushed lately and did not become runs: what still waits to be read, and what was rejected, with why."""
+    told = [one for one in row.get("intakes") or [] if one["state"] != "done"]
+    if told:
+        show.console().print("\nChanges without runs:\n")
+        show.table(
+            ("ref", "commit", "state", "reported", "why"),
+            (
+                (
+                    one["ref"],
+                    show.short(one.get("after")),
+                    show.state(one["state"]),
+                    show.ago(one.get("created_at")),
+                    one.get("reason") or "is being read",
+                )
+                for one in told
+            ),
+            empty="",
+        )
+
+
 def connection(row: dict[str, Any]) -> None:
     """How the forge reaches us, as far as the answer says it."""
     out = show.console()
@@ -131,5 +154,5 @@ def connection(row: dict[str, Any]) -> None:
     if row.get("secret"):
         out.print("                (the secret is not shown again)")
     if row.get("post_receive"):
-        out.print("\nFor a plain git repository, as hooks/post-receive:\n")
-        out.print(str(row["post_receive"]))
+        out.print("\nFor a plain git repository, as hooks/post-receive (chmod +x it):\n")
+        show.whole(f"#!/bin/sh\n{row['post_receive']}")

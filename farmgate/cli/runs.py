@@ -54,6 +54,7 @@ def runs(
             )
             for row in rows
         ),
+        spare=("author", "repository", "ref"),
         empty="no run yet: push a commit with a .farmgate.yml to a connected repository",
     )
     return None

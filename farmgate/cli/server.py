@@ -99,7 +99,7 @@ def create(
         made = farm.create_token(name, tuple(right or ()))
     if json:
         return show.as_json(made)
-    show.console().print(f"{made.get('token')}\n(not shown again; use it as FARMGATE_TOKEN)")
+    show.whole(f"{made.get('token')}\n(not shown again; use it as FARMGATE_TOKEN)")
     return None
 
 
@@ -125,6 +125,7 @@ def list_(json: Json = False) -> None:
             )
             for row in rows
         ),
+        spare=("ends", "used"),
         empty="no token",
     )
     return None
@@ -145,7 +146,7 @@ def signin(json: Json = False) -> None:
     """Print a link that opens the pages, good for one use."""
     with door.connect() as farm:
         made = farm.signin_link()
-    return show.as_json(made) if json else show.console().print(str(made.get("url")))
+    return show.as_json(made) if json else show.whole(str(made.get("url")))
 
 
 def version(json: Json = False) -> None:

@@ -3,7 +3,9 @@
 Rules:
 1. JSON goes to stdout alone and whole; words for people go through one console.
 2. A state is always a word; colour only repeats it.
-3. A table on a terminal fits it; without a terminal it is tab-free columns at their natural width.
+3. A table on a terminal fits it: what a person copies stays whole, long words end in an ellipsis, and columns that can
+   be spared are left out. Without a terminal it is tab-free columns at their natural width.
+4. What a person copies (a link, a token, a command) is never broken into lines by us.
 """
 
 from __future__ import annotations
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 Json = Annotated[bool, typer.Option("--json", help="Print what the server said, as JSON.", show_default=False)]
+
+FOLDED = ("why", "problem")  # told whole, in as many lines as it takes
+CUT = ("title", "author", "url")
+ROOM = 16  # what such a column is worth
 
 STYLES = {
     "passed": "green",
@@ -78,8 +84,18 @@ def state(word: object) -> Text:
     return Text(text, style=STYLES.get(text, ""))
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
-    """Columns, or one line that says that there is nothing and what to do about it."""
+def whole(text: str, *, err: bool = False) -> None:
+    """Lines to be copied: the terminal wraps them, so that they are still one line when pasted."""
+    console(err=err).print(text, soft_wrap=True)
+
+
+def table(
+    headings: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str, spare: Sequence[str] = ("version",)
+) -> None:
+    """Columns, or one line that says that there is nothing and what to do about it.
+
+    On a narrow terminal the columns `spare` are left out, the first first.
+    """
     from rich.table import Table
 
     made = list(rows)
@@ -88,16 +104,41 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str)
         return
     cells = [[_cell(value) for value in row] for row in made]
     if not sys.stdout.isatty():  # a pipe gets every character
-        widths = [max(len(heading), *(row[at].cell_len for row in cells)) for at, heading in enumerate(headings)]
+        widths = [_width(heading, at, cells) for at, heading in enumerate(headings)]
         for line in (headings, *([cell.plain for cell in row] for row in cells)):
             print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
         return
+    out = console()
+    shown = fitting(headings, cells, spare, out.width)
     grid = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, padding=(0, 2, 0, 0))
-    for heading in headings:
-        grid.add_column(heading, overflow="fold" if heading in ("why", "problem") else "ellipsis")
+    for at in shown:
+        heading = headings[at]
+        if heading in FOLDED:
+            grid.add_column(heading, overflow="fold")
+        elif heading in CUT:
+            grid.add_column(heading, overflow="ellipsis", no_wrap=True)
+        else:
+            grid.add_column(heading, no_wrap=True, min_width=_width(heading, at, cells))
     for row in cells:
-        grid.add_row(*row)
-    console().print(grid)
+        grid.add_row(*(row[at] for at in shown))
+    out.print(grid)
+
+
+def fitting(headings: Sequence[str], rows: Sequence[Sequence[Text]], spare: Sequence[str], width: int) -> list[int]:
+    """The columns that fit, by position."""
+    least = [
+        min(ROOM, _width(heading, at, rows)) if heading in FOLDED or heading in CUT else _width(heading, at, rows)
+        for at, heading in enumerate(headings)
+    ]
+    shown = list(range(len(headings)))
+    for heading in spare:
+        if heading in headings and sum(least[at] + 2 for at in shown) - 2 > width:
+            shown.remove(headings.index(heading))
+    return shown
+
+
+def _width(heading: str, at: int, rows: Sequence[Sequence[Text]]) -> int:
+    return max(len(heading), *(row[at].cell_len for row in rows))
 
 
 def _cell(value: Any) -> Text:

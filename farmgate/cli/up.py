@@ -120,10 +120,9 @@ def signin_link(farm: OwnFarm) -> str | None:
 
 def welcome(farm: OwnFarm) -> None:
     """Where everything is, and what to do first."""
-    out = show.console()
     if farm.no_docker:
-        out.print(f"{farm.no_docker}: jobs run as plain processes of this user.")
-    out.print(f"""
+        show.console().print(f"{farm.no_docker}: jobs run as plain processes of this user.")
+    show.whole(f"""
 Farmgate is up at {farm.address}
 
   sign in    {signin_link(farm) or "`farmgate signin` prints a link"}

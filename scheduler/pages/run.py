@@ -23,8 +23,9 @@ from scheduler.snapshot import rules_of, snapshot
 SHOWN_JOBS = 40
 LISTED_JOBS = 120
 _PLACE = re.compile(r"^(?P<source>[^:\n]+):(?P<line>\d+):(?P<column>\d+): (?P<text>.*)$")
-_PHASES = ("claim", "mirror", "checkout", "image", "container", "first_step", "steps", "artifacts")
-_BEFORE_STEPS = ("claim", "mirror", "checkout", "image", "container", "first_step")
+_BEFORE_STEPS = ("claim", "mirror", "checkout", "image", "container")
+_MOMENTS = ("first_step", "total")  # counted from the beginning, so no part of the bar
+_PHASES = (*_BEFORE_STEPS, "steps", "artifacts")
 _WORST_FIRST = ("failed", "error", "lost", "running", "queued", "ready", "waiting", "cancelled", "skipped", "passed")
 _TRIGGERS = {"push": "pushed", "tag": "tagged", "pull": "proposed", "person": "asked for"}
 
@@ -199,7 +200,7 @@ def _unfold_one(told: list[dict[str, Any]]) -> None:
 def timing(phases: Mapping[str, float]) -> dict[str, Any] | None:
     """What each part of the way to the first step took, as a bar of 1000; None before anything was measured."""
     start = [(name, phases[name]) for name in _BEFORE_STEPS if phases.get(name, 0) > 0]
-    start += [(name, seconds) for name, seconds in phases.items() if name not in (*_PHASES, "total") and seconds > 0]
+    start += [(name, seconds) for name, seconds in phases.items() if name not in (*_PHASES, *_MOMENTS) and seconds > 0]
     whole = sum(seconds for _, seconds in start)
     if whole <= 0:
         return None
@@ -210,4 +211,4 @@ def timing(phases: Mapping[str, float]) -> dict[str, Any] | None:
         x += width
     told = ", ".join(f"{part['name']} {words.span(float(str(part['seconds'])))}" for part in parts)
     total = phases.get("total") or whole + phases.get("steps", 0) + phases.get("artifacts", 0)
-    return {"total": total, "start": whole, "words": told, "parts": parts}
+    return {"total": total, "start": phases.get("first_step") or whole, "words": told, "parts": parts}

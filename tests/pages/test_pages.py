@@ -17,6 +17,7 @@ from farmgate.errors import NotFound
 from farmgate.models import TokenKind
 from farmgate.store import bans, holds, jobs, runs, schema
 from scheduler.pages import graph, log_part, rendering, words
+from scheduler.pages import run as run_page
 from scheduler.pages.shared import Shared
 from tests.pages.farm import Farm, TestClient, sha
 
@@ -143,6 +144,13 @@ def test_a_run_shows_why_each_job_waits_its_steps_and_where_the_commit_is(farm: 
     for shown in ("Make it so", "make lint", "exit 0", "waits for test (running)", "container", "300 ms", "rollout #1"):
         assert shown in text, shown
     assert "Cancel" in text
+
+
+def test_the_first_step_is_a_moment_and_no_part_of_the_way_to_it() -> None:
+    told = run_page.timing({"claim": 0.1, "container": 0.3, "first_step": 0.5, "steps": 1.0, "total": 1.6})
+    assert told is not None
+    assert told["start"] == 0.5
+    assert [part["name"] for part in told["parts"]] == ["claim", "container"]
 
 
 def test_a_bad_pipeline_file_is_shown_at_its_place_with_the_lines_around(farm: Farm, client: TestClient) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Sequence
 from datetime import timedelta
 from types import TracebackType
@@ -19,6 +21,7 @@ from farmgate.cli.demo.verdict import Delay, Promise, answers, green_to_live
 from farmgate.cli.demo.visitors import Counted
 
 SHOWN = 16
+INDENT = 11  # of what is said after its first word
 _LANE_STYLES = (
     ("live", "bold green"),
     ("batch", "green"),
@@ -49,8 +52,20 @@ class Screen:
             self._live = None
 
     def say(self, text: str, *, style: str = "") -> None:
-        """One line of what happens."""
-        self.console.print(show.clean(text) if "\n" not in text else text, style=style or None)
+        """One line of what happens; on a terminal what does not fit stands below what it belongs to."""
+        if "\n" in text:
+            self.console.print(text, style=style or None, soft_wrap=True)
+            return
+        self.console.print("\n".join(self._lines(show.clean(text))), style=style or None)
+
+    def _lines(self, text: str) -> list[str]:
+        if not self.console.is_terminal:
+            return [text]
+        first = re.match(r"\S* +", text)
+        hang = INDENT if first is not None and first.end() == INDENT else 0
+        return textwrap.wrap(
+            text, self.console.width, subsequent_indent=" " * hang, break_long_words=False, break_on_hyphens=False
+        )
 
     def draw(self, picture: Picture, pushed: Sequence[Pushed], counted: Counted, took: float) -> None:
         """The table as it stands now; nothing without a terminal."""
@@ -60,8 +75,8 @@ class Screen:
 
 def _commits(picture: Picture, pushed: Sequence[Pushed]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in ("", "commit", "title", "tests", *LANES):
-        table.add_column(heading, no_wrap=True)
+    for heading, width in (("", 2), ("commit", 10), ("title", None), ("tests", 13), *((name, 10) for name in LANES)):
+        table.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=width)  # a long title gives way
     first = max(0, len(pushed) - SHOWN)
     for number, one in enumerate(pushed[first:], start=first + 1):
         table.add_row(
@@ -147,9 +162,10 @@ def _lane_summary(out: Console, lane: LaneSeen, titles: Any) -> None:
         many = len(one.commits)
         carried = ", ".join(titles.get(sha, show.short(sha)) for sha in one.commits[:8])
         more = f" and {many - 8} more" if many > 8 else ""
-        kind = "" if one.kind == "forward" else f" {one.kind}"
-        commits = f"{many} commit{'s' if many != 1 else ''}"
-        out.print(show.clean(f"  {one.number:3}{kind} {one.state:6} {took:>7}  {commits}: {carried}{more}"))
+        kind = "" if one.kind == "forward" else f" ({one.kind})"
+        commits = f"{many} commit{'s' if many != 1 else ''}{kind}"
+        line = show.clean(f"  {one.number:3} {one.state:9} {took:>7}  {commits}: {carried}{more}")
+        out.print("\n".join(textwrap.wrap(line, out.width, subsequent_indent=" " * 25)) if out.is_terminal else line)
 
 
 def _delay(delay: Delay) -> str:
