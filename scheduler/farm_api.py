@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -27,6 +29,7 @@ SIGNIN_FOR = timedelta(minutes=10)
 SESSION_FOR = timedelta(days=14)
 LOOK_AGAIN = timedelta(seconds=1)
 AT_MOST_EVERY = timedelta(milliseconds=250)
+LEAST_FREE_BYTES = 64 * 2**20
 
 
 class StatusBody(BaseModel):
@@ -262,7 +265,15 @@ def examine(context: Context) -> DoctorBody:
         oldest = jobs.oldest_waiting(connection)
         waited = (now - oldest) if oldest is not None else timedelta(0)
         check("queue", waited < timedelta(hours=1), f"the oldest waiting job waits {waited.total_seconds():.0f} s")
+    check("disk", *_disk(context.settings.data))
     found = invariants.check(context.store, now)
     checks.append({"name": "invariants", "ok": not found, "text": f"{len(found)} violations"})
     violations = [{"invariant": one.invariant, "subject": one.subject, "text": one.text} for one in found]
     return DoctorBody(checks=checks, violations=violations)
+
+
+def _disk(folder: Path) -> tuple[bool, str]:
+    """Whether the data folder has room: without it nothing is stored, fetched or logged."""
+    free = shutil.disk_usage(folder).free
+    told = f"{free // 2**20} MiB are free in {folder}"
+    return free >= LEAST_FREE_BYTES, told if free >= LEAST_FREE_BYTES else f"{told}: make room"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from scheduler import farm_api
 from tests.scheduler.farm import ONE_JOB, TWO_JOBS, Farm
 
 
@@ -247,3 +248,10 @@ def test_the_doctor_finds_a_healthy_farm_well_and_says_what_is_not(shop: Farm) -
 def test_health_needs_no_token(farm: Farm) -> None:
     assert farm.stranger.get("/healthz").json() == {"status": "ok"}
     assert farm.stranger.get("/readyz").json() == {"status": "ready"}
+
+
+def test_the_doctor_tells_a_full_disk_before_anything_fails_for_it(shop: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(farm_api, "LEAST_FREE_BYTES", 2**62)
+    (told,) = [one for one in shop.http.get("/api/doctor").json()["checks"] if one["name"] == "disk"]
+    assert not told["ok"]
+    assert f"{shop.context.settings.data}: make room" in told["text"]
