@@ -182,6 +182,24 @@ def test_a_rollback_says_why_and_where_to(farm: CannedFarm, run: Run) -> None:
     ]
 
 
+def test_a_repository_tells_which_changes_were_not_run_and_why(farm: CannedFarm, run: Run) -> None:
+    change = {"kind": "push", "after": SHA, "created_at": "2026-01-01T00:00:00Z"}
+    farm.answers["GET /api/repositories/shop"] = {
+        "name": "shop",
+        "url": "/srv/shop.git",
+        "intakes": [
+            change
+            | {"ref": "refs/heads/gone", "state": "rejected", "reason": "it vanished before it could be fetched"},
+            change | {"ref": "refs/heads/next", "state": "pending", "reason": "could not resolve host"},
+            change | {"ref": "refs/heads/main", "state": "done", "reason": "1 commits, 1 runs"},
+        ],
+    }
+    said = run("repo", "show", "shop").out
+    assert "it vanished before it could be fetched" in said
+    assert "could not resolve host" in said
+    assert "refs/heads/main" not in said
+
+
 def test_an_empty_list_says_what_to_do(farm: CannedFarm, run: Run) -> None:
     farm.answers |= {"GET /api/repositories": [], "GET /api/lanes": [], "GET /api/nodes": [], "GET /api/runs": []}
     for command in (("repo", "list"), ("lanes",), ("nodes",), ("runs",)):
