@@ -23,6 +23,7 @@ from scheduler import (
     worker_api,
 )
 from scheduler.context import Context
+from scheduler.limits import BoundedBodies
 
 # The pages come last: they answer for every address that nobody else has.
 PARTS = (
@@ -51,6 +52,7 @@ def create_app(context: Context) -> FastAPI:
     )
     app.state.context = context
     problems.install(app)
+    app.add_middleware(BoundedBodies)
     for part in PARTS:
         app.include_router(part.router(context))
     return app

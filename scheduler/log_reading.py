@@ -62,6 +62,6 @@ def following(context: Context, attempt_id: int, offset: int) -> Iterator[bytes]
         offset += len(piece)
 
 
-def some(context: Context, attempt_id: int, offset: int, pieces: int) -> list[bytes]:
-    """The next few pieces."""
-    return list(itertools.islice(following(context, attempt_id, offset), pieces))
+def some(reader: Iterator[bytes], pieces: int) -> list[bytes]:
+    """The next few pieces; fewer than asked for at the end."""
+    return list(itertools.islice(reader, pieces))

@@ -98,18 +98,21 @@ async def _one_attempt(
     context: Context, job: int, attempt: Attempt, offset: int, ear: Ear
 ) -> AsyncIterator[ServerSentEvent]:
     told: dict[int, Step] = {}
+    reader = log_reading.following(context, attempt.id, offset)  # kept: a packed log is read from its beginning once
     decode = codecs.getincrementaldecoder("utf-8")(errors="replace")
     while True:
         # Asked before the bytes are read: what was over then is complete after them.
         _, now = await run_in_threadpool(log_reading.find, context, job, attempt.number)
         over = now is None or log_reading.is_over(now)
-        pieces = await run_in_threadpool(log_reading.some, context, attempt.id, offset, PIECES_AT_ONCE)
+        pieces = await run_in_threadpool(log_reading.some, reader, PIECES_AT_ONCE)
         for piece in pieces:
             start, offset = offset, offset + len(piece)
             if text := decode.decode(piece):
                 # A character cut in half is held back; a viewer who resumes gets it whole.
                 held = len(decode.getstate()[0])
                 yield _event("chunk", {"offset": start, "text": text}, str(offset - held))
+        if len(pieces) < PIECES_AT_ONCE:  # it came to the end, and ends with it
+            reader = log_reading.following(context, attempt.id, offset)
         for step in await run_in_threadpool(_steps, context, attempt.id):
             if told.get(step.number) != step:
                 told[step.number] = step

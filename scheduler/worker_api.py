@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import anyio
+import anyio.to_thread
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
@@ -12,11 +16,14 @@ from scheduler.context import Context
 from scheduler.hooks import whole_body
 from scheduler.streams import pieces
 
+UPLOADS_AT_ONCE = 16
 LOG_PIECE_LIMIT = 8 * 2**20
 
 
 def router(context: Context) -> APIRouter:
     routes = APIRouter(tags=["workers"])
+    # Threads of their own: however slowly artifacts come, leases are renewed.
+    uploads = anyio.CapacityLimiter(UPLOADS_AT_ONCE)
 
     @routes.post("/api/worker/claim")
     def claim(node: AskingNode, body: Claim, request: Request) -> Claimed:
@@ -41,9 +48,10 @@ def router(context: Context) -> APIRouter:
         return Response(status_code=204)
 
     @routes.put("/api/attempts/{job}/{attempt}/artifacts")
-    def artifact(asking: AskingAttempt, path: str, request: Request) -> ArtifactTaken:
+    async def artifact(asking: AskingAttempt, path: str, request: Request) -> ArtifactTaken:
         """Upload an artifact as raw bytes."""
-        return claims.take_artifact(context, asking.attempt, path, pieces(request))
+        take = partial(claims.take_artifact, context, asking.attempt, path, pieces(request))
+        return await anyio.to_thread.run_sync(take, limiter=uploads)
 
     @routes.post("/api/attempts/{job}/{attempt}/result", status_code=204)
     def result(asking: AskingAttempt, body: Result) -> Response:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
 from scheduler import farm_api
 from tests.scheduler.farm import ONE_JOB, TWO_JOBS, Farm
@@ -247,7 +249,7 @@ def test_the_doctor_finds_a_healthy_farm_well_and_says_what_is_not(shop: Farm) -
 
 def test_health_needs_no_token(farm: Farm) -> None:
     assert farm.stranger.get("/healthz").json() == {"status": "ok"}
-    assert farm.stranger.get("/readyz").json() == {"status": "ready"}
+    assert farm.stranger.get("/readyz").json() == {"status": "ready", "farm": farm.context.vault.farm()}
 
 
 def test_the_doctor_tells_a_full_disk_before_anything_fails_for_it(shop: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,3 +257,38 @@ def test_the_doctor_tells_a_full_disk_before_anything_fails_for_it(shop: Farm, m
     (told,) = [one for one in shop.http.get("/api/doctor").json()["checks"] if one["name"] == "disk"]
     assert not told["ok"]
     assert f"{shop.context.settings.data}: make room" in told["text"]
+
+
+def test_a_body_without_measure_is_refused_before_it_is_read(shop: Farm) -> None:
+    told = shop.stranger.post("/api/nodes/join", content=b"[" + b" " * (5 * 2**20), headers={"Content-Type": "text/x"})
+    assert told.status_code == 413
+    read = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal read
+        while read < 64 * 2**20:
+            read += 2**20
+            yield b" " * 2**20
+
+    answer = shop.stranger.post("/api/nodes/join", content=endless(), headers={"Content-Type": "application/json"})
+    assert answer.status_code >= 400
+
+
+def test_a_number_that_no_row_can_have_is_not_found_to_be_our_fault(shop: Farm) -> None:
+    assert shop.http.get(f"/api/runs/{10**30}").status_code == 422
+
+
+def test_a_crash_in_an_endpoint_leaves_its_traceback_in_the_log(
+    shop: Farm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def crash(*_: object) -> None:
+        raise ValueError("a bug of ours")
+
+    monkeypatch.setattr("scheduler.views.run_detail", crash)
+    http = TestClient(shop.app, raise_server_exceptions=False, headers=dict(shop.http.headers))
+    answer = http.get("/api/runs/1")
+    assert (answer.status_code, answer.json()["error"]) == (500, "the server failed at this request")
+    said = "".join(capsys.readouterr())
+    assert "Traceback" in said
+    assert "a bug of ours" in said
+    assert "/api/runs/1" in said
