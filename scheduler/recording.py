@@ -24,6 +24,7 @@ from scheduler.context import Context
 from scheduler.pipelines import run_of
 from scheduler.reading import Placed
 
+LONGEST_NAME, LONGEST_TITLE, LONGEST_MESSAGE = 200, 500, 64_000  # characters
 AT_ONCE = 50
 """Commits that are stored in one transaction."""
 
@@ -83,13 +84,19 @@ def commit_values(reader: Reader, commit: GitCommit) -> dict[str, object]:
         "sha": commit.sha,
         "parents": list(commit.parents),
         "tree": commit.tree,
-        "author_name": intakes.storable(commit.author_name),
-        "author_email": intakes.storable(commit.author_email),
-        "title": intakes.storable(commit.title),
-        "message": intakes.storable(commit.message),
+        "author_name": _shortened(commit.author_name, LONGEST_NAME),
+        "author_email": _shortened(commit.author_email, LONGEST_NAME),
+        "title": _shortened(commit.title, LONGEST_TITLE),
+        "message": _shortened(commit.message, LONGEST_MESSAGE),
         "committed_at": commit.committed_at,
         "seen_at": reader.now,
     }
+
+
+def _shortened(text: str, limit: int) -> str:
+    """For people: a title of 100 kB would fill every list and page. Git has the whole."""
+    kept = intakes.storable(text)
+    return kept if len(kept) <= limit else kept[: limit - 1] + "…"
 
 
 def end(reader: Reader, intake: IntakeRow, reason: str, *, refused: bool = False) -> None:

@@ -51,6 +51,13 @@ def test_fifty_commits_of_one_push_become_fifty_runs_in_order(shop: Farm) -> Non
     assert places(shop) == [(1, "first"), *((number + 2, title) for number, title in enumerate(wanted))]
 
 
+def test_a_title_of_a_hundred_thousand_characters_is_kept_short(shop: Farm) -> None:
+    shop.push("x" * 100_000, "a next one")
+    long, following = titles(shop)[1:]
+    assert long == "x" * 499 + "…"
+    assert following == "a next one"
+
+
 def test_of_a_push_over_the_limit_the_newest_run_and_all_are_recorded(farm: Farm) -> None:
     farm.repository.add("first", {".farmgate.yml": ONE_JOB})
     farm.connect()
