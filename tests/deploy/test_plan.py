@@ -1,0 +1,198 @@
+"""A truth table of `plan_rollout`: from a rollout's state, its journal and the time to the next decision."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from deploy.decisions import (
+    Advance,
+    Ask,
+    AskChecks,
+    BanCulprit,
+    BeginFinish,
+    BeginStep,
+    Cancel,
+    EndSick,
+    Finish,
+    NarrowSearch,
+    OpenSearch,
+    PlaceHold,
+    Rest,
+    Restore,
+    Start,
+    Stick,
+)
+from deploy.plan import STEP_TRIES, RolloutView, patience, plan_rollout
+from farmgate import states
+from farmgate.lanes import LaneView, QueuedCommit
+from farmgate.models import JournalEntry, Rollout, RolloutKind
+from farmgate.policy import Check, CommandTarget, LanePolicy, Wave
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+POLICY = LanePolicy(
+    application="shop",
+    environment="production",
+    repository="shop",
+    branch="main",
+    waves=(Wave(share=20, soak=10 * SECOND), Wave(share=100, soak=10 * SECOND)),
+    checks=(Check(http="/", every=2 * SECOND, failures=2),),
+    target=CommandTarget(shift=("x",), restore=("x",)),
+)
+ORDER = {"release_id": 1, "asked_by": "ada", "reason": "broke"}
+CHECK = POLICY.checks[0].model_dump(mode="json")
+GONE, AHEAD = NOW - SECOND, NOW + timedelta(hours=1)
+COMMITS = tuple(QueuedCommit(at, f"{at:040x}", candidate_id=at, green_at=NOW) for at in (2, 3))
+SEARCHED: dict[str, Any] = {"kind": RolloutKind.SEARCH, "search_id": 7}
+
+
+def entry(key: str, outcome: str | None = "done", ago: float = 0, detail: dict[str, Any] | None = None) -> JournalEntry:
+    at = NOW - ago * SECOND
+    return JournalEntry(1, key, 1, at, at if outcome is not None else None, outcome, detail or {})
+
+
+def answers(last: str, ago: float, **more: int) -> JournalEntry:
+    told = {"last": last, "last_at": (NOW - ago * SECOND).isoformat(), "words": "so it says", **more}
+    return entry("wave-0/check-0", None, detail=told)
+
+
+def verdict(said: str = "sick", **more: Any) -> JournalEntry:
+    return entry("verdict", said, detail={"words": "bad", **more})
+
+
+def view(state: str, *journal: JournalEntry, order: bool = False, **changed: Any) -> RolloutView:
+    rollout = Rollout(
+        id=1,
+        lane_id=1,
+        number=4,
+        kind=RolloutKind.FORWARD,
+        candidate_id=3,
+        since_position=1,
+        since_sha="1",
+        until_position=3,
+        until_sha=COMMITS[1].sha,
+        from_release_id=1,
+        search_id=None,
+        policy={},
+        policy_version=1,
+        state=states.Rollout(state),
+        wave=0,
+        epoch=1,
+        asked_by="farmgate",
+        reason=None,
+        created_at=NOW,
+        started_at=NOW,
+        finished_at=None,
+        deadline=AHEAD,
+    )
+    lane = LaneView(1, POLICY, commits=COMMITS)
+    seen = {each.key: each for each in journal}
+    return RolloutView(replace(rollout, **changed), POLICY, seen, ORDER if order else None, lane)
+
+
+PREPARED = entry("prepare")
+SHIFTED = (PREPARED, entry("wave-0/shift", ago=20))
+JUST = (PREPARED, entry("wave-0/shift", ago=4))
+LAST = (PREPARED, entry("wave-1/shift", ago=20))
+HEALTHY = answers("healthy", 1)
+LATER = entry("wave-1/check-0", None, detail={**HEALTHY.detail})
+TABLE: list[tuple[str, RolloutView, type, dict[str, Any]]] = [
+    ("a rollout that was cut is begun", view("pending"), Start, {}),
+    ("an order ends one that is not begun", view("pending", order=True), Cancel, {}),
+    ("it is prepared first", view("running"), BeginStep, {"key": "prepare", "tries": 1}),
+    ("a step that a dead controller began is begun again", view("running", entry("prepare", None)), BeginStep,
+     {"key": "prepare", "tries": 2}),
+    ("a step is not begun for ever", view("running", entry("prepare", None, detail={"tries": STEP_TRIES})), Restore,
+     {"verdict": "cannot tell"}),
+    ("infrastructure is waited for", view("running", entry("prepare", "error")), Rest, {"until": NOW + 2 * SECOND}),
+    ("and tried again", view("running", entry("prepare", "error", 3)), BeginStep, {"tries": 2}),
+    ("and given up without blame", view("running", entry("prepare", "error", 99, {"tries": STEP_TRIES})), Restore,
+     {"verdict": "cannot tell"}),
+    ("what does not come up is sick", view("running", entry("prepare", "failed")), Restore, {"verdict": "sick"}),
+    ("a step that cannot tell is for a person", view("running", entry("prepare", "cannot tell")), Ask, {}),
+    ("then it is shifted", view("running", PREPARED), BeginStep, {"key": "wave-0/shift"}),
+    ("then asked", view("running", *JUST), AskChecks, {"wave": 0, "checks": (0,)}),
+    ("and asked again when it is time", view("running", *JUST, answers("healthy", 2)), AskChecks, {}),
+    ("and not before", view("running", *JUST, answers("healthy", 1)), Rest, {"until": NOW + SECOND}),
+    ("one sick answer is not believed", view("running", *SHIFTED, answers("sick", 1, sick_in_a_row=1)), Rest, {}),
+    ("two are", view("running", *SHIFTED, answers("sick", 1, sick_in_a_row=2)), Restore, {"verdict": "sick"}),
+    ("two untold ones ask", view("running", *SHIFTED, answers("cannot tell", 1, untold_in_a_row=2)), Ask, {}),
+    ("a wave that was healthy at its end is good", view("running", *SHIFTED, HEALTHY), Advance, {"wave": 0}),
+    ("an answer from before the end is not enough", view("running", *SHIFTED, answers("healthy", 13)), AskChecks, {}),
+    ("the last good wave is the end", view("running", *LAST, LATER, wave=1), BeginFinish, {}),
+    ("an order ends it", view("running", *JUST, order=True), Restore, {"verdict": "aborted"}),
+    ("too long is untold", view("running", *JUST, deadline=GONE), Restore, {"verdict": "cannot tell"}),
+    ("it waits for a person", view("asking", *SHIFTED), Rest, {"until": AHEAD}),
+    ("not for ever", view("asking", *SHIFTED, deadline=GONE), Restore, {"verdict": "cannot tell"}),
+    ("who says good goes on", view("asking", *SHIFTED, entry("wave-0/decision", "good")), Advance, {"wave": 0}),
+    ("who says sick goes back", view("asking", *SHIFTED, entry("wave-0/decision", "sick")), Restore,
+     {"verdict": "sick"}),
+    ("an order comes before a decision", view("asking", entry("wave-0/decision", "good"), order=True), Restore,
+     {"verdict": "aborted"}),
+    ("the end is a step", view("finishing"), BeginStep, {"key": "finish"}),
+    ("and then it is live", view("finishing", entry("finish")), Finish, {"words": ""}),
+    ("an order waits for the end", view("finishing", entry("finish"), order=True), Finish, {}),
+    ("an end that fails leaves it live", view("finishing", entry("finish", "failed")), Finish,
+     {"words": "the old release could not be removed: "}),
+    ("an end that takes too long too", view("finishing", deadline=GONE), Finish, {}),
+    ("restoring is a step", view("restoring", verdict()), BeginStep, {"key": "restore"}),
+    ("a restore that fails sticks", view("restoring", verdict(), entry("restore", "failed")), Stick, {}),
+    ("one that takes too long too", view("restoring", verdict(), deadline=GONE), Stick, {}),
+    ("a sick rollback sticks at once", view("restoring", verdict(), kind=RolloutKind.ROLLBACK), Stick, {}),
+    ("an aborted rollback does not", view("restoring", verdict("aborted"), kind=RolloutKind.ROLLBACK), BeginStep, {}),
+    ("what was live before is asked the same", view("restoring", verdict(check=CHECK), entry("restore")), BeginStep,
+     {"key": "control"}),
+    ("without one before nobody is asked", view("restoring", verdict(check=CHECK), entry("restore"),
+     from_release_id=None), EndSick, {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("seen", "kind", "fields"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+def test_the_next_decision(seen: RolloutView, kind: type, fields: dict[str, Any]) -> None:
+    decision = plan_rollout(seen, NOW)
+    assert type(decision) is kind, decision
+    for name, wanted in fields.items():
+        assert getattr(decision, name) == wanted
+
+
+BACK = entry("restore")
+CONSEQUENCES: list[tuple[str, RolloutView, list[type]]] = [
+    ("a sick batch of several is searched", view("restoring", verdict(), BACK), [OpenSearch]),
+    ("a sick batch of one is banned", view("restoring", verdict(), BACK, since_position=2), [BanCulprit]),
+    ("a sick half narrows the search", view("restoring", verdict(), BACK, **SEARCHED), [NarrowSearch]),
+    ("who cannot tell blames nobody", view("restoring", verdict("cannot tell"), BACK), [PlaceHold]),
+    ("who cannot tell in a search neither", view("restoring", verdict("cannot tell"), BACK, **SEARCHED), [PlaceHold]),
+    ("an order blames nobody", view("restoring", verdict("aborted"), BACK), []),
+    ("a check that fails without the change blames nobody",
+     view("restoring", verdict(check=CHECK), BACK, entry("control", "sick")), [PlaceHold]),
+    ("one that nobody can repeat neither",
+     view("restoring", verdict(check=CHECK), BACK, entry("control", "cannot tell")), [PlaceHold]),
+    ("one that is well without the change does",
+     view("restoring", verdict(check=CHECK), BACK, entry("control", "healthy")), [OpenSearch]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("seen", "kinds"), [row[1:] for row in CONSEQUENCES], ids=[row[0] for row in CONSEQUENCES])
+def test_what_follows_from_a_restore(seen: RolloutView, kinds: list[type]) -> None:
+    decision = plan_rollout(seen, NOW)
+    assert isinstance(decision, EndSick)
+    assert [type(each) for each in decision.consequences] == kinds
+
+
+@pytest.mark.parametrize("state", [state for state in states.Rollout if not states.is_final(state)])
+def test_every_state_under_way_is_decided_and_ends_when_its_time_is_over(state: states.Rollout) -> None:
+    decision = plan_rollout(view(state, verdict(), deadline=GONE), NOW)
+    assert not isinstance(decision, Rest)
+
+
+def test_a_step_that_may_take_long_by_policy_is_not_taken_back_for_it() -> None:
+    days = POLICY.model_copy(update={"target": CommandTarget(shift=("x",), restore=("x",), timeout=timedelta(days=2))})
+    assert patience(days) > timedelta(days=2)
+    seen = replace(view("pending"), policy=days)
+    decision = plan_rollout(seen, NOW)
+    assert isinstance(decision, Start)
+    assert decision.deadline > NOW + timedelta(days=2)
