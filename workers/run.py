@@ -110,7 +110,10 @@ def run_attempt(bench: Bench, key: Key) -> Result | None:
         said.warning("result could not be told", error=str(error))
         return None
     finally:
-        _clean_up(bench, key)
+        if stop.ending is Ending.ORPHANED:  # the mark stays: the next agent finds it, and tells what was held
+            bench.leases.release(key)
+        else:
+            _clean_up(bench, key)
 
 
 def _report(bench: Bench, claimed: Claimed, result: Result, stop: Stop, timings: Timings) -> Result:

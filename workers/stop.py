@@ -14,10 +14,11 @@ class Ending(Enum):
     DRAIN = "drain"  # the node goes down and waited long enough: lost
     STALE = "stale"  # the server refused it: nothing is said any more
     LEASE = "lease"  # it could not be renewed in time: nothing is said any more
+    ORPHANED = "orphaned"  # the agent died: its successor removes what is left, and says what was held
 
     @property
     def silent(self) -> bool:
-        return self in (Ending.STALE, Ending.LEASE)
+        return self in (Ending.STALE, Ending.LEASE, Ending.ORPHANED)
 
 
 class Stop:

@@ -5,7 +5,8 @@ Rules:
 2. Threads: a worker only drives containers and uploads. As many as the node has slots.
 3. SIGTERM is a warm shutdown: nothing new is taken, what runs is finished. What takes longer than the drain time is
    killed and reported lost.
-4. When the agent dies its pipe closes: then everything is killed and nothing reported, and this process ends.
+4. When the agent dies its pipe closes: then everything is killed and nothing reported, and this process ends. What it
+   held stays marked, for the next agent to remove and to tell. Who ends claims nothing more, whatever it still hears.
 """
 
 from __future__ import annotations
@@ -59,11 +60,10 @@ def make_bench(settings: WorkerSettings, clock: Clock) -> Bench:
     )
 
 
-def make_worker_app(settings: WorkerSettings, bench: Bench) -> Celery:
+def make_worker_app(settings: WorkerSettings, bench: Bench, gate: Gate) -> Celery:
     """The Celery application with the one task."""
     app = make_app(settings.broker_url.get_secret_value(), settings.pool)
-    nudge, gate = Nudge(), Gate(bench.engine, bench.folder, bench.clock)
-    signals.worker_shutting_down.connect(lambda **_: gate.close(), weak=False)
+    nudge = Nudge()
     app.steps["consumer"].add(nudge.step())
 
     @app.task(name=TASK, ignore_result=True)
@@ -90,16 +90,18 @@ def hear(bench: Bench, job: int, attempt: int) -> None:
 def serve(settings: WorkerSettings, clock: Clock, agent_pipe: int | None = None) -> int:
     """Work until SIGTERM; gives the exit code. `agent_pipe` is a descriptor that closes when the agent dies."""
     bench = make_bench(settings, clock)
-    app = make_worker_app(settings, bench)
+    gate = Gate(bench.engine, bench.folder, bench.clock, settings.workspace_limit_bytes)
+    app = make_worker_app(settings, bench, gate)
     bench.leases.start()
     patient = threading.Event()
     if agent_pipe is not None:
-        threading.Thread(target=_obey_agent, args=(bench, agent_pipe, patient), name="agent", daemon=True).start()
+        threading.Thread(target=_obey_agent, args=(bench, gate, agent_pipe, patient), name="agent", daemon=True).start()
     threading.Thread(target=_sweep, args=(bench,), name="sweep", daemon=True).start()
     threading.Thread(target=_warm_up, args=(bench,), name="warm-up", daemon=True).start()
 
     @signals.worker_shutting_down.connect(weak=False)
     def draining(**_: Any) -> None:
+        gate.close()
         if not patient.is_set():
             threading.Thread(target=_drain, args=(bench, settings), name="drain", daemon=True).start()
 
@@ -138,14 +140,15 @@ def _drain(bench: Bench, settings: WorkerSettings) -> None:
     bench.leases.stop_all(Ending.DRAIN)
 
 
-def _obey_agent(bench: Bench, pipe: int, patient: threading.Event) -> None:
+def _obey_agent(bench: Bench, gate: Gate, pipe: int, patient: threading.Event) -> None:
     """A byte asks to drain without a time limit; the end of the pipe is the agent's death."""
     while os.read(pipe, 1):
         patient.set()
         os.kill(os.getpid(), signal.SIGTERM)
     log.warning("the agent is gone")
+    gate.close()
     threading.Timer(ORPHAN_SECONDS, os._exit, (ORPHANED,)).start()
-    bench.leases.stop_all(Ending.LEASE)
+    bench.leases.stop_all(Ending.ORPHANED)
     bench.engine.close()
     os._exit(ORPHANED)
 

@@ -42,7 +42,7 @@ def of_stop(ending: Ending, timeout: timedelta) -> Result | None:
             return Result(outcome="cancelled", reason="cancelled")
         case Ending.DRAIN:
             return Result(outcome="lost", reason="the node was shut down and the job took longer than it waits")
-        case Ending.STALE | Ending.LEASE:
+        case Ending.STALE | Ending.LEASE | Ending.ORPHANED:
             return None
     assert_never(ending)
 

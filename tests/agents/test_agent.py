@@ -15,7 +15,7 @@ import pytest
 
 from farmgate.broker import CeleryBell
 from farmgate.clock import SystemClock, stopwatch
-from farmgate.node_folder import Key
+from farmgate.node_folder import Key, NodeFolder, write_whole
 from farmgate.pipeline import JobSpec
 from farmgate.settings import environment_for_child
 from tests.workers.conftest import Source, make_source
@@ -191,6 +191,8 @@ def test_kill_9_of_the_agent_ends_its_worker_and_a_new_agent_cleans_up(farm: Far
     again = farm.offer("true")
     farm.ring_until_ended(again)
     assert not (farm.data / "attempts" / str(key)).exists()
+    told = [beat["ended"] for beat in farm.server.heartbeats if beat["ended"]]
+    assert told == [[{"job": key.job, "attempt": key.attempt}]]  # nobody waits for its lease
     assert len(farm.server.joins) == 1
 
 
@@ -347,3 +349,24 @@ def containers_of(farm: Farm, key: Key) -> list[str]:
         return [entry["Id"] for entry in client.api.containers(all=True, filters={"label": labels})]
     finally:
         client.close()
+
+
+def test_the_embedded_farms_agent_waits_for_the_token_that_it_is_handed(tmp_path: Path) -> None:
+    from agents.__main__ import handed
+
+    folder = NodeFolder(tmp_path / "node")
+
+    class Handing(SystemClock):
+        """The farm writes the token while the agent waits."""
+
+        waited = 0
+
+        def sleep(self, length: timedelta) -> None:
+            self.waited += 1
+            write_whole(folder.join_token, b"fgj_handed")
+
+    clock = Handing()
+    token = handed(folder, clock)
+    assert clock.waited == 1
+    assert token is not None
+    assert token.get_secret_value() == "fgj_handed"

@@ -1,10 +1,12 @@
-"""A worker whose engine is away claims nothing."""
+"""A worker whose engine is away, or whose disk is full, claims nothing."""
 
 from __future__ import annotations
 
 import threading
 from datetime import timedelta
 from pathlib import Path
+
+import pytest
 
 from farmgate.clock import SystemClock, stopwatch
 from farmgate.node_folder import NodeFolder
@@ -14,8 +16,8 @@ from workers.gate import Gate
 CLOCK = SystemClock()
 
 
-def gate(folder: Path, engine: FakeEngine, patience: float) -> Gate:
-    return Gate(engine, NodeFolder(folder), CLOCK, timedelta(seconds=patience))
+def gate(folder: Path, engine: FakeEngine, patience: float, floor_bytes: int = 0) -> Gate:
+    return Gate(engine, NodeFolder(folder), CLOCK, floor_bytes, timedelta(seconds=patience))
 
 
 def test_an_engine_that_answers_is_passed_at_once(tmp_path: Path) -> None:
@@ -46,6 +48,28 @@ def test_who_waits_goes_on_when_the_engine_is_back_and_the_problem_is_over(tmp_p
     assert NodeFolder(tmp_path).problem() is None
 
 
+def test_nothing_is_claimed_on_a_full_disk_and_no_attempt_is_burnt(tmp_path: Path) -> None:
+    assert not gate(tmp_path, FakeEngine(), 0, floor_bytes=2**62).passes()
+
+
+def test_who_waits_for_room_goes_on_when_there_is_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free, looked = [0], threading.Event()
+
+    def free_bytes(_: NodeFolder) -> int:
+        looked.set()
+        return free[0]
+
+    monkeypatch.setattr(NodeFolder, "free_bytes", free_bytes)
+    waiting, passed = gate(tmp_path, FakeEngine(), 30, floor_bytes=1000), list[bool]()
+    thread = threading.Thread(target=lambda: passed.append(waiting.passes()))
+    thread.start()
+    assert looked.wait(10)
+    assert passed == []
+    free[0] = 1000
+    thread.join(10)
+    assert passed == [True]
+
+
 def test_nobody_waits_in_a_worker_that_ends(tmp_path: Path) -> None:
     engine = FakeEngine()
     engine.lost = True
@@ -54,3 +78,9 @@ def test_nobody_waits_in_a_worker_that_ends(tmp_path: Path) -> None:
     since = stopwatch()
     assert not closing.passes()
     assert stopwatch() - since < 5
+
+
+def test_a_worker_that_ends_claims_nothing_even_if_its_engine_answers(tmp_path: Path) -> None:
+    closing = gate(tmp_path, FakeEngine(), 30)
+    closing.close()
+    assert not closing.passes()
