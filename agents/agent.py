@@ -174,7 +174,11 @@ class Agent:
     def _heartbeat(self, *, worker_alive: bool, leaves: bool = False) -> Heartbeat:
         free, problem = self._folder.free_bytes(), self._folder.problem()
         if problem is None and free < self._settings.workspace_limit_bytes:
-            problem = f"the disk of {self._folder.root} is full: {free // 2**20} MiB are free"
+            needed = self._settings.workspace_limit_bytes
+            problem = (
+                f"nothing is claimed: the disk of {self._folder.root} is full ({free / 2**20:.1f} MiB are free, "
+                f"{needed / 2**20:.1f} MiB are needed, FARMGATE_WORKSPACE_LIMIT_BYTES)"
+            )
         return Heartbeat(
             slots=self._settings.slots,
             holding=tuple(key.held for key in sorted(self._folder.held())),

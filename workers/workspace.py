@@ -36,8 +36,8 @@ def make_folder(node: NodeFolder, key: Key, floor_bytes: int) -> Path:
     free = node.free_bytes()
     if free < floor_bytes:
         raise NoSpace(
-            f"the disk of {node.root} is full: {free // 2**20} MiB are free, {floor_bytes // 2**20} MiB are needed "
-            "(FARMGATE_WORKSPACE_LIMIT_BYTES)"
+            f"the disk of {node.root} is full: {free / 2**20:.1f} MiB are free, {floor_bytes / 2**20:.1f} MiB are "
+            "needed (FARMGATE_WORKSPACE_LIMIT_BYTES)"
         )
     folder = node.attempts / str(key)
     remove_folder(folder)
