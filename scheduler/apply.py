@@ -74,9 +74,9 @@ def act(context: Context, background: Background, decision: Decision) -> None:
             if waiting:
                 try:
                     context.bell.ring(decision.pool, decision.job_id, decision.attempt)
-                except BrokerUnreachable:  # nobody could hear it: it does not count, and the pause does not grow
+                except BrokerUnreachable:  # nobody could hear it: the pauses begin anew
                     with context.store.writing() as connection:
-                        jobs.rung_again(connection, decision.job_id, decision.attempt, now, decision.rings - 1)
+                        jobs.rung_again(connection, decision.job_id, decision.attempt, now, 1)
                     raise
         case MakeReady():
             with context.store.writing() as connection:
