@@ -69,7 +69,7 @@ def apply(
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise NotFound(f"{file} cannot be read: {error}") from None
+        raise NotFound(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     with door.connect() as farm:
         answer = farm.apply_policy(text, str(file))
     if json:

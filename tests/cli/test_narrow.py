@@ -45,6 +45,8 @@ def test_a_wide_row_is_one_line_and_what_one_copies_is_whole(monkeypatch: pytest
     heading, line = out.getvalue().splitlines()
     assert len(line) <= 80
     assert "931dfa4fba" in line
+    assert "14 min ago" in line
+    assert heading.endswith("took")
     assert "author" not in heading
     assert "title" in heading
 

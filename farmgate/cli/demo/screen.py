@@ -70,13 +70,16 @@ class Screen:
     def draw(self, picture: Picture, pushed: Sequence[Pushed], counted: Counted, took: float) -> None:
         """The table as it stands now; nothing without a terminal."""
         if self._live is not None:
-            self._live.update(Group(Text(""), _commits(picture, pushed), _below(picture, counted, took)))
+            self._live.update(
+                Group(Text(""), _commits(picture, pushed, self.console.width), _below(picture, counted, took))
+            )
 
 
-def _commits(picture: Picture, pushed: Sequence[Pushed]) -> Table:
+def _commits(picture: Picture, pushed: Sequence[Pushed], width: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for heading, width in (("", 2), ("commit", 10), ("title", None), ("tests", 13), *((name, 10) for name in LANES)):
-        table.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=width)  # a long title gives way
+    room = max(8, width - 3 - 10 - 13 - 10 * len(LANES) - 2 * (3 + len(LANES)))
+    for heading in ("", "commit", "title", "tests", *LANES):  # a long title gives way, nothing else
+        table.add_column(heading, no_wrap=True, overflow="ellipsis", max_width=room if heading == "title" else None)
     first = max(0, len(pushed) - SHOWN)
     for number, one in enumerate(pushed[first:], start=first + 1):
         table.add_row(
