@@ -17,13 +17,15 @@ from agents.agent import Agent
 from agents.credential import Credential, join, load
 from agents.worker_process import Sweep, WorkerProcess
 from farmgate.client.node import NodeClient
-from farmgate.clock import Clock, SystemClock
+from farmgate.clock import Clock, SystemClock, stopwatch
 from farmgate.errors import BadSettings, FarmgateError, FolderInUse, ServerUnreachable, Unauthorised
 from farmgate.node_folder import NodeFolder
 from farmgate.process_log import set_up
 from farmgate.settings import NodeSettings, WorkerSettings, read
 
 JOIN_AGAIN: Final = timedelta(seconds=1)
+LOOK_AGAIN: Final = timedelta(milliseconds=20)
+TOKEN_WITHIN: Final = 60.0  # seconds
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -89,16 +91,30 @@ def _credential(folder: NodeFolder, settings: NodeSettings, clock: Clock) -> Cre
     stored = load(folder)
     if stored is not None:
         return stored
+    if settings.embedded and settings.join_token is None:
+        settings = settings.model_copy(update={"join_token": handed(folder, clock)})
     with NodeClient(settings.server, connections=1) as client:
         said = False
         while True:
             try:
-                return join(folder, settings, client)
+                joined = join(folder, settings, client)
+                folder.join_token.unlink(missing_ok=True)
+                return joined
             except ServerUnreachable as error:
                 if not said:
                     structlog.get_logger().warning("waiting for the server", error=str(error))
                 said = True
                 clock.sleep(JOIN_AGAIN)
+
+
+def handed(folder: NodeFolder, clock: Clock) -> SecretStr | None:
+    """The token that the embedded farm writes once its server is up; None if it does not come."""
+    deadline = stopwatch() + TOKEN_WITHIN
+    while not folder.join_token.exists():
+        if stopwatch() > deadline:
+            return None
+        clock.sleep(LOOK_AGAIN)
+    return SecretStr(folder.join_token.read_text())
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ Rules:
 2. A worker writes `held/JOB-ATTEMPT` before it makes anything for an attempt and removes it after it cleaned up. So
    what exists without a mark is an orphan, if the marks are read after the things.
 3. `identity` is drawn once: it marks this node's containers, so that two nodes on one engine never sweep each other's.
-4. `problem` says in words why the node cannot work well; it is absent when all is well.
+4. `join.token` is how the embedded farm hands its own agent, which is up before the server is, its one-time token.
+5. `problem` says in words why the node cannot work well; it is absent when all is well.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class NodeFolder:
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self.credential = self.root / "credential.json"
+        self.join_token = self.root / "join.token"
         self.mirrors = self.root / "mirrors"
         self.attempts = self.root / "attempts"
         self._held = self.root / "held"

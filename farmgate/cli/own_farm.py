@@ -2,8 +2,9 @@
 
 Rules:
 1. One farm per data folder: the lock names the process that holds it.
-2. Order of start: Redis (unless FARMGATE_BROKER_URL names one), scheduler, then this machine's agent and deploy. Order
-   of stop: agent, deploy, scheduler, Redis; so what a worker still has to say finds an ear.
+2. Order of start: Redis (unless FARMGATE_BROKER_URL names one), scheduler, this machine's agent, deploy. An agent that
+   has yet to join starts beside the scheduler and waits for its token. Order of stop: agent, deploy, scheduler, Redis;
+   so what a worker still has to say finds an ear.
 3. This machine joins as a node with a one-time token, once; its credential stays in the data folder.
 4. Everything that is started dies with us, even of `kill -9`. What was deployed stays, unless it is retired.
 5. The agent gets no secret of the control plane in its environment.
@@ -33,6 +34,7 @@ from farmgate.client.api import Api
 from farmgate.clock import Clock, SystemClock, stopwatch
 from farmgate.embedded import EmbeddedRedis
 from farmgate.errors import FarmgateError, FolderInUse, MissingProgram, PortTaken, ProcessFailed
+from farmgate.node_folder import NodeFolder, write_whole
 from farmgate.settings import DeploySettings, NodeSettings, SchedulerSettings, environment_for_child, read
 
 READY_WITHIN = 60.0
@@ -96,9 +98,16 @@ class OwnFarm:
                 }
             )
             self._start_program("scheduler", environment_for_child(self._settings))
+            # The agent before deploy: builds wait for it, while deliveries come only after builds.
+            node = NodeFolder(self.data / "node")
+            joins = not node.credential.exists()
+            if joins:
+                node.join_token.unlink(missing_ok=True)
+                self._start_program("agents", self._agent_environment(node))
             self._wait_until_ready()
-            # The agent first: builds wait for it, while deliveries come only after builds.
-            self._start_program("agents", self._agent_environment())
+            self._let_join(node)
+            if not joins:
+                self._start_program("agents", self._agent_environment(node))
             self._start_program("deploy", environment_for_child(self._deploy_settings()))
             (self.data / door.ADDRESS).write_text(json.dumps({"address": self.address, "pid": os.getpid()}))
         except BaseException:
@@ -208,27 +217,28 @@ class OwnFarm:
         common = {name: getattr(self._settings, name) for name in shared}
         return read(DeploySettings, **common)
 
-    def _agent_environment(self) -> dict[str, str]:
-        node_data = self.data / "node"
+    def _agent_environment(self, node: NodeFolder) -> dict[str, str]:
         given: dict[str, Any] = {
             "server": self.address,
-            "node_data": node_data,
+            "node_data": node.root,
             "slots": self._wanted.slots or max(2, min(8, os.cpu_count() or 2)),
             "engine": self.engine,
             "default_image": self._wanted.default_image,
             "embedded": True,
         }
-        credential = node_data / "credential.json"
-        with self.api() as api:
-            # A credential without its node (the database was made anew) opens nothing: join again.
-            known = [row for row in api.nodes() if row["state"] != "removed"]
-            if not credential.exists() or not known:
-                credential.unlink(missing_ok=True)
-                given["join_token"] = SecretStr(str(api.enrol_node()["token"]))
         environment = environment_for_child(read(NodeSettings, **given))
         for name in NOT_FOR_NODES:
             environment.pop(f"FARMGATE_{name}", None)
         return environment
+
+    def _let_join(self, node: NodeFolder) -> None:
+        """Hand the agent a token if it needs one."""
+        with self.api() as api:
+            # A credential without its node (the database was made anew) opens nothing: join again.
+            known = [row for row in api.nodes() if row["state"] != "removed"]
+            if not node.credential.exists() or not known:
+                node.credential.unlink(missing_ok=True)
+                write_whole(node.join_token, str(api.enrol_node()["token"]).encode())
 
     # --- stop ---
 
