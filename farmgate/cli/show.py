@@ -112,9 +112,9 @@ def table(
     shown = fitting(headings, cells, spare, out.width)
     grid = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, padding=(0, 2, 0, 0))
     # Rich shrinks no column that must not wrap, so the room of those that are cut is reckoned here.
-    widths = {at: _width(headings[at], at, cells) for at in shown}
+    wide = {at: _width(headings[at], at, cells) for at in shown}
     cut = [at for at in shown if headings[at] in CUT]
-    kept = sum(min(ROOM, width) if headings[at] in FOLDED else width for at, width in widths.items() if at not in cut)
+    kept = sum(min(ROOM, width) if headings[at] in FOLDED else width for at, width in wide.items() if at not in cut)
     room = max(8, (out.width - kept - 2 * (len(shown) - 1)) // max(1, len(cut)))
     for at in shown:
         heading = headings[at]
