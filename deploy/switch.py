@@ -171,6 +171,9 @@ class Switch:
 
     def _write(self, state: _State) -> None:
         for name, text in (("haproxy.cfg", self._configuration(state)), ("state.json", json.dumps(asdict(state)))):
+            with suppress(FileNotFoundError):
+                if (self._folder / name).read_text() == text:
+                    continue  # going back to what it is must work on a full disk too
             aside = self._folder / f"{name}.new"
             aside.write_text(text)
             aside.replace(self._folder / name)

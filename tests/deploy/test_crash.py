@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -132,3 +133,30 @@ def test_a_successor_finishes_what_a_killed_controller_began_and_no_request_fail
     assert last is not None
     assert last.epoch == 2
     assert last.state is states.Rollout.GOOD
+
+
+@pytest.mark.slow
+@pytest.mark.needs("haproxy")
+def test_a_killed_switch_is_back_within_a_second_and_a_farm_is_taken_down_in_mid_rollout(farm: Farm) -> None:
+    farm.push(1)
+    loop = farm.deploy()
+    farm.wait(lambda: farm.live() == rows.sha(1))
+    farm.push(2)
+    farm.wait(farm.under_way)
+    switch = farm.folder / "deploy" / "1" / "haproxy.pid"
+    before = int(switch.read_text().split()[0])
+    with load(farm.port) as seen:
+        seen.seen(rows.sha(2))
+        os.kill(before, signal.SIGKILL)
+        began = stopwatch()
+        farm.wait(lambda: int(switch.read_text().split()[0]) != before)
+        assert stopwatch() - began < 2  # WATCH_EVERY and a start, on a busy machine
+        seen.seen(rows.sha(1))
+    loop.kill()
+    loop.wait()
+    assert farm.deploy("retire").wait(timeout=60) == 0
+    last = farm.last()
+    assert last is not None
+    assert farm.live() is None
+    assert states.is_final(last.state)
+    assert list((farm.folder / "deploy" / "1").glob("releases/*")) == []
