@@ -145,27 +145,6 @@ def changes(row: dict[str, Any]) -> None:
         )
 
 
-def changes(row: dict[str, Any]) -> None:
-    """What was pushed lately and did not become runs: what still waits to be read, and what was rejected, with why."""
-    told = [one for one in row.get("intakes") or [] if one["state"] != "done"]
-    if told:
-        show.console().print("\nChanges without runs:\n")
-        show.table(
-            ("ref", "commit", "state", "reported", "why"),
-            (
-                (
-                    one["ref"],
-                    show.short(one.get("after")),
-                    show.state(one["state"]),
-                    show.ago(one.get("created_at")),
-                    one.get("reason") or "is being read",
-                )
-                for one in told
-            ),
-            empty="",
-        )
-
-
 def connection(row: dict[str, Any]) -> None:
     """How the forge reaches us, as far as the answer says it."""
     out = show.console()
