@@ -86,6 +86,9 @@ class MortalTarget:
     def tend(self, live: Package, epoch: int) -> None:
         self._target.tend(live, epoch)
 
+    def watch(self, epoch: int) -> bool:
+        return self._target.watch(epoch)
+
     def remove(self, epoch: int) -> None:
         self._target.remove(epoch)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
@@ -119,7 +120,8 @@ def test_a_program_is_told_where_the_instances_are(web: Instance) -> None:
 
 
 def test_silence_breaks_no_run_of_sick_answers_and_a_healthy_one_does() -> None:
-    check, detail = Check(http="/"), {}
+    check = Check(http="/")
+    detail: dict[str, Any] = {}
     runs = []
     for verdict in (Verdict.SICK, Verdict.UNTOLD, Verdict.SICK, Verdict.HEALTHY, Verdict.UNTOLD, Verdict.UNTOLD):
         detail = added(detail, check, Answer(verdict, ""), NOW)
