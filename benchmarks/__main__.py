@@ -1,4 +1,4 @@
-"""`./farm bench`: the floor, the farm and Celery's own no-op, in one run, as ratios.
+"""`./farm bench`: the floor, the farm and Celery's own no-op, in one run, as ratios. `./farm bench fifty`: see `fifty`.
 
 Needs a Docker engine, git, and busybox (`apt-get install busybox-static`). Absolute figures depend on the machine and
 on what else it does; the ratios are what to compare.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 from dataclasses import asdict
@@ -18,23 +17,27 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import celery_noop, farm, floor, image
+from benchmarks import celery_noop, farm, fifty, floor, image
+from benchmarks.repository import make
 from farmgate.embedded import EmbeddedRedis
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./farm bench", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=["floor", "fifty"], default="floor", help="default: floor")
     parser.add_argument("--jobs", type=int, default=40, help="jobs of the throughput measurements (default 40)")
     parser.add_argument("--singles", type=int, default=20, help="jobs of the latency measurement (default 20)")
     parser.add_argument("--slots", type=int, default=2, help="jobs at a time, for the floor and the farm (default 2)")
     parser.add_argument("--json", action="store_true", help="figures as JSON")
     wanted = parser.parse_args()
+    if wanted.what == "fifty":
+        return fifty.main()
     out = Console(stderr=wanted.json)
     with tempfile.TemporaryDirectory(prefix="farmgate-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)
         picture = image.make()
-        mirror, sha = repository(folder)
+        mirror, sha = make(folder)
         out.print(f"the floor: {wanted.jobs} bare jobs, {wanted.slots} at a time ...")
         bare = floor.measure(mirror, sha, picture, folder, jobs=wanted.jobs, starters=wanted.slots)
         out.print("Celery's no-op ...")
@@ -68,19 +71,6 @@ def main() -> int:
     out.print(table)
     out.print(f"the worker's phases, median ms: {farm.described(full)}")
     return 0
-
-
-def repository(folder: Path) -> tuple[Path, str]:
-    """A bare repository like the farm's own: its path and its only commit."""
-    work, mirror = folder / "work", folder / "bench.git"
-    git = ("git", "-c", "user.name=bench", "-c", "user.email=bench@example.org", "-c", "init.defaultBranch=main")
-    subprocess.run((*git, "init", "-q", str(work)), check=True)
-    (work / ".farmgate.yml").write_text("jobs: {noop: {steps: ['true']}}\n")
-    subprocess.run((*git, "-C", str(work), "add", "-A"), check=True)
-    subprocess.run((*git, "-C", str(work), "commit", "-qm", "one"), check=True)
-    subprocess.run((*git, "clone", "-q", "--bare", str(work), str(mirror)), check=True)
-    sha = subprocess.run((*git, "-C", str(work), "rev-parse", "HEAD"), check=True, capture_output=True, text=True)
-    return mirror, sha.stdout.strip()
 
 
 if __name__ == "__main__":

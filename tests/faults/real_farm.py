@@ -6,10 +6,11 @@ What `farmgate up` starts, with the process engine and target, so that it runs w
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -39,25 +40,18 @@ class Page(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Page).serve_forever()
 """
 
-PIPELINE = """\
-environment: {{RAN: "{ran}"}}
-jobs:
-  build:
-    steps:
-      - echo "$FARMGATE_SHA" >> "$RAN"
-      - |
-        sleep {seconds}
-        echo "$FARMGATE_SHA" > VERSION
-        tar -czf service.tar.gz service.py VERSION
-    artifacts: [service.tar.gz]
-"""
+LANES = ("staging", "production")
+STEPS = (
+    'echo "$FARMGATE_SHA" >> "$RAN"',
+    'sleep 0.1; echo "$FARMGATE_SHA" > VERSION; tar -czf service.tar.gz service.py VERSION',
+)
 
 POLICY = """\
 application: web
 repository: web
 target:
   type: process
-  artifact: service.tar.gz
+  artifact: {artifact}
   command: [python3, service.py]
   instances: 2
   health: /
@@ -79,15 +73,27 @@ lanes:
 class RealFarm:
     """Start it, push to it, kill parts of it, look at what is true in the end."""
 
-    def __init__(self, folder: Path, *, seconds: float = 0.1, slots: int = 2) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        engine: str = "process",
+        image: str | None = None,
+        steps: Sequence[str] = STEPS,
+        artifact: str = "service.tar.gz",
+    ) -> None:
+        """`steps` find the file that tells who ran in RAN (the process engine only); `image`: for the docker engine."""
         self.folder = folder
         self.told: list[str] = []
         self.clock = SystemClock()
-        self._ports = free_ports(3)
-        self._seconds = seconds
         self.ran = folder / "ran"
+        self._ports = free_ports(3)
+        self._artifact = artifact
+        job = {"steps": list(steps), "artifacts": [artifact]} | ({"image": image} if image else {})
+        self._pipeline = json.dumps({"environment": {"RAN": str(self.ran)}, "jobs": {"build": job}})  # JSON is YAML
         self.farm = OwnFarm(
-            Wanted(data=folder / "data", port=self._ports[0], slots=slots, engine="process"), self.told.append
+            Wanted(data=folder / "data", port=self._ports[0], slots=2, engine=engine, default_image=image),
+            self.told.append,
         )
         self.forge = Forge(folder / "forge", "web", self.clock)
 
@@ -104,23 +110,23 @@ class RealFarm:
             self.store.close()
         self.farm.stop(retire=True)
 
-    def connect(self, *, lanes: bool = True) -> None:
+    def connect(self) -> None:
         """Add the empty repository, with its webhook, and its two lanes."""
         added = self.api.add_repository("web", str(self.forge.bare), forge="github", branch="main")
         self.forge.connect(str(added["webhook_url"]), str(added["secret"]))
-        if lanes:
-            self.api.apply_policy(POLICY.format(staging=self._ports[1], production=self._ports[2]), "delivery.yml")
+        _, staging, production = self._ports
+        policy = POLICY.format(artifact=self._artifact, staging=staging, production=production)
+        self.api.apply_policy(policy, "delivery.yml")
 
     def push(self, count: int) -> list[str]:
         """Commit `count` times, push once, one webhook."""
         known = len(self.forge.pushed)
-        pipeline = PIPELINE.format(ran=self.ran, seconds=self._seconds)
         changes = [
             Change(
                 part=Part.GOOD,
                 title=f"change {known + number}",
                 author=AUTHOR,
-                files={".farmgate.yml": pipeline, "service.py": SERVICE, "number": str(known + number)},
+                files={".farmgate.yml": self._pipeline, "service.py": SERVICE, "number": str(known + number)},
             )
             for number in range(count)
         ]
@@ -171,6 +177,10 @@ class RealFarm:
     def live(self, environment: str) -> str | None:
         found = self.api.lane("web", environment)["live"]
         return None if found is None else str(found["sha"])
+
+    def live_and_quiet(self, environment: str, sha: str) -> bool:
+        """The commit is live there and no rollout is under way."""
+        return self.live(environment) == sha and self.api.lane("web", environment)["active"] is None
 
     def batches(self, environment: str) -> list[list[str]]:
         """The commits of each good rollout that went forward, in order."""

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from farmgate import states
 from farmgate.store.schema import attempts
-from tests.faults.real_farm import RealFarm
+from tests.faults.real_farm import LANES, RealFarm
 
 COMMITS = 50
 
@@ -63,16 +63,12 @@ def passed_runs(farm: RealFarm) -> int:
 def everything_ended_well(farm: RealFarm, shas: list[str]) -> None:
     assert Counter(run["sha"] for run in farm.runs()) == dict.fromkeys(shas, 1)
     assert {run["state"] for run in farm.runs()} == {"passed"}
-    for lane in ("staging", "production"):
-        farm.wait_for(f"the last commit live in {lane}", partial(live_and_quiet, farm, lane, shas[-1]), 120)
+    for lane in LANES:
+        farm.wait_for(f"the last commit live in {lane}", partial(farm.live_and_quiet, lane, shas[-1]), 120)
         carried = [sha for batch in farm.batches(lane) for sha in batch]
         assert carried == shas, f"{lane}: not each commit in exactly one batch, in order"
     assert passed_twice(farm) == 0
     assert farm.violations() == []
-
-
-def live_and_quiet(farm: RealFarm, lane: str, sha: str) -> bool:
-    return farm.live(lane) == sha and farm.api.lane("web", lane)["active"] is None
 
 
 def passed_twice(farm: RealFarm) -> int:
