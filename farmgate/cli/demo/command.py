@@ -13,7 +13,7 @@ import typer
 from farmgate.cli import show
 from farmgate.cli.exits import Exit, leave
 from farmgate.cli.show import Json
-from farmgate.cli.up import Asked, Data, Engine, Port, Slots, check_engine, hearing, signin_link
+from farmgate.cli.up import Asked, Engine, Port, Slots, check_engine, hearing, signin_link
 from farmgate.errors import FarmgateError
 
 if TYPE_CHECKING:
@@ -27,7 +27,10 @@ def demo(
         bool, typer.Option("--exit", help="End by itself; exit code 0 only if all that was promised is true.")
     ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the data folder and what runs from it.")] = False,
-    data: Data = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="The data folder. Default: a temporary one, gone at the end.", show_default=False),
+    ] = None,
     port: Port = None,
     slots: Slots = None,
     engine: Engine = None,
