@@ -256,7 +256,7 @@ def heartbeat(context: Context, node: models.Node, body: Heartbeat) -> Heard:
             _bury(context, connection, node, attempt)
         if body.leaves:  # what it still held gets a new attempt when its lease runs out
             nodes.set_state(connection, nodes.by_id(connection, node.id), states.Node.REMOVED)
-            nodes.end_credentials(connection, node.id, now)
+            tokens.revoke_of_node(connection, node.id, now)
             events.record(connection, now, "node.removed", f"node/{node.id}", node.name, f"{node.name} left the farm")
         unanswered = jobs.unanswered(connection, node.pool, now - DEAF_AFTER)
     if node.state is states.Node.SILENT or ended:

@@ -95,7 +95,7 @@ def change(context: Context, name: str, after: states.Node, who: str) -> NodeBod
             raise Conflict(f"node {name} was removed: enrol it again with a new join token")
         nodes.set_state(connection, node, after)
         if after is states.Node.REMOVED:
-            nodes.end_credentials(connection, node.id, now)
+            tokens.revoke_of_node(connection, node.id, now)
         events.record(connection, now, f"node.{after}", f"node/{node.id}", who, f"{name}: {node.state} -> {after}")
         changed = nodes.by_name(connection, name)
     context.changes.touch()

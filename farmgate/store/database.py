@@ -10,7 +10,6 @@ Rules:
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
@@ -137,11 +136,6 @@ def path_of(url: str) -> Path | None:
 def as_model(kind: type[T], row: Row[Any]) -> T:
     """A row of `select(table)` as its dataclass."""
     return kind(**row._mapping)
-
-
-def as_values(model: Any, *, without: tuple[str, ...] = ("id",)) -> dict[str, Any]:
-    """A dataclass as the values of an insert."""
-    return {f.name: getattr(model, f.name) for f in dataclasses.fields(model) if f.name not in without}
 
 
 def one(connection: Connection, kind: type[T], statement: Executable) -> T | None:

@@ -15,8 +15,9 @@ from farmgate import states
 from farmgate.errors import Conflict, NotFound, Unauthorised
 from farmgate.messages import Heartbeat, Join
 from farmgate.models import Node
+from farmgate.store import tokens
 from farmgate.store.database import insert_if_absent, many, move, one
-from farmgate.store.schema import nodes, tokens
+from farmgate.store.schema import nodes
 
 
 def join(connection: Connection, body: Join, now: datetime) -> Node:
@@ -48,15 +49,8 @@ def join(connection: Connection, body: Join, now: datetime) -> Node:
         else:
             connection.execute(update(nodes).where(nodes.c.id == known.id).values(**values))
     node = by_name(connection, body.name)
-    end_credentials(connection, node.id, now)
+    tokens.revoke_of_node(connection, node.id, now)
     return node
-
-
-def end_credentials(connection: Connection, node_id: int, now: datetime) -> None:
-    """Revoke every credential of a node."""
-    connection.execute(
-        update(tokens).where(tokens.c.node_id == node_id, tokens.c.revoked_at.is_(None)).values(revoked_at=now)
-    )
 
 
 def by_id(connection: Connection, node_id: int) -> Node:

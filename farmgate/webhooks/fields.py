@@ -70,10 +70,6 @@ class Fields:
             raise BadPayload(f"{self._name(key)} is not a positive whole number")
         return value
 
-    def flag(self, key: str) -> bool:
-        """A boolean; False where it is missing."""
-        return self.has(key) and self._get(key, bool, "true or false") is True
-
     def sha(self, key: str) -> str | None:
         """A whole hash; None for git's hash of zeros."""
         text = self.raw(key).lower()
