@@ -33,6 +33,21 @@ class Trigger(StrEnum):
     PERSON = "person"
 
 
+class JobKind(StrEnum):
+    """What a job does."""
+
+    WORK = "work"  # runs in containers
+    APPROVAL = "approval"  # asks a person
+
+
+class ForkPolicy(StrEnum):
+    """What a repository does with runs of forks."""
+
+    RUN = "run"  # without secrets, and with nothing that counts
+    ASK = "ask"  # a maintainer allows each exact commit first
+    REFUSE = "refuse"
+
+
 class RolloutKind(StrEnum):
     """Why a rollout exists."""
 
@@ -66,6 +81,8 @@ class Repository:
     polled_at: datetime | None
     poll_error: str | None
     removed_at: datetime | None  # its rows stay as a record; its name is free again
+    weight: int  # its share of the slots, against other repositories'; 1 is usual
+    fork_policy: ForkPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +172,12 @@ class Run:
     started_at: datetime | None
     finished_at: datetime | None
     deadline: datetime
+    hold: str | None  # why nothing of it may start yet: a maintainer must allow the commit
+    superseded_by: int | None  # the run that made this one needless
+    again_of: int | None  # the run that this one repeats: it never counts as the newest
+    reuse: bool  # False: nothing of earlier results is taken
+    cancel_superseded: bool | None  # as the pipeline file says; None: by the kind of ref
+    origin: dict[str, Any]  # where its pipeline came from: the template and its revision, if any
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +199,21 @@ class Job:
     deadline: datetime
     reason: str | None
     cancel_asked: str | None  # by whom and why; a running job ends as soon as its worker hears it
+    kind: JobKind
+    family: str  # the job of the pipeline file that it was unfolded from
+    family_limit: int | None  # how many of its family may run at a time
+    priority: int  # more goes first, within the repository
+    labels: dict[str, str]  # that its node must have
+    runs_when: str  # passed, failed, always: the result of what it needs
+    forgiven: bool  # counts as passed: its failure was allowed, or its own condition did not hold
+    failures: int  # tries that failed by themselves and were repeated
+    not_before: datetime | None  # a pause before the next try
+    exclusion: str | None  # the concurrency group, unique in the farm
+    exclusion_limit: int
+    exclusion_cancels: bool  # ends older jobs of the group instead of waiting for them
+    reuse_key: str | None  # what its result depends on, as a hash
+    reused_from: int | None  # the job whose result it took
+    emitted_by: int | None  # the job whose file named it
 
 
 @dataclass(frozen=True, slots=True)

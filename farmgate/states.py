@@ -38,6 +38,7 @@ class Job(StrEnum):
     """A node of a run's graph."""
 
     WAITING = "waiting"  # for the jobs it needs; the loop moves it
+    ASKING = "asking"  # a person is asked; the answer moves it, or its deadline
     READY = "ready"  # may be dispatched; the loop picks it when a slot is free
     QUEUED = "queued"  # the bell was rung for its current attempt; a worker claims it
     RUNNING = "running"  # a worker holds a lease on it; the worker reports, or the lease runs out
@@ -46,7 +47,7 @@ class Job(StrEnum):
     ERROR = "error"
     LOST = "lost"
     CANCELLED = "cancelled"
-    SKIPPED = "skipped"  # a job it needs did not pass
+    SKIPPED = "skipped"  # a job it needs did not pass, or its own condition does not hold
 
 
 class Attempt(StrEnum):
@@ -109,8 +110,9 @@ MOVES: dict[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
         Run.RUNNING: frozenset({Run.PASSED, Run.FAILED, Run.ERROR, Run.LOST, Run.CANCELLED}),
     },
     Job: {
-        Job.WAITING: frozenset({Job.READY, Job.SKIPPED, Job.CANCELLED}),
-        Job.READY: frozenset({Job.QUEUED, Job.CANCELLED, Job.ERROR}),
+        Job.WAITING: frozenset({Job.READY, Job.ASKING, Job.PASSED, Job.SKIPPED, Job.CANCELLED}),
+        Job.ASKING: frozenset({Job.PASSED, Job.FAILED, Job.CANCELLED}),
+        Job.READY: frozenset({Job.QUEUED, Job.PASSED, Job.CANCELLED, Job.ERROR}),
         Job.QUEUED: frozenset({Job.RUNNING, Job.READY, Job.CANCELLED}),
         Job.RUNNING: frozenset({Job.READY, Job.PASSED, Job.FAILED, Job.ERROR, Job.LOST, Job.CANCELLED}),
     },
@@ -174,12 +176,18 @@ _VERDICT = {
 }
 
 
+def counted(state: Job, forgiven: bool) -> Job:
+    """As what a job counts for its run and for what needs it: an allowed failure, and a job that was left out because
+    its own condition does not hold, count as passed."""
+    return Job.PASSED if forgiven and state in (Job.FAILED, Job.SKIPPED) else state
+
+
 def roll_up(jobs: Iterable[Job]) -> Run:
     """The state of a run from its jobs' states. No default: an empty graph is an error, not green."""
     states = tuple(jobs)
     if not states:
         raise ValueError("a run without jobs has no state of its own")
-    if all(state in (Job.WAITING, Job.READY, Job.QUEUED) for state in states):
+    if all(state in (Job.WAITING, Job.ASKING, Job.READY, Job.QUEUED) for state in states):
         return Run.PENDING
     if not all(is_final(state) for state in states):
         return Run.RUNNING

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from farmgate.errors import BadDocument, NotAFile
 from farmgate.git import History
-from farmgate.models import Trigger, Trust
-from farmgate.pipeline import FILE_NAME, parse
+from farmgate.models import JobKind, Trigger, Trust
+from farmgate.pipeline import FILE_NAME, JobSpec, parse
 from farmgate.store.runs import NewJob, NewRun
 
 MISSING = (
@@ -52,8 +52,20 @@ def jobs_of(history: History, sha: str) -> tuple[tuple[NewJob, ...], str | None]
         pipeline = parse(text, FILE_NAME)
     except (BadDocument, NotAFile) as error:
         return (), str(error)
-    jobs = tuple(
-        NewJob(name=spec.name, needs=spec.needs, spec=spec.model_dump(mode="json"), pool=spec.pool)
-        for spec in pipeline.jobs.values()
+    return tuple(new_job(spec) for spec in pipeline.jobs.values()), None
+
+
+def new_job(spec: JobSpec) -> NewJob:
+    """A job of a pipeline, as a row to be made."""
+    return NewJob(
+        name=spec.name,
+        needs=spec.needs,
+        spec=spec.model_dump(mode="json"),
+        pool=spec.pool,
+        kind=JobKind.WORK if spec.approve is None else JobKind.APPROVAL,
+        family=spec.family,
+        family_limit=spec.family_at_once,
+        priority=spec.priority,
+        labels=spec.labels,
+        runs_when=spec.when.result,
     )
-    return jobs, None

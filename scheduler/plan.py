@@ -129,7 +129,7 @@ def of_waiting(job: JobView, late: bool, now: datetime) -> End | None:
     """Rules 2 and 3 for a job that no worker holds."""
     if job.state is states.Job.RUNNING and job.deadline <= now:
         return End(job.id, job.state, states.Job.LOST, "no worker ended it by its deadline")
-    if job.state not in (states.Job.WAITING, states.Job.READY, states.Job.QUEUED):
+    if job.state not in (states.Job.WAITING, states.Job.ASKING, states.Job.READY, states.Job.QUEUED):
         return None
     if job.cancel_asked is not None:
         return End(job.id, job.state, states.Job.CANCELLED, job.cancel_asked)

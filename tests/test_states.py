@@ -8,13 +8,13 @@ from enum import StrEnum
 import pytest
 
 from farmgate import states
-from farmgate.states import Intake, Job, Run, is_final, may_move, open_states, roll_up
+from farmgate.states import Intake, Job, Run, counted, is_final, may_move, open_states, roll_up
 from farmgate.states_page import PAGE, page
 
 KINDS = [kind for kind in vars(states).values() if isinstance(kind, type) and issubclass(kind, StrEnum)]
 KINDS.remove(StrEnum)
 FINAL_JOBS = [job for job in Job if is_final(job)]
-NOT_STARTED = [Job.WAITING, Job.READY, Job.QUEUED]
+NOT_STARTED = (Job.WAITING, Job.ASKING, Job.READY, Job.QUEUED)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -58,7 +58,7 @@ def test_final_states_stay_final() -> None:
 
 
 def test_open_states_come_in_the_order_of_the_page() -> None:
-    assert open_states(Job) == (Job.WAITING, Job.READY, Job.QUEUED, Job.RUNNING)
+    assert open_states(Job) == (Job.WAITING, Job.ASKING, Job.READY, Job.QUEUED, Job.RUNNING)
     assert open_states(Intake) == (Intake.PENDING,)
 
 
@@ -122,6 +122,12 @@ def test_of_all_graphs_of_three(jobs: tuple[Job, ...]) -> None:
     else:
         assert is_final(run)
         assert (run is Run.PASSED) == (set(jobs) == {Job.PASSED}), "green is when every job passed"
+
+
+def test_what_is_forgiven_counts_as_passed_and_nothing_else_does() -> None:
+    for job in Job:
+        assert counted(job, forgiven=False) is job
+        assert counted(job, forgiven=True) is (Job.PASSED if job in (Job.FAILED, Job.SKIPPED) else job)
 
 
 def test_every_final_job_decides_a_run() -> None:

@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
-from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from concurrent.futures import Future
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -23,62 +21,27 @@ from typing import Final
 import structlog
 from pydantic import TypeAdapter
 
-from farmgate.client.node import NodeClient
-from farmgate.clock import Clock, random_token, stopwatch
+from farmgate.clock import random_token, stopwatch
 from farmgate.errors import EngineError, FarmgateError, LostRace, NoSpace, NotInRepository, StaleAttempt
 from farmgate.git.node import NodeMirror
 from farmgate.messages import Claim, Claimed, Result
-from farmgate.node_folder import Key, NodeFolder
+from farmgate.node_folder import Key
 from farmgate.pipeline import JobSpec
-from farmgate.settings import NodeSettings
-from workers import verdict
+from workers import around, verdict
 from workers.artifacts import Workspace
-from workers.engines.engine import Ended, Engine, Limits, Order
-from workers.leases import Leases
+from workers.bench import Bench
+from workers.engines.engine import Ended, Limits, Order
 from workers.logs import LogStream, while_it_may_speak
 from workers.output import Output
 from workers.script import write_script
 from workers.stop import Ending, Stop
-from workers.upload import upload
+from workers.timings import Timings
 from workers.workspace import give_away, make_folder, no_space_named, owner, remove_folder
 
 KILL_AGAIN: Final = timedelta(milliseconds=300)
 FULL_BYTES: Final = 16 * 2**20  # less free space than this, and a failed step is the disk's fault
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What a worker works with; shared by its attempts."""
-
-    client: NodeClient
-    engine: Engine
-    folder: NodeFolder
-    leases: Leases
-    clock: Clock
-    settings: NodeSettings
-    beside: Executor  # for what is done beside the main line of an attempt
-
-
-@dataclass(slots=True)
-class Timings:
-    """Seconds by phase."""
-
-    begun: float = field(default_factory=stopwatch)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextlib.contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        since = stopwatch()
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(stopwatch() - since, 4)
-
-    def mark(self, name: str) -> None:
-        """A moment, counted from the beginning."""
-        self.seconds.setdefault(name, round(stopwatch() - self.begun, 4))
 
 
 def run_attempt(bench: Bench, key: Key) -> Result | None:
@@ -189,8 +152,12 @@ def _prepare_and_run(
         with timings.phase("mirror"):
             mirror.ensure(claimed.git_url, claimed.sha, {"Authorization": f"Bearer {claimed.token}"})
         nonce, places = random_token(), bench.engine.places(folder)
+        job = around.Around(
+            bench, claimed, spec, key, folder, places, stop, timings, lambda line: stream.write(f"{line}\n".encode())
+        )
         with timings.phase("checkout"), no_space_named(folder):
             _check_out(mirror, claimed.sha, folder / "workspace")
+            around.before(job)
             give_away(folder, order.user)
             write_script(folder / "steps", spec.steps, nonce, places.steps, places.workspace)
     finally:
@@ -206,9 +173,8 @@ def _prepare_and_run(
         output.over(ended.exit_code)
         full = bench.folder.free_bytes() < FULL_BYTES
         result = verdict.of_script(ended, output.steps, order.image, order.limits.memory_bytes, full, output.tail())
-        if result.outcome == "passed" and spec.artifacts and stop.ending is None:
-            with timings.phase("artifacts"):
-                upload(bench.client, claimed, workspace, spec.artifacts, stop)
+        if stop.ending is None:
+            result = around.after(job, workspace, result)
     return result
 
 

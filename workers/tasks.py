@@ -29,11 +29,12 @@ from farmgate.errors import FarmgateError
 from farmgate.messages import TASK
 from farmgate.node_folder import Key, NodeFolder
 from farmgate.settings import WorkerSettings
+from workers.bench import Bench
 from workers.engines import make_engine
 from workers.gate import Gate
 from workers.leases import Leases
 from workers.nudge import Nudge
-from workers.run import Bench, run_attempt
+from workers.run import run_attempt
 from workers.stop import Ending
 from workers.workspace import sweep_folders
 

@@ -44,15 +44,27 @@ def load(text: str | bytes, source: str, model: type[M]) -> M:
 
 def validate(document: Document, model: type[M]) -> M:
     """The document as a `model`. Raises BadDocument."""
+    made, problems = check(document, model, document.data)
+    document.refuse(problems)
+    if made is None:
+        raise AssertionError("a failed validation has problems")
+    return made
+
+
+def check(
+    document: Document, model: type[M], data: object, at: Location = ()
+) -> tuple[M, tuple[()]] | tuple[None, tuple[Problem, ...]]:
+    """`data`, which stands (or was made from what stands) at `at` in the document, as a `model`; or the problems."""
     try:
-        return model.model_validate(document.data)
+        return model.model_validate(data), ()
     except ValidationError as error:
         found = _telling(error.errors(include_url=False))
-    problems = [_problem(document, model, details) for details in found[:PROBLEM_LIMIT]]
+    for details in found:
+        details["loc"] = (*at, *details["loc"])
+    problems = [_problem(document, model, details, len(at)) for details in found[:PROBLEM_LIMIT]]
     if len(found) > PROBLEM_LIMIT:
         problems.append(document.problem(found[PROBLEM_LIMIT]["loc"], f"{len(found) - PROBLEM_LIMIT} further problems"))
-    document.refuse(problems)
-    raise AssertionError("a failed validation has problems")
+    return None, tuple(problems)
 
 
 def _telling(found: list[ErrorDetails]) -> list[ErrorDetails]:
@@ -67,14 +79,15 @@ def nearest(word: str, known: Iterable[str], *, otherwise: str | None = None) ->
     return f"did you mean {close[0]!r}?" if close else otherwise
 
 
-def _problem(document: Document, model: type[BaseModel], details: ErrorDetails) -> Problem:
+def _problem(document: Document, model: type[BaseModel], details: ErrorDetails, above: int = 0) -> Problem:
+    """`above`: how much of the location leads to the model."""
     location, kind = details["loc"], details["type"]
     where = _path(document, location)
     hint: str | None = None
     match kind:
         case "extra_forbidden":
             name = str(location[-1])
-            known = sorted(set(_keys_at(model, location[:-1])))
+            known = sorted(set(_keys_at(model, location[above:-1])))
             listed = f"known here: {', '.join(known)}" if known else None
             parent = _path(document, location[:-1])
             within = f" in {parent}" if parent else ""

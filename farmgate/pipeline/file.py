@@ -2,178 +2,166 @@
 
 Rules:
 1. What is unknown is refused; nothing is guessed.
-2. What a stranger wrote is only ever a value: names, images and paths are checked here, once, for everyone after.
-3. An artifact's pattern stays inside the workspace.
+2. A job does one of three things: it runs steps (and builds images), or it asks a person.
+3. What a value may be stands in `values`, what a part may be in `parts`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from datetime import timedelta
-from typing import Annotated, Final
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from farmgate.documents import as_written
-from farmgate.quantities import Duration, SizeBytes, show_duration
-
-HOUR: Final = timedelta(hours=1)
-LONGEST_TIMEOUT: Final = 24 * HOUR
-DEFAULT_TIMEOUT: Final = timedelta(minutes=30)
-SMALLEST_MEMORY_BYTES: Final = 6 * 2**20
-LONGEST_COMMAND: Final = 100_000
-"""Characters of one step's commands; what is longer belongs into a script in the repository."""
-
-NAME: Final = r"[a-z0-9][a-z0-9_-]{0,62}"
-_VARIABLE: Final = r"[A-Za-z_][A-Za-z0-9_]{0,254}"
-_IMAGE: Final = r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,511}"
-_RESERVED: Final = "FARMGATE_"
-
-
-def _name(text: str) -> str:
-    if not re.fullmatch(NAME, text):
-        raise ValueError(
-            f"{text[:80]!r} is not a name: use lower-case letters, digits, '-' and '_', "
-            "a letter or digit first, at most 63 characters"
-        )
-    return text
-
-
-def _image(text: str) -> str:
-    if not re.fullmatch(_IMAGE, text):
-        raise ValueError(f"{text[:80]!r} is not the name of an image, such as python:3.12-slim")
-    return text
-
-
-def _variable(text: str) -> str:
-    if not re.fullmatch(_VARIABLE, text):
-        raise ValueError(f"{text[:80]!r} is not the name of a variable: use letters, digits and '_', no digit first")
-    if text.startswith(_RESERVED):
-        raise ValueError(f"{text[:80]!r} is reserved: variables that begin with {_RESERVED} are set by Farmgate")
-    return text
+from farmgate.pipeline.parts import (
+    MATRIX_KEYS,
+    AllowFileFailure,
+    Approve,
+    Artifacts,
+    Build,
+    CacheFile,
+    Concurrency,
+    Identity,
+    MatrixFile,
+    Need,
+    ReportsFile,
+    Retry,
+    Secrets,
+    Service,
+    Step,
+    WhenFile,
+)
+from farmgate.pipeline.values import (
+    DEFAULT_TIMEOUT,
+    Cpus,
+    Environment,
+    Image,
+    Memory,
+    Name,
+    Pattern,
+    Patterns,
+    Timeout,
+    Value,
+    Variable,
+    Written,
+)
+from farmgate.quantities import show_duration
 
 
-def _value(value: object) -> object:
-    """A number or boolean is taken as it is written: `1.10` stays 1.10."""
-    text = as_written(value)
-    return value if text is None else text
+def _matrix(value: object) -> object:
+    """Axes stand beside `include`, `exclude` and `at_once`."""
+    if not isinstance(value, dict) or "axes" in value:
+        return value
+    own = {key: value[key] for key in MATRIX_KEYS if key in value}
+    return {"axes": {key: axis for key, axis in value.items() if key not in MATRIX_KEYS}, **own}
 
 
-def _without_nul(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("holds a NUL character, which no command or variable can")
-    return text
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("is blank: write a command")
-    return text
-
-
-def _pattern(text: str) -> str:
-    parts = text.split("/")
-    if not text.strip():
-        raise ValueError("is blank: write a path or a pattern, such as dist/*.tar.gz")
-    if text.startswith(("/", "~")) or re.match(r"[A-Za-z]:|.*\\", text):
-        raise ValueError(f"{text[:200]!r} leaves the workspace: write a path relative to it, with '/'")
-    if ".." in parts:
-        raise ValueError(f"{text[:200]!r} leaves the workspace: '..' is not allowed")
-    if len(text) > 1024 or any(ord(character) < 32 for character in text):
-        raise ValueError(f"{text[:80]!r} is too long or holds a control character")
-    if parts[0] == ".git":
-        raise ValueError(f"{text[:200]!r} is git's own folder")
-    return text
-
-
-def _within_a_day(span: timedelta) -> timedelta:
-    if not timedelta(0) < span <= LONGEST_TIMEOUT:
-        raise ValueError(f"{show_duration(span)} is not more than 0s and at most {LONGEST_TIMEOUT // HOUR}h")
-    return span
-
-
-def _enough(size: int) -> int:
-    if size < SMALLEST_MEMORY_BYTES:
-        raise ValueError("must be at least 6m: containers do not start with less (write 512m for 512 MiB)")
-    if size > 2**50:
-        raise ValueError("is more than any node has")
-    return size
-
-
-def _as_step(value: object) -> object:
-    """A step may be just its commands."""
-    return {"run": value} if isinstance(value, str) else value
-
-
-Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME}$"})]
-Image = Annotated[str, AfterValidator(_image), WithJsonSchema({"type": "string", "pattern": f"^{_IMAGE}$"})]
-Variable = Annotated[str, AfterValidator(_variable), WithJsonSchema({"type": "string", "pattern": f"^{_VARIABLE}$"})]
-Value = Annotated[
-    str,
-    BeforeValidator(_value),
-    AfterValidator(_without_nul),
-    WithJsonSchema({"type": ["string", "number", "boolean"]}),
-]
-Environment = Annotated[Mapping[Variable, Value], Field(max_length=500)]
-Pattern = Annotated[str, AfterValidator(_pattern)]
-Command = Annotated[str, Field(max_length=LONGEST_COMMAND), AfterValidator(_not_blank), AfterValidator(_without_nul)]
-
-
-class _Written(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class StepFile(_Written):
-    """A step with a name."""
-
-    name: Annotated[str, Field(max_length=200), AfterValidator(_not_blank)] | None = Field(
-        None, description="what people see; default: the first line of the command"
-    )
-    run: Command = Field(description="shell commands, run by `sh -e` in the workspace")
-
-
-Step = Annotated[
-    StepFile,
-    BeforeValidator(_as_step),
+Matrix = Annotated[
+    MatrixFile,
+    BeforeValidator(_matrix),
     WithJsonSchema(
         {
-            "anyOf": [
-                {"type": "string", "minLength": 1, "description": "shell commands"},
-                StepFile.model_json_schema(),
-            ]
+            "type": "object",
+            "properties": {
+                key: schema for key, schema in MatrixFile.model_json_schema()["properties"].items() if key != "axes"
+            },
+            "additionalProperties": {"type": "array", "items": {"type": ["string", "number", "boolean"]}},
         }
     ),
 ]
 
 
-class JobFile(_Written):
-    """A job: steps that run one after the other in one workspace."""
+class JobFile(Written):
+    """A job: steps that run one after the other in one workspace, or a question to a person."""
 
     image: Image | None = Field(None, description="the container image; default: the file's, else the node's")
-    needs: tuple[Name, ...] = Field((), max_length=500, description="jobs that must have passed before this one starts")
-    steps: tuple[Step, ...] = Field(min_length=1, max_length=200, description="what the job runs, in order")
-    timeout: Annotated[Duration, AfterValidator(_within_a_day)] = Field(
+    needs: tuple[Need, ...] = Field((), max_length=500, description="jobs that come before this one")
+    steps: tuple[Step, ...] = Field((), max_length=200, description="what the job runs, in order")
+    approve: Approve | None = Field(None, description="ask a person instead of running anything")
+    timeout: Timeout = Field(
         DEFAULT_TIMEOUT,
         description="the job is stopped after this time (90s, 10m, 2h, 1h30m; at most 24h)",
         json_schema_extra={"default": show_duration(DEFAULT_TIMEOUT)},
     )
     environment: Environment = Field({}, description="variables of this job, over the file's")
-    artifacts: tuple[Pattern, ...] = Field(
-        (), max_length=100, description="files to keep, as patterns relative to the workspace, such as dist/*.tar.gz"
-    )
-    memory: Annotated[SizeBytes, AfterValidator(_enough)] | None = Field(
-        None, description="memory limit (512m, 2g); default: the node's"
-    )
-    cpus: Annotated[float, Field(gt=0, le=1024, allow_inf_nan=False)] | None = Field(
-        None, description="processors the job may use (0.5, 2); default: the node's"
-    )
+    artifacts: Artifacts = Field((), description="files to keep, as patterns relative to the workspace")
+    memory: Memory | None = Field(None, description="memory limit (512m, 2g); default: the node's")
+    cpus: Cpus | None = Field(None, description="processors the job may use (0.5, 2); default: the node's")
     pool: Name = Field("default", description="the pool of nodes that runs the job")
+    labels: Mapping[Name, Value] = Field({}, description="labels that the node must have")
+    priority: Annotated[int, Field(ge=-100, le=100)] = Field(0, description="more goes first, within the repository")
+    retry: Retry | None = Field(None, description="further tries after a failure of its own")
+    allow_failure: bool | AllowFileFailure = Field(False, description="true: a failure is shown and does not decide")
+    when: WhenFile | None = Field(None, description="when the job runs")
+    matrix: Matrix | None = Field(None, description="the job once for each combination")
+    parallel: Annotated[int, Field(ge=1, le=200)] | None = Field(None, description="the job in so many shards")
+    concurrency: Concurrency | None = Field(None, description="what may not run beside it")
+    services: Mapping[Name, Service] = Field({}, max_length=20, description="containers beside the job, by name")
+    caches: tuple[CacheFile, ...] = Field((), max_length=20, description="files kept from run to run")
+    reports: ReportsFile | None = Field(None, description="results to read: tests, coverage, findings, components")
+    builds: tuple[Build, ...] = Field((), max_length=20, description="container images to build after the steps")
+    secrets: Secrets = Field({}, description="secrets by name, as variables; only for trusted runs")
+    identity: Mapping[Variable, Identity] = Field({}, max_length=10, description="identity tokens, as variables")
+    inputs: Patterns = Field((), description="all that the result depends on: a green result is then used again")
+    reuse: bool = Field(True, description="false: never use an earlier result, whatever `inputs` says")
+    deploys_to: Name | None = Field(None, description="the environment that the job changes: its secrets, never reused")
+    emits: Pattern | None = Field(None, description="a file of the workspace with further jobs for this run")
+
+    @model_validator(mode="after")
+    def _does_one_thing(self) -> JobFile:
+        if self.approve is None and not (self.steps or self.builds):
+            raise ValueError("needs 'steps' (or 'builds', or 'approve')")
+        if self.approve is not None and (self.steps or self.builds):
+            raise ValueError("a job that asks a person runs nothing: put the steps into a job that needs this one")
+        return self
 
 
-class PipelineFile(_Written):
+class UseFile(Written):
+    """A template of the server (or a built-in one), or a file of a repository at a revision."""
+
+    template: Name | None = Field(None, description="name of a template of the server, or of a built-in one")
+    repository: str | None = Field(None, max_length=100, description="a repository of this farm that holds the file")
+    path: Pattern | None = Field(None, description="the file in that repository")
+    revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$")] | None = Field(
+        None, description="a tag, or a whole commit hash; a branch is refused, since it moves"
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> UseFile:
+        from_repository = (self.repository, self.path, self.revision)
+        if (self.template is None) == any(part is None for part in from_repository) or (
+            self.template is not None and any(part is not None for part in from_repository)
+        ):
+            raise ValueError("names either 'template', or 'repository', 'path' and 'revision'")
+        return self
+
+
+def _used(value: object) -> object:
+    return {"template": value} if isinstance(value, str) else value
+
+
+Use = Annotated[
+    UseFile,
+    BeforeValidator(_used),
+    WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, UseFile.model_json_schema()]}),
+]
+
+
+class PipelineFile(Written):
     """A pipeline: what Farmgate does with every commit."""
 
+    use: Use | None = Field(None, description="a template that brings jobs")
+    parameters: Mapping[Name, Any] = Field({}, description="values for the template's parameters")
+    tier: Name | None = Field(None, description="the template's tier: simple, standard or strict")
     image: Image | None = Field(None, description="the container image of jobs that name none")
     environment: Environment = Field({}, description="variables of all jobs")
-    jobs: Mapping[Name, JobFile] = Field(min_length=1, description="the jobs by name")
+    cancel_superseded: bool | None = Field(
+        None, description="end older runs of the same ref; default: true, but false for the branch that lanes deliver"
+    )
+    jobs: Mapping[Name, JobFile] = Field({}, description="the jobs by name")
+
+    @model_validator(mode="after")
+    def _has_jobs(self) -> PipelineFile:
+        if not self.jobs and self.use is None:
+            raise ValueError("needs 'jobs' with at least one job (or 'use', a template that brings some)")
+        return self

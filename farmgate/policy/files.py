@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from farmgate.pipeline.file import Environment, Image, Name
+from farmgate.pipeline.values import Environment, Image, Name
 from farmgate.policy.models import INSTANCE_LIMIT
 from farmgate.quantities import Duration, SizeBytes
 from farmgate.refs import HEADS, is_ref

@@ -14,7 +14,7 @@ from datetime import datetime
 from sqlalchemy import Connection, select, update
 
 from farmgate.errors import Conflict, NotFound
-from farmgate.models import BranchCommit, Commit, Ref, Repository
+from farmgate.models import BranchCommit, Commit, ForkPolicy, Ref, Repository
 from farmgate.store.database import as_model, insert_if_absent, many, one
 from farmgate.store.schema import branch_commits, commits, refs, repositories
 
@@ -33,6 +33,8 @@ def add(
         "polled_at": None,
         "poll_error": None,
         "removed_at": None,
+        "weight": 1,
+        "fork_policy": ForkPolicy.RUN,
     }
     if not insert_if_absent(connection, repositories, values, "name"):
         raise Conflict(f"a repository called {name!r} is connected already")

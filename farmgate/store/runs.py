@@ -7,7 +7,8 @@ Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from farmgate import states
 from farmgate.errors import NotFound
-from farmgate.models import Run, Trigger, Trust
+from farmgate.models import JobKind, Run, Trigger, Trust
 from farmgate.store.database import insert_if_absent, many, move, newest, one
 from farmgate.store.schema import jobs, runs
 
@@ -33,6 +34,17 @@ class NewJob:
     needs: tuple[str, ...]
     spec: dict[str, Any]
     pool: str
+    kind: JobKind = JobKind.WORK
+    family: str = ""
+    family_limit: int | None = None
+    priority: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    runs_when: str = "passed"
+    exclusion: str | None = None
+    exclusion_limit: int = 1
+    exclusion_cancels: bool = False
+    skipped: str | None = None  # why its own condition does not hold
+    emitted_by: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +61,11 @@ class NewRun:
     jobs: tuple[NewJob, ...] = ()
     problems: str | None = None
     ordinal: int = 1
+    hold: str | None = None
+    again_of: int | None = None
+    reuse: bool = True
+    cancel_superseded: bool | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
 
 def create(connection: Connection, new: NewRun, now: datetime) -> int | None:
@@ -68,6 +85,12 @@ def create(connection: Connection, new: NewRun, now: datetime) -> int | None:
         "started_at": None,
         "finished_at": now if broken else None,
         "deadline": now + RUN_PATIENCE,
+        "hold": new.hold,
+        "superseded_by": None,
+        "again_of": new.again_of,
+        "reuse": new.reuse,
+        "cancel_superseded": new.cancel_superseded,
+        "origin": dict(new.origin),
     }
     if not insert_if_absent(connection, runs, values, "repository_id", "ref", "sha", "ordinal"):
         return None
@@ -80,29 +103,50 @@ def create(connection: Connection, new: NewRun, now: datetime) -> int | None:
         )
     ).scalar_one()
     if new.jobs and not broken:
-        connection.execute(insert(jobs), [_job_values(run_id, job, now) for job in new.jobs])
+        add_jobs(connection, run_id, new.jobs, now)
     return run_id
 
 
+def add_jobs(connection: Connection, run_id: int, new: Sequence[NewJob], now: datetime) -> None:
+    """The jobs of a run: at its creation, and those that a job of it emits."""
+    connection.execute(insert(jobs), [_job_values(run_id, job, now) for job in new])
+
+
 def _job_values(run_id: int, job: NewJob, now: datetime) -> dict[str, Any]:
-    ready = not job.needs
+    ready = not job.needs and job.kind is JobKind.WORK and job.skipped is None and job.runs_when != "failed"
+    state = states.Job.READY if ready else states.Job.WAITING if job.skipped is None else states.Job.SKIPPED
     return {
         "run_id": run_id,
         "name": job.name,
         "needs": list(job.needs),
         "spec": job.spec,
         "pool": job.pool,
-        "state": states.Job.READY if ready else states.Job.WAITING,
+        "state": state,
         "attempt": 1,
         "losses": 0,
         "rings": 0,
         "ready_at": now if ready else None,
         "rung_at": None,
         "started_at": None,
-        "finished_at": None,
+        "finished_at": now if job.skipped is not None else None,
         "deadline": now + WAIT_PATIENCE,
-        "reason": None,
+        "reason": job.skipped,
         "cancel_asked": None,
+        "kind": job.kind,
+        "family": job.family or job.name,
+        "family_limit": job.family_limit,
+        "priority": job.priority,
+        "labels": dict(job.labels),
+        "runs_when": job.runs_when,
+        "forgiven": job.skipped is not None,
+        "failures": 0,
+        "not_before": None,
+        "exclusion": job.exclusion,
+        "exclusion_limit": job.exclusion_limit,
+        "exclusion_cancels": job.exclusion_cancels,
+        "reuse_key": None,
+        "reused_from": None,
+        "emitted_by": job.emitted_by,
     }
 
 

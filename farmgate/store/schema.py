@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 
 from farmgate import states
-from farmgate.models import RolloutKind, TokenKind, Trigger, Trust
+from farmgate.models import ForkPolicy, JobKind, RolloutKind, TokenKind, Trigger, Trust
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -108,6 +108,8 @@ repositories = Table(
     _when("polled_at", nullable=True),
     Column("poll_error", Text),
     _when("removed_at", nullable=True),
+    Column("weight", Integer, nullable=False),
+    Column("fork_policy", State(ForkPolicy), nullable=False),
 )
 
 refs = Table(
@@ -195,6 +197,12 @@ runs = Table(
     _when("started_at", nullable=True),
     _when("finished_at", nullable=True),
     _when("deadline"),
+    Column("hold", Text),
+    Column("superseded_by", BigInteger().with_variant(Integer, "sqlite")),
+    Column("again_of", BigInteger().with_variant(Integer, "sqlite")),
+    Column("reuse", Boolean, nullable=False),
+    Column("cancel_superseded", Boolean),
+    Column("origin", JSON, nullable=False),
     UniqueConstraint("repository_id", "ref", "sha", "ordinal"),
     Index("ix_runs_of_repository", "repository_id", "id"),
 )
@@ -204,7 +212,7 @@ jobs = Table(
     metadata,
     _id(),
     _ref("run_id", "runs.id"),
-    Column("name", String(100), nullable=False),
+    Column("name", String(200), nullable=False),
     Column("needs", JSON, nullable=False),
     Column("spec", JSON, nullable=False),
     Column("pool", String(100), nullable=False),
@@ -219,6 +227,21 @@ jobs = Table(
     _when("deadline"),
     Column("reason", Text),
     Column("cancel_asked", Text),
+    Column("kind", State(JobKind), nullable=False),
+    Column("family", String(100), nullable=False),
+    Column("family_limit", Integer),
+    Column("priority", Integer, nullable=False),
+    Column("labels", JSON, nullable=False),
+    Column("runs_when", String(16), nullable=False),
+    Column("forgiven", Boolean, nullable=False),
+    Column("failures", Integer, nullable=False),
+    _when("not_before", nullable=True),
+    Column("exclusion", String(300), index=True),
+    Column("exclusion_limit", Integer, nullable=False),
+    Column("exclusion_cancels", Boolean, nullable=False),
+    Column("reuse_key", String(64), index=True),
+    Column("reused_from", BigInteger().with_variant(Integer, "sqlite")),
+    Column("emitted_by", BigInteger().with_variant(Integer, "sqlite")),
     UniqueConstraint("run_id", "name"),
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, insert
 
 from farmgate import states
-from farmgate.models import RolloutKind, Trigger, Trust
+from farmgate.models import ForkPolicy, JobKind, RolloutKind, Trigger, Trust
 from farmgate.store import schema
 
 HOUR = timedelta(hours=1)
@@ -23,7 +23,7 @@ def add(connection: Connection, table: Table, **values: Any) -> int:
 
 def a_repository(connection: Connection, now: datetime, name: str = "shop") -> int:
     values = {"url": "file:///shop", "forge": "git", "secret": "", "default_branch": "main", "created_at": now}
-    return add(connection, schema.repositories, name=name, **values)
+    return add(connection, schema.repositories, name=name, weight=1, fork_policy=ForkPolicy.RUN, **values)
 
 
 def a_run(
@@ -46,6 +46,8 @@ def a_run(
         "created_at": now,
         "finished_at": now if states.is_final(state) else None,
         "deadline": now + HOUR,
+        "reuse": True,
+        "origin": {},
     }
     return add(connection, schema.runs, **{**values, **more})
 
@@ -70,6 +72,15 @@ def a_job(
         "rings": 0,
         "finished_at": now if states.is_final(state) else None,
         "deadline": now + HOUR,
+        "kind": JobKind.WORK,
+        "family": name,
+        "priority": 0,
+        "labels": {},
+        "runs_when": "passed",
+        "forgiven": False,
+        "failures": 0,
+        "exclusion_limit": 1,
+        "exclusion_cancels": False,
     }
     return add(connection, schema.jobs, **{**values, **more})
 

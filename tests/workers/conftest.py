@@ -20,10 +20,11 @@ from farmgate.pipeline import JobSpec, StepSpec
 from farmgate.settings import NodeSettings
 from tests.conftest import need
 from tests.workers.server import CREDENTIAL, AttemptRecord, FakeServer, serving
+from workers.bench import Bench
 from workers.engines import make_engine
 from workers.engines.engine import Engine
 from workers.leases import Leases
-from workers.run import Bench, run_attempt
+from workers.run import run_attempt
 
 
 @dataclass
