@@ -22,11 +22,13 @@ The paths, all below the scheduler's address:
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 TASK = "farmgate.run_job"
+EMITTED_LIMIT: Final = 2 * 2**20
+"""Bytes of UTF-8 that a file of further jobs may have. A larger one ends its job in ERROR, in words, at the worker."""
 
 
 def queue_of(pool: str) -> str:
@@ -112,6 +114,7 @@ class Result(Message):
     reason: str | None = None
     timings: dict[str, float] = Field(default_factory=dict)
     log_bytes: int = 0
+    emitted: str | None = None  # text of the file that the job `emits`, of a job that passed; at most EMITTED_LIMIT
 
 
 class Join(Message):
