@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from farmgate.documents.document import Document, Location, read
 from farmgate.documents.tree import NODE_LIMIT, SIZE_LIMIT, as_written
-from farmgate.documents.validation import load, nearest, validate
+from farmgate.documents.validation import load, nearest, shown, validate
 
 __all__ = [
     "NODE_LIMIT",
@@ -21,5 +21,6 @@ __all__ = [
     "load",
     "nearest",
     "read",
+    "shown",
     "validate",
 ]

@@ -99,7 +99,7 @@ def _problem(document: Document, model: type[BaseModel], details: ErrorDetails, 
         case "value_error" | "assertion_error":
             message = str(details.get("ctx", {}).get("error", details["msg"]))
         case "enum" | "literal_error":
-            message = f"{_shown(details['input'])} is not one of {details.get('ctx', {}).get('expected', '')}"
+            message = f"{shown(details['input'])} is not one of {details.get('ctx', {}).get('expected', '')}"
         case "too_short":
             message = f"is too short: at least {details['ctx']['min_length']} must stand here"
         case "too_long" | "string_too_long":
@@ -107,7 +107,7 @@ def _problem(document: Document, model: type[BaseModel], details: ErrorDetails, 
         case _ if kind in _WANTED:
             if _WANTED[kind] == "a list" and isinstance(details["input"], str):
                 hint = f"write [{details['input'][:60]}]"
-            message = f"must be {_WANTED[kind]}, but is {_shown(details['input'])}"
+            message = f"must be {_WANTED[kind]}, but is {shown(details['input'])}"
         case _:
             message = details["msg"].replace("Input should be", "must be")
     said = f"{where}: {message}" if where else message
@@ -125,7 +125,8 @@ def _path(document: Document, location: Location) -> str:
     return path
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """What stands there, in a few words."""
     match value:
         case None:
             return "nothing"

@@ -23,7 +23,7 @@ from farmgate.pipeline.parts import (
     Concurrency,
     Identity,
     MatrixFile,
-    Need,
+    Needs,
     ReportsFile,
     Retry,
     Secrets,
@@ -75,8 +75,8 @@ class JobFile(Written):
     """A job: steps that run one after the other in one workspace, or a question to a person."""
 
     image: Image | None = Field(None, description="the container image; default: the file's, else the node's")
-    needs: tuple[Need, ...] = Field((), max_length=500, description="jobs that come before this one")
-    steps: tuple[Step, ...] = Field((), max_length=200, description="what the job runs, in order")
+    needs: Needs = Field((), description="jobs that come before this one")
+    steps: tuple[Step, ...] = Field((), min_length=1, max_length=200, description="what the job runs, in order")
     approve: Approve | None = Field(None, description="ask a person instead of running anything")
     timeout: Timeout = Field(
         DEFAULT_TIMEOUT,
@@ -158,7 +158,7 @@ class PipelineFile(Written):
     cancel_superseded: bool | None = Field(
         None, description="end older runs of the same ref; default: true, but false for the branch that lanes deliver"
     )
-    jobs: Mapping[Name, JobFile] = Field({}, description="the jobs by name")
+    jobs: Mapping[Name, JobFile] = Field({}, min_length=1, description="the jobs by name")
 
     @model_validator(mode="after")
     def _has_jobs(self) -> PipelineFile:

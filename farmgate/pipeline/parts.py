@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
+from farmgate.documents import shown
 from farmgate.pipeline.values import (
     CachePath,
     Command,
@@ -34,11 +35,16 @@ from farmgate.pipeline.values import (
 from farmgate.quantities import Duration
 
 
-def _short(key: str, *kinds: type) -> BeforeValidator:
-    """A bare value of these kinds stands for a mapping with just this key."""
+def _short(key: str, kind: type) -> BeforeValidator:
+    """A bare value of this kind stands for a mapping with just this key."""
+    wanted = "text" if kind is str else "a whole number"
 
     def whole(value: object) -> object:
-        return {key: value} if isinstance(value, kinds) else value
+        if isinstance(value, kind) and not isinstance(value, bool):
+            return {key: value}
+        if not isinstance(value, dict | Written):
+            raise ValueError(f"must be {wanted} or a mapping of keys to values, but is {shown(value)}")
+        return value
 
     return BeforeValidator(whole)
 
@@ -78,6 +84,26 @@ class NeedFile(Written):
 Need = Annotated[NeedFile, _short("job", str), _either(NeedFile, TEXT)]
 
 
+def _needs(value: object) -> object:
+    return [value] if isinstance(value, str | dict) else value
+
+
+Needs = Annotated[
+    tuple[Need, ...],
+    BeforeValidator(_needs),
+    Field(max_length=500),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                TEXT,
+                NeedFile.model_json_schema(),
+                {"type": "array", "items": {"anyOf": [TEXT, NeedFile.model_json_schema()]}},
+            ]
+        }
+    ),
+]
+
+
 class ArtifactsFile(Written):
     """Files to keep."""
 
@@ -91,13 +117,11 @@ def _artifacts(value: object) -> object:
     """A pattern, or a list of patterns, or the whole mapping, or a list of mappings."""
     if isinstance(value, str | dict):
         value = [value]
-    if not isinstance(value, list | tuple):
-        return value
-    return [{"paths": [one]} if isinstance(one, str) else one for one in value]
+    return value
 
 
 Artifacts = Annotated[
-    tuple[ArtifactsFile, ...],
+    tuple[Annotated[ArtifactsFile, _short("paths", str)], ...],
     BeforeValidator(_artifacts),
     Field(max_length=100),
     WithJsonSchema(
