@@ -114,6 +114,8 @@ class Result(Message):
     reason: str | None = None
     timings: dict[str, float] = Field(default_factory=dict)
     log_bytes: int = 0
+    image_digest: str | None = None  # of the job's image, as the node had it
+    image_digests: dict[str, str] = Field(default_factory=dict)  # of other images that it used, by name
     emitted: str | None = None  # text of the file that the job `emits`, of a job that passed; at most EMITTED_LIMIT
 
 

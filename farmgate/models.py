@@ -214,6 +214,7 @@ class Job:
     reuse_key: str | None  # what its result depends on, as a hash
     reused_from: int | None  # the job whose result it took
     emitted_by: int | None  # the job whose file named it
+    inputs_hash: str | None  # of what it declares to depend on, at its commit; None: its result is never reused
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +265,8 @@ class Artifact:
     sha256: str
     size_bytes: int
     created_at: datetime
+    expires_at: datetime | None  # None: by the farm's own time
+    removed_at: datetime | None  # its time was over: the row stays as a record, the bytes may be gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -474,3 +477,39 @@ class Event:
     subject: str  # run/7, lane/shop/production
     actor: str
     text: str
+
+
+# --- bytes that live on ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """Files that a trusted job left for later ones, as one archive."""
+
+    id: int
+    repository_id: int
+    key: str  # as written, with the hash of the files that belong to it
+    sha256: str
+    size_bytes: int
+    job_id: int  # that saved it
+    created_at: datetime
+    used_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image as the nodes of a pool had it last."""
+
+    pool: str
+    name: str  # as jobs name it; empty: the nodes' default
+    digest: str
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DoomedBlob:
+    """A blob that nothing named when it was looked at. Whoever names it again takes it off the list."""
+
+    sha256: str
+    since: datetime
+    removing: bool  # its bytes are being removed: it cannot be named until that is done

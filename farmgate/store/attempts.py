@@ -235,7 +235,13 @@ def steps_of(connection: Connection, attempt_ids: Sequence[int]) -> list[Step]:
 
 
 def keep_artifact(
-    connection: Connection, attempt: Attempt, path: str, sha256: str, size_bytes: int, now: datetime
+    connection: Connection,
+    attempt: Attempt,
+    path: str,
+    sha256: str,
+    size_bytes: int,
+    now: datetime,
+    expires_at: datetime | None = None,
 ) -> None:
     """Note an artifact; the same path sent again replaces it (a retried upload)."""
     values = {
@@ -245,12 +251,14 @@ def keep_artifact(
         "sha256": sha256,
         "size_bytes": size_bytes,
         "created_at": now,
+        "expires_at": expires_at,
+        "removed_at": None,
     }
     if not insert_if_absent(connection, artifacts, values, "attempt_id", "path"):
         connection.execute(
             update(artifacts)
             .where(artifacts.c.attempt_id == attempt.id, artifacts.c.path == path)
-            .values(sha256=sha256, size_bytes=size_bytes, created_at=now)
+            .values(sha256=sha256, size_bytes=size_bytes, created_at=now, expires_at=expires_at)
         )
 
 
@@ -262,4 +270,5 @@ def artifacts_of(connection: Connection, attempt_ids: Sequence[int]) -> list[Art
 
 def artifact(connection: Connection, sha256: str) -> Artifact | None:
     """One that has these bytes."""
-    return one(connection, Artifact, newest(artifacts).where(artifacts.c.sha256 == sha256).limit(1))
+    statement = newest(artifacts).where(artifacts.c.sha256 == sha256, artifacts.c.removed_at.is_(None))
+    return one(connection, Artifact, statement.limit(1))

@@ -45,6 +45,7 @@ class NewJob:
     exclusion_cancels: bool = False
     skipped: str | None = None  # why its own condition does not hold
     emitted_by: int | None = None
+    inputs_hash: str | None = None  # see farmgate.store.reuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,7 @@ def _job_values(run_id: int, job: NewJob, now: datetime) -> dict[str, Any]:
         "reuse_key": None,
         "reused_from": None,
         "emitted_by": job.emitted_by,
+        "inputs_hash": job.inputs_hash,
     }
 
 

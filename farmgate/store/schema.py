@@ -242,6 +242,7 @@ jobs = Table(
     Column("reuse_key", String(64), index=True),
     Column("reused_from", BigInteger().with_variant(Integer, "sqlite")),
     Column("emitted_by", BigInteger().with_variant(Integer, "sqlite")),
+    Column("inputs_hash", String(64)),
     UniqueConstraint("run_id", "name"),
 )
 
@@ -302,6 +303,8 @@ artifacts = Table(
     Column("sha256", String(64), nullable=False, index=True),
     Column("size_bytes", BigInteger, nullable=False),
     _when("created_at"),
+    _when("expires_at", nullable=True),
+    _when("removed_at", nullable=True),
     UniqueConstraint("attempt_id", "path"),
 )
 
@@ -517,4 +520,37 @@ events = Table(
     Column("subject", String(200), nullable=False, index=True),
     Column("actor", Text, nullable=False),
     Column("text", Text, nullable=False),
+)
+
+# --- bytes that live on ---
+
+caches = Table(
+    "caches",
+    metadata,
+    _id(),
+    _ref("repository_id", "repositories.id"),
+    Column("key", String(600), nullable=False),
+    Column("sha256", String(64), nullable=False, index=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    _ref("job_id", "jobs.id"),
+    _when("created_at"),
+    _when("used_at"),
+    UniqueConstraint("repository_id", "key"),
+)
+
+images = Table(
+    "images",
+    metadata,
+    Column("pool", String(100), primary_key=True),
+    Column("name", String(600), primary_key=True),
+    Column("digest", String(300), nullable=False),
+    _when("seen_at"),
+)
+
+doomed_blobs = Table(
+    "doomed_blobs",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    _when("since"),
+    Column("removing", Boolean, nullable=False),
 )

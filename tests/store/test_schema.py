@@ -44,6 +44,9 @@ KINDS = {
     "tokens": models.Token,
     "leaders": models.Leader,
     "events": models.Event,
+    "caches": models.Cache,
+    "images": models.Image,
+    "doomed_blobs": models.DoomedBlob,
 }
 TABLES = sorted(metadata.tables.values(), key=lambda table: table.name)
 
