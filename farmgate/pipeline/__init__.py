@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from farmgate.pipeline.models import JobSpec, Pipeline, StepSpec
-from farmgate.pipeline.parsing import FILE_NAME, JOB_LIMIT, order, parse
+from farmgate.pipeline.parsing import FILE_NAME, JOB_LIMIT, order, parse, parse_emitted
 
-__all__ = ["FILE_NAME", "JOB_LIMIT", "JobSpec", "Pipeline", "StepSpec", "order", "parse"]
+__all__ = ["FILE_NAME", "JOB_LIMIT", "JobSpec", "Pipeline", "StepSpec", "order", "parse", "parse_emitted"]

@@ -31,6 +31,7 @@ from farmgate.pipeline.parts import (
     Step,
     WhenFile,
 )
+from farmgate.pipeline.use import Use
 from farmgate.pipeline.values import (
     DEFAULT_TIMEOUT,
     Cpus,
@@ -116,52 +117,39 @@ class JobFile(Written):
         return self
 
 
-class UseFile(Written):
-    """A template of the server (or a built-in one), or a file of a repository at a revision."""
-
-    template: Name | None = Field(None, description="name of a template of the server, or of a built-in one")
-    repository: str | None = Field(None, max_length=100, description="a repository of this farm that holds the file")
-    path: Pattern | None = Field(None, description="the file in that repository")
-    revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$")] | None = Field(
-        None, description="a tag, or a whole commit hash; a branch is refused, since it moves"
-    )
-
-    @model_validator(mode="after")
-    def _one_source(self) -> UseFile:
-        from_repository = (self.repository, self.path, self.revision)
-        if (self.template is None) == any(part is None for part in from_repository) or (
-            self.template is not None and any(part is not None for part in from_repository)
-        ):
-            raise ValueError("names either 'template', or 'repository', 'path' and 'revision'")
-        return self
-
-
-def _used(value: object) -> object:
-    return {"template": value} if isinstance(value, str) else value
-
-
-Use = Annotated[
-    UseFile,
-    BeforeValidator(_used),
-    WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, UseFile.model_json_schema()]}),
-]
-
-
-class PipelineFile(Written):
-    """A pipeline: what Farmgate does with every commit."""
+class FileHead(Written):
+    """A pipeline file without a look into its jobs: these are checked one by one, with their cells put in."""
 
     use: Use | None = Field(None, description="a template that brings jobs")
-    parameters: Mapping[Name, Any] = Field({}, description="values for the template's parameters")
-    tier: Name | None = Field(None, description="the template's tier: simple, standard or strict")
+    parameters: Mapping[Name, Any] = Field({}, max_length=200, description="values for the template's parameters")
+    tier: Name | None = Field(None, description="the template's tier, such as simple, standard or strict")
     image: Image | None = Field(None, description="the container image of jobs that name none")
     environment: Environment = Field({}, description="variables of all jobs")
     cancel_superseded: bool | None = Field(
         None, description="end older runs of the same ref; default: true, but false for the branch that lanes deliver"
     )
-    jobs: Mapping[Name, JobFile] = Field({}, min_length=1, description="the jobs by name")
+    jobs: Mapping[Name, Any] = Field({}, min_length=1, description="the jobs by name")
 
     @model_validator(mode="after")
-    def _has_jobs(self) -> PipelineFile:
+    def _has_jobs(self) -> FileHead:
         if not self.jobs and self.use is None:
             raise ValueError("needs 'jobs' with at least one job (or 'use', a template that brings some)")
+        if self.use is None:
+            for key, value in (("parameters", self.parameters), ("tier", self.tier)):
+                if value:
+                    raise ValueError(f"'{key}' is for a template: name it with 'use'")
         return self
+
+
+class PipelineFile(FileHead):
+    """A pipeline: what Farmgate does with every commit."""
+
+    jobs: Mapping[Name, JobFile] = Field({}, min_length=1, description="the jobs by name")
+
+
+class EmittedFile(Written):
+    """Further jobs for a run that is under way, written by one of its jobs."""
+
+    image: Image | None = Field(None, description="the container image of jobs that name none")
+    environment: Environment = Field({}, description="variables of all jobs of this file")
+    jobs: Mapping[Name, Any] = Field(min_length=1, description="the jobs by name")

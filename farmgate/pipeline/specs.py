@@ -10,8 +10,9 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from farmgate.pipeline.file import JobFile, PipelineFile
+from farmgate.pipeline.file import JobFile
 from farmgate.pipeline.matrix import Unfolded
 from farmgate.pipeline.models import (
     ApproveSpec,
@@ -31,9 +32,15 @@ from farmgate.pipeline.models import (
 from farmgate.pipeline.parts import AllowFileFailure, CacheFile, NeedFile, ServiceFile, StepFile
 
 
-def job_spec(
-    family: str, job: Unfolded, written: JobFile, file: PipelineFile, names: Mapping[str, tuple[str, ...]]
-) -> JobSpec:
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What the file says for all its jobs."""
+
+    image: str | None
+    environment: Mapping[str, str]
+
+
+def job_spec(family: str, job: Unfolded, written: JobFile, base: Base, names: Mapping[str, tuple[str, ...]]) -> JobSpec:
     """`names`: the jobs of each job of the file."""
     own = {f"MATRIX_{name.upper()}": value for name, value in job.cell.items()}
     if job.shard is not None:
@@ -44,13 +51,13 @@ def job_spec(
         family_at_once=written.matrix.at_once if written.matrix else None,
         matrix=job.cell,
         shard=job.shard,
-        image=written.image if written.image is not None else file.image,
+        image=written.image if written.image is not None else base.image,
         needs=tuple(name for need in written.needs for name in names[need.job]),
         fetch=tuple(_fetch(name, need) for need in written.needs for name in names[need.job] if need.artifacts),
         steps=tuple(_step(step) for step in written.steps),
         approve=None if written.approve is None else ApproveSpec(**dict(written.approve)),
         timeout=written.timeout,
-        environment={**file.environment, **written.environment, **own},
+        environment={**base.environment, **written.environment, **own},
         artifacts=tuple(ArtifactSpec(**dict(artifact)) for artifact in written.artifacts),
         memory_bytes=written.memory,
         cpus=written.cpus,

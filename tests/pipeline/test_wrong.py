@@ -10,7 +10,7 @@ from tests.pipeline.files import one, said
 @pytest.mark.parametrize(
     ("text", "answers"),
     [
-        ("jobs:\n", ["1:6: jobs: is too short: at least 1 must stand here"]),
+        ("jobs:\n", ["1:6: jobs: must be a mapping of names to values, but is nothing"]),
         ("image: x\n", ["1:1: needs 'jobs' with at least one job (or 'use'"]),
         ("jobs: {}\n", ["1:7: jobs: is too short: at least 1 must stand here"]),
         ("jobs:\n  a: make\n", ["2:6: jobs.a: must be a mapping of keys to values, but is 'make'"]),
