@@ -215,6 +215,7 @@ class Job:
     reused_from: int | None  # the job whose result it took
     emitted_by: int | None  # the job whose file named it
     inputs_hash: str | None  # of what it declares to depend on, at its commit; None: its result is never reused
+    rung_to: int | None  # the node whose own bell was rung for it; None: its pool's
 
 
 @dataclass(frozen=True, slots=True)

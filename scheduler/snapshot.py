@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, or_, select, union_all
@@ -16,7 +19,17 @@ from farmgate.store.schema import intakes as intakes_table
 from farmgate.store.schema import nodes as nodes_table
 from farmgate.store.schema import repositories as repositories_table
 from farmgate.store.schema import runs as runs_table
-from scheduler.view import AttemptView, IntakeView, JobView, NodeView, RepositoryView, Rules, RunView, Snapshot
+from scheduler.view import (
+    AttemptView,
+    IntakeView,
+    JobView,
+    Labels,
+    NodeView,
+    RepositoryView,
+    Rules,
+    RunView,
+    Snapshot,
+)
 
 LOGS_AT_ONCE = 20
 
@@ -84,18 +97,38 @@ def snapshot(
 
 def _runs(of_runs: Sequence[Any], of_jobs: Sequence[Any]) -> tuple[RunView, ...]:
     jobs_of: dict[int, list[JobView]] = {row[0]: [] for row in of_runs}
-    for id_, run_id, name, needs, *rest in of_jobs:  # in the order of JobView's fields
-        jobs_of[run_id].append(JobView(id_, run_id, name, tuple(needs), *rest))
-    found = ((*row, tuple(jobs_of[row[0]])) for row in of_runs if jobs_of[row[0]])  # likewise of RunView's
-    return tuple(RunView(*values) for values in found)
+    for row in of_jobs:  # in the order of JobView's fields
+        id_, run_id, name, needs, *rest = row
+        rest[LABELS] = _labels(rest[LABELS])
+        jobs_of[run_id].append(JobView(id_, run_id, name, _names(needs), *rest))
+    found: list[RunView] = []
+    for row in of_runs:  # likewise of RunView's
+        if jobs := jobs_of[row[0]]:
+            values = tuple(row)
+            found.append(RunView(*values[:BEFORE_JOBS], tuple(jobs), *values[BEFORE_JOBS:]))
+    return tuple(found)
+
+
+BEFORE_JOBS = [field.name for field in dataclasses.fields(RunView)].index("jobs")
+LABELS = [field.name for field in dataclasses.fields(JobView)].index("labels") - 4
+
+
+@lru_cache(maxsize=4096)
+def _names(stored: str) -> tuple[str, ...]:
+    return tuple(json.loads(stored))
+
+
+@lru_cache(maxsize=4096)
+def _labels(stored: str) -> Labels:
+    return tuple(sorted(json.loads(stored).items()))
 
 
 def _nodes(connection: Connection) -> tuple[NodeView, ...]:
     table = nodes_table.c
-    statement = select(table.id, table.name, table.pool, table.slots, table.state, table.seen_at).where(
-        table.state != states.Node.REMOVED
-    )
-    return tuple(NodeView(*row) for row in connection.execute(statement))
+    statement = select(
+        table.id, table.name, table.pool, table.slots, table.state, table.seen_at, table.labels
+    ).where(table.state != states.Node.REMOVED)
+    return tuple(NodeView(*row[:-1], tuple(sorted(row.labels.items()))) for row in connection.execute(statement))
 
 
 def _repositories(connection: Connection) -> tuple[RepositoryView, ...]:

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from farmgate import states
-from farmgate.models import Trigger, Trust
+from farmgate.models import JobKind, Trigger, Trust
+
+Labels = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,21 @@ class JobView:
     deadline: datetime
     cancel_asked: str | None
     reason: str | None = None
+    started_at: datetime | None = None
+    kind: JobKind = JobKind.WORK
+    family: str = ""
+    family_limit: int | None = None
+    priority: int = 0
+    labels: Labels = ()  # that its node must have
+    runs_when: str = "passed"
+    forgiven: bool = False
+    failures: int = 0
+    not_before: datetime | None = None
+    exclusion: str | None = None
+    exclusion_limit: int = 1
+    exclusion_cancels: bool = False
+    rung_to: int | None = None  # the node whose own bell was rung; None: its pool's
+    deploys_to: str | None = None  # told only while it runs: it is not ended in the middle
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +74,12 @@ class RunView:
     deadline: datetime
     delivered: bool
     jobs: tuple[JobView, ...]
+    ordinal: int = 1
+    hold: str | None = None
+    superseded_by: int | None = None
+    again_of: int | None = None
+    weight: int = 1  # of its repository
+    repository: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +103,7 @@ class NodeView:
     slots: int
     state: states.Node
     seen_at: datetime
+    labels: Labels = ()
 
 
 @dataclass(frozen=True, slots=True)

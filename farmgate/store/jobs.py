@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, literal, select, update
+from sqlalchemy import Connection, Row, Text, case, cast, func, literal, select, update
 
 from farmgate import states
 from farmgate.errors import NotFound
@@ -54,6 +54,7 @@ def of_runs(connection: Connection, run_ids: Sequence[int]) -> dict[int, list[tu
 
 def of_open_runs(connection: Connection) -> tuple[list[Row[Any]], list[Row[Any]]]:
     """What a plan needs of every open run, oldest first, and of each of their jobs, by id: no specification.
+    Needs and labels are JSON as it is stored: few differ.
 
     Two readings, since what is said of a run would else be read again with each of its jobs: ten thousand of them are
     looked at in every tick.
@@ -71,6 +72,12 @@ def of_open_runs(connection: Connection) -> tuple[list[Row[Any]], list[Row[Any]]
             runs.c.created_at,
             runs.c.deadline,
             (runs.c.ref == literal("refs/heads/") + repositories.c.default_branch).label("delivered"),
+            runs.c.ordinal,
+            runs.c.hold,
+            runs.c.superseded_by,
+            runs.c.again_of,
+            repositories.c.weight,
+            repositories.c.name,
         )
         .select_from(runs.join(repositories))
         .where(is_open)
@@ -81,7 +88,7 @@ def of_open_runs(connection: Connection) -> tuple[list[Row[Any]], list[Row[Any]]
             jobs.c.id,
             jobs.c.run_id,
             jobs.c.name,
-            jobs.c.needs,
+            cast(jobs.c.needs, Text),
             jobs.c.pool,
             jobs.c.state,
             jobs.c.attempt,
@@ -92,6 +99,21 @@ def of_open_runs(connection: Connection) -> tuple[list[Row[Any]], list[Row[Any]]
             jobs.c.deadline,
             jobs.c.cancel_asked,
             jobs.c.reason,
+            jobs.c.started_at,
+            jobs.c.kind,
+            jobs.c.family,
+            jobs.c.family_limit,
+            jobs.c.priority,
+            cast(jobs.c.labels, Text),
+            jobs.c.runs_when,
+            jobs.c.forgiven,
+            jobs.c.failures,
+            jobs.c.not_before,
+            jobs.c.exclusion,
+            jobs.c.exclusion_limit,
+            jobs.c.exclusion_cancels,
+            jobs.c.rung_to,
+            case((jobs.c.state == states.Job.RUNNING, jobs.c.spec["deploys_to"].as_string())),
         )
         .select_from(runs.join(jobs, jobs.c.run_id == runs.c.id))
         .where(is_open)

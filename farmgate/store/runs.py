@@ -149,6 +149,7 @@ def _job_values(run_id: int, job: NewJob, now: datetime) -> dict[str, Any]:
         "reused_from": None,
         "emitted_by": job.emitted_by,
         "inputs_hash": job.inputs_hash,
+        "rung_to": None,
     }
 
 

@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -77,8 +78,20 @@ class State(TypeDecorator[StrEnum]):
     def process_bind_param(self, value: StrEnum | str | None, dialect: Dialect) -> str | None:
         return None if value is None else str(self.kind(value))
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
-        return None if value is None else self.kind(value)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        """A look into a table: each tick reads tens of thousands of states."""
+        return _ByText(self.kind).__getitem__
+
+
+class _ByText(dict[str | None, StrEnum | None]):
+    """The members of a kind by their text; what is no member is refused."""
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        super().__init__({None: None} | {str(member): member for member in kind})
+        self._kind = kind
+
+    def __missing__(self, text: str | None) -> StrEnum:
+        return self._kind(text)
 
 
 def _id() -> Column[int]:
@@ -243,6 +256,7 @@ jobs = Table(
     Column("reused_from", BigInteger().with_variant(Integer, "sqlite")),
     Column("emitted_by", BigInteger().with_variant(Integer, "sqlite")),
     Column("inputs_hash", String(64)),
+    Column("rung_to", BigInteger().with_variant(Integer, "sqlite")),
     UniqueConstraint("run_id", "name"),
 )
 
