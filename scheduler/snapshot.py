@@ -104,8 +104,8 @@ def _runs(of_runs: Sequence[Any], of_jobs: Sequence[Any]) -> tuple[RunView, ...]
     found: list[RunView] = []
     for row in of_runs:  # likewise of RunView's
         if jobs := jobs_of[row[0]]:
-            values = tuple(row)
-            found.append(RunView(*values[:BEFORE_JOBS], tuple(jobs), *values[BEFORE_JOBS:]))
+            values = [*row[:BEFORE_JOBS], tuple(jobs), *row[BEFORE_JOBS:]]
+            found.append(RunView(*values))
     return tuple(found)
 
 
@@ -125,9 +125,9 @@ def _labels(stored: str) -> Labels:
 
 def _nodes(connection: Connection) -> tuple[NodeView, ...]:
     table = nodes_table.c
-    statement = select(
-        table.id, table.name, table.pool, table.slots, table.state, table.seen_at, table.labels
-    ).where(table.state != states.Node.REMOVED)
+    statement = select(table.id, table.name, table.pool, table.slots, table.state, table.seen_at, table.labels).where(
+        table.state != states.Node.REMOVED
+    )
     return tuple(NodeView(*row[:-1], tuple(sorted(row.labels.items()))) for row in connection.execute(statement))
 
 

@@ -91,7 +91,7 @@ class _ByText(dict[str | None, StrEnum | None]):
         self._kind = kind
 
     def __missing__(self, text: str | None) -> StrEnum:
-        return self._kind(text)
+        return self._kind(str(text))
 
 
 def _id() -> Column[int]:
