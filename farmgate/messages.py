@@ -14,6 +14,9 @@ The paths, all below the scheduler's address:
     POST /api/attempts/{job}/{attempt}/log?offset=  raw bytes -> LogTaken          attempt token
     POST /api/attempts/{job}/{attempt}/steps        StepReport                     attempt token
     PUT  /api/attempts/{job}/{attempt}/artifacts?path=  raw bytes -> ArtifactTaken  attempt token
+    GET  /api/attempts/{job}/{attempt}/caches?key=&beginning=  CacheAnswer         attempt token
+    GET  /api/attempts/{job}/{attempt}/caches/{sha256}  raw bytes                  attempt token
+    PUT  /api/attempts/{job}/{attempt}/caches?key=  raw bytes -> CacheTaken        attempt token, trusted runs only
     POST /api/attempts/{job}/{attempt}/result       Result                         attempt token
     POST /api/nodes/join                            Join -> Joined                 join token in the body
     POST /api/nodes/heartbeat                       Heartbeat -> Heard             node credential
@@ -104,6 +107,27 @@ class StepReport(Message):
 class ArtifactTaken(Message):
     sha256: str
     size_bytes: int
+
+
+class CacheFound(Message):
+    """A cache that may be restored; its bytes are at `caches/{sha256}`."""
+
+    key: str
+    sha256: str
+    size_bytes: int
+
+
+class CacheAnswer(Message):
+    """The cache of the key, else the newest of a beginning; None: there is none."""
+
+    found: CacheFound | None = None
+
+
+class CacheTaken(Message):
+    """`kept`: False where the key was there before."""
+
+    kept: bool
+    sha256: str
 
 
 class Result(Message):

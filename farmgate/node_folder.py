@@ -49,11 +49,13 @@ class NodeFolder:
         self.join_token = self.root / "join.token"
         self.mirrors = self.root / "mirrors"
         self.attempts = self.root / "attempts"
+        self.caches = self.root / "caches"
         self._held = self.root / "held"
         self._problem = self.root / "problem"
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self.mirrors, self.attempts, self._held):
             folder.mkdir(mode=0o711, exist_ok=True)
+        self.caches.mkdir(mode=0o700, exist_ok=True)
 
     def identity(self) -> str:
         """Sixteen characters that no other node has."""
@@ -65,7 +67,7 @@ class NodeFolder:
     def forget(self) -> None:
         """Remove the credential, and then all that the node kept; what cannot be removed stays."""
         self.credential.unlink(missing_ok=True)
-        for folder in (self.mirrors, self.attempts, self._held):
+        for folder in (self.mirrors, self.attempts, self._held, self.caches):
             shutil.rmtree(folder, ignore_errors=True)
         for path in self.root.glob("*"):
             if path.is_file():

@@ -67,6 +67,20 @@ class SchedulerSettings(CommonSettings):
         2**30, description="log bytes kept per attempt; beyond it the log says that it was cut"
     )
     artifact_limit_bytes: int = Field(2 * 2**30, description="largest artifact taken")
+    artifact_keep: timedelta = Field(
+        timedelta(days=90), description="how long artifacts are kept where the pipeline file does not say"
+    )
+    blob_grace: timedelta = Field(
+        timedelta(hours=1), ge=timedelta(minutes=1), description="how long a blob stays that nothing names any more"
+    )
+    sweep_every: timedelta = Field(
+        timedelta(minutes=15),
+        description="how often artifacts whose time is over, and blobs without a name, are removed",
+    )
+    cache_limit_bytes: int = Field(2 * 2**30, ge=0, description="largest archive of one cache taken")
+    caches_limit_bytes: int = Field(
+        10 * 2**30, ge=0, description="bytes of all caches of one repository; the least recently used go first"
+    )
     git_timeout: timedelta = Field(timedelta(minutes=2), description="longest git fetch")
     join_token: SecretStr | None = Field(
         None, min_length=32, description="lets any number of nodes join; default: only one-time tokens do"
@@ -110,6 +124,12 @@ class NodeSettings(BaseSettings):
     pids_limit: int = Field(2048, description="processes a job may have")
     network: str = Field("bridge", pattern="^(bridge|none)$", description="network of jobs: own bridge, or none")
     workspace_limit_bytes: int = Field(512 * 2**20, description="free disk below which no workspace is made")
+    cache_bytes: int = Field(
+        5 * 2**30, ge=0, description="bytes of caches that the node keeps beside it, so that they are not fetched again"
+    )
+    cache_files_bytes: int = Field(
+        10 * 2**30, ge=0, description="bytes of the files of one cache, before they are packed and after"
+    )
     embedded: bool = Field(False, description="set by `farmgate up`; allows the process engine")
     log_format: str = Field("text", pattern="^(text|json)$", description="how the processes log: text or json")
 

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from farmgate import __version__
 from scheduler import (
+    caches_api,
     farm_api,
     git_api,
     health,
@@ -30,6 +31,7 @@ PARTS = (
     health,
     hooks,
     worker_api,
+    caches_api,
     node_api,
     git_api,
     repositories_api,

@@ -2,7 +2,7 @@
 
 Rules:
 1. What is read whole (all but streams) may have `WHOLE_BYTES`; the web framework reads it before it asks who sends it.
-2. Streams bound themselves where they are written: artifacts, git's questions; so do logs and webhooks.
+2. Streams bound themselves where they are written: artifacts, caches, git's questions; so do logs and webhooks.
 3. Work that waits for a stranger's bytes has threads of its own: slow uploads never keep a lease from being renewed.
 """
 
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from scheduler.problems import body
 
 WHOLE_BYTES = 4 * 2**20
-_STREAMS = re.compile(r"/hooks/|/git/|/api/attempts/[^/]+/[^/]+/(log|artifacts)$")
+_STREAMS = re.compile(r"/hooks/|/git/|/api/attempts/[^/]+/[^/]+/(log|artifacts|caches)$")
 
 
 class BoundedBodies:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
@@ -16,11 +15,10 @@ from farmgate.store import attempts, events, jobs, repositories, runs
 from farmgate.store.intakes import storable
 from scheduler import views
 from scheduler.auth import Person, Writer
+from scheduler.blob_streams import pieces_of
 from scheduler.bodies import CommitBody, RunDetail, RunSummary
 from scheduler.context import Context
 from scheduler.pipelines import run_of
-
-PIECE = 256 * 1024
 
 
 class Cancel(BaseModel):
@@ -81,7 +79,7 @@ def router(context: Context) -> APIRouter:
             known = attempts.artifact(connection, sha256)
         if known is None:
             raise NotFound(f"no artifact has the sha256 {sha256[:80]}")
-        file = context.blobs.open(sha256)
+        content = pieces_of(context.blobs, sha256)
         headers = {
             "Content-Length": str(known.size_bytes),
             "Content-Disposition": _as_attachment(known.path),
@@ -89,15 +87,9 @@ def router(context: Context) -> APIRouter:
             "X-Content-Type-Options": "nosniff",
         }
 
-        return StreamingResponse(_pieces(file), media_type="application/octet-stream", headers=headers)
+        return StreamingResponse(content, media_type="application/octet-stream", headers=headers)
 
     return routes
-
-
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    with file:
-        while piece := file.read(PIECE):
-            yield piece
 
 
 def cancel(context: Context, run_id: int, who: str, reason: str) -> None:

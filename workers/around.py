@@ -10,14 +10,16 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from farmgate.messages import Claimed, Result
 from farmgate.node_folder import Key
 from farmgate.pipeline import JobSpec
+from workers import caches
 from workers.artifacts import Workspace
 from workers.bench import Bench
+from workers.caches import Wanted
 from workers.engines.engine import Places
 from workers.stop import Stop
 from workers.timings import Timings
@@ -37,10 +39,12 @@ class Around:
     stop: Stop
     timings: Timings
     say: Callable[[str], None]  # a line for the job's log
+    caches: list[Wanted] = field(default_factory=list)  # found before the steps, for after them
 
 
 def before(around: Around) -> None:
     """Make ready what the steps need. Raises FarmgateError, OSError."""
+    caches.restore(around)
 
 
 def after(around: Around, workspace: Workspace, result: Result) -> Result:
@@ -49,4 +53,5 @@ def after(around: Around, workspace: Workspace, result: Result) -> Result:
         patterns = [pattern for artifact in around.spec.artifacts for pattern in artifact.paths]
         with around.timings.phase("artifacts"):
             upload(around.bench.client, around.claimed, workspace, patterns, around.stop)
+    caches.save(around, result)
     return result

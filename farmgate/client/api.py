@@ -191,6 +191,16 @@ class Api:
     def artifact(self, sha256: str) -> bytes:
         return self._call("GET", f"/api/artifacts/{_part(sha256)}").content
 
+    # --- caches ---
+
+    def caches(self, repository: str) -> Row:
+        return self._get(f"/api/repositories/{_part(repository)}/caches")
+
+    def clear_caches(self, repository: str, beginning: str = "") -> Row:
+        answer = self._call("DELETE", f"/api/repositories/{_part(repository)}/caches", params={"beginning": beginning})
+        found: Row = answer.json()
+        return found
+
     # --- lanes ---
 
     def apply_policy(self, text: str, source: str) -> Row:

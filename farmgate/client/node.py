@@ -17,9 +17,20 @@ from typing import Final, Self, TypeVar
 import httpx
 from pydantic import ValidationError
 
-from farmgate.errors import Conflict, FarmgateError, LostRace, Refused, ServerUnreachable, StaleAttempt, Unauthorised
+from farmgate.errors import (
+    Conflict,
+    FarmgateError,
+    LostRace,
+    NotFound,
+    Refused,
+    ServerUnreachable,
+    StaleAttempt,
+    Unauthorised,
+)
 from farmgate.messages import (
     ArtifactTaken,
+    CacheAnswer,
+    CacheTaken,
     Claim,
     Claimed,
     Heard,
@@ -114,6 +125,36 @@ class NodeClient:
         )
         return self._read(ArtifactTaken, self._fenced(answer))
 
+    def cache(self, claimed: Claimed, key: str, beginnings: tuple[str, ...]) -> CacheAnswer:
+        """The cache of the key, else the newest of a beginning."""
+        params = httpx.QueryParams([("key", key), *(("beginning", one) for one in beginnings)])
+        answer = self._send("GET", _path(claimed, "caches"), claimed.token, content=b"", params=params)
+        return self._read(CacheAnswer, self._fenced(answer))
+
+    def cache_bytes(self, claimed: Claimed, sha256: str) -> Iterator[bytes]:
+        """A cache's archive, piece by piece, however it is: who takes it checks its hash."""
+        headers = {"Authorization": f"Bearer {claimed.token}"}
+        try:
+            with self._http.stream("GET", f"{_path(claimed, 'caches')}/{sha256}", headers=headers) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    if answer.status_code == 404:  # it went meanwhile
+                        raise NotFound(_said(answer))
+                    if answer.status_code >= 500 or answer.status_code in _AGAIN:
+                        raise ServerUnreachable(f"{self.server} answered {answer.status_code}: {_said(answer)}")
+                    self._fenced(answer)
+                yield from answer.iter_raw()
+        except (httpx.TransportError, httpx.StreamError) as error:
+            raise ServerUnreachable(f"{self.server} does not answer: {str(error) or type(error).__name__}") from None
+
+    def keep_cache(self, claimed: Claimed, key: str, size_bytes: int, chunks: Iterator[bytes]) -> CacheTaken:
+        """Upload a cache's archive. Raises Refused for one that is too large."""
+        headers = {"Content-Length": str(size_bytes), "Content-Type": "application/octet-stream"}
+        answer = self._send(
+            "PUT", _path(claimed, "caches"), claimed.token, params={"key": key}, content=chunks, headers=headers
+        )
+        return self._read(CacheTaken, self._fenced(answer))
+
     def result(self, claimed: Claimed, result: Result) -> None:
         body = _body(result)
         self._fenced(self._send("POST", _path(claimed, "result"), claimed.token, content=body, headers=_JSON))
@@ -127,7 +168,7 @@ class NodeClient:
         bearer: str | None,
         *,
         content: bytes | Iterator[bytes],
-        params: dict[str, str | int] | None = None,
+        params: httpx.QueryParams | dict[str, str | int] | None = None,
         headers: dict[str, str] | None = None,
         timeout: httpx.Timeout | None = None,
     ) -> httpx.Response:

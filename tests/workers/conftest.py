@@ -81,6 +81,7 @@ class Node:
             timeout=given.pop("timeout", timedelta(minutes=2)),
             environment=given.pop("environment", {}),
             artifacts=tuple(given.pop("artifacts", ())),
+            caches=tuple(given.pop("caches", ())),
             memory_bytes=given.pop("memory_bytes", None),
             cpus=None,
             pool="default",

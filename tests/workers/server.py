@@ -49,6 +49,8 @@ class FakeServer:
     drop: dict[str, int] = field(default_factory=dict)  # ... to take and not to answer
     away: threading.Event = field(default_factory=threading.Event)  # set: every call gets 503
     calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    told_hash: str | None = None  # said of every cache instead of its own hash
+    caches: dict[str, bytes] = field(default_factory=dict)  # key -> archive, oldest first
     lock: threading.Lock = field(default_factory=threading.Lock)
     changed: threading.Condition = field(default_factory=threading.Condition)
     url: str = ""
@@ -114,6 +116,8 @@ class FakeServer:
                 }
             case "POST", ["api", "attempts", job, attempt, what]:
                 return self._attempt(self.attempts.get((int(job), int(attempt))), what, query, token, body)
+            case "GET" | "PUT", ["api", "attempts", job, attempt, "caches", *rest]:
+                return self._cache(self.attempts.get((int(job), int(attempt))), method, rest, query, token, body)
             case "PUT", ["api", "attempts", job, attempt, "artifacts"]:
                 return self._attempt(self.attempts.get((int(job), int(attempt))), "artifacts", query, token, body)
         if token != CREDENTIAL:
@@ -140,6 +144,35 @@ class FakeServer:
                     "cancelled": [{"job": j, "attempt": a} for j, a in cancelled],
                 }
         return 404, {"error": f"no {path}"}
+
+    def _cache(
+        self,
+        record: AttemptRecord | None,
+        method: str,
+        rest: list[str],
+        query: dict[str, str],
+        token: str,
+        body: bytes,
+    ) -> tuple[int, Any]:
+        if record is None or record.state != "running" or token != record.claimed["token"]:
+            return 409, {"error": "stale attempt"}
+        if rest:
+            found = [data for data in self.caches.values() if hashlib.sha256(data).hexdigest() == rest[0]]
+            self.calls["cache bytes"] += 1
+            return (200, found[0]) if found else (404, {"error": "no such cache"})
+        key = query["key"]
+        if method == "PUT":
+            if record.claimed["trust"] != "trusted":
+                return 403, {"error": "forks write none"}
+            kept = self.caches.setdefault(key, body) is body
+            return 200, {"kept": kept, "sha256": hashlib.sha256(self.caches[key]).hexdigest()}
+        begins = query.get("beginning")
+        matching = [key] if key in self.caches else [one for one in self.caches if begins and one.startswith(begins)]
+        if not matching:
+            return 200, {"found": None}
+        data = self.caches[matching[-1]]
+        sha256 = self.told_hash or hashlib.sha256(data).hexdigest()
+        return 200, {"found": {"key": matching[-1], "sha256": sha256, "size_bytes": len(data)}}
 
     def _attempt(
         self, record: AttemptRecord | None, what: str, query: dict[str, str], token: str, body: bytes
@@ -186,14 +219,14 @@ def serving(server: FakeServer, port: int = 0) -> Iterator[FakeServer]:
             if status == 0:
                 self.close_connection = True
                 return
-            content = json.dumps(answer).encode()
+            content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
 
-        do_POST = do_PUT = _do  # noqa: N815
+        do_GET = do_POST = do_PUT = _do  # noqa: N815
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass
