@@ -3,7 +3,8 @@
 Rules:
 1. `put` streams, and nothing is seen under a name before all of its bytes are there.
 2. The same bytes twice are one blob; deleting what is not there is fine.
-3. A small blob is checked against its name when it is opened. A reader is promised a stream, no seeking.
+3. A small blob is checked against its name when it is opened from its beginning. A reader is promised a stream, no
+   seeking; it may begin anywhere.
 4. Nothing relies on what S3 servers differ in: no conditional put, no batch delete, no lifecycle.
 """
 
@@ -45,8 +46,11 @@ class Blobs(Protocol):
         """Keep the bytes. Raises TooLarge, NoSpace, BlobsUnreachable or what `chunks` raises; then nothing is kept."""
         ...
 
-    def open(self, sha256: str) -> BinaryIO:
-        """A stream of the bytes; the caller closes it. Raises NotFound, DamagedBlob, BlobsUnreachable."""
+    def open(self, sha256: str, offset: int = 0) -> BinaryIO:
+        """A stream of the bytes from `offset` on, which is less than the size, or 0; the caller closes it.
+
+        Raises NotFound, DamagedBlob, BlobsUnreachable.
+        """
         ...
 
     def exists(self, sha256: str) -> bool: ...
@@ -72,8 +76,8 @@ class MemoryBlobs:
             self._held[stored.sha256] = buffer.getvalue()
         return stored
 
-    def open(self, sha256: str) -> BinaryIO:
-        return io.BytesIO(self._bytes(sha256))
+    def open(self, sha256: str, offset: int = 0) -> BinaryIO:
+        return io.BytesIO(self._bytes(sha256)[offset:])
 
     def exists(self, sha256: str) -> bool:
         return sha256 in self._held
@@ -117,11 +121,14 @@ class LocalBlobs:
             _flush_folder(target.parent)
         return stored
 
-    def open(self, sha256: str) -> BinaryIO:
+    def open(self, sha256: str, offset: int = 0) -> BinaryIO:
         try:
             file = self._path(sha256).open("rb")
         except FileNotFoundError:
             raise NotFound(f"no blob {sha256} in {self.folder}") from None
+        if offset:
+            file.seek(offset)
+            return file
         if os.fstat(file.fileno()).st_size > CHECKED_BYTES:
             return file
         with file:
@@ -164,11 +171,12 @@ class S3Blobs:
                 self._client.upload_fileobj(spool, self.bucket, self._key(stored.sha256))
         return stored
 
-    def open(self, sha256: str) -> BinaryIO:
+    def open(self, sha256: str, offset: int = 0) -> BinaryIO:
+        part = {"Range": f"bytes={offset}-"} if offset else {}
         with self._speaking(sha256):
-            answer = self._client.get_object(Bucket=self.bucket, Key=self._key(sha256))
+            answer = self._client.get_object(Bucket=self.bucket, Key=self._key(sha256), **part)
             body = answer["Body"]
-            if answer["ContentLength"] > CHECKED_BYTES:
+            if offset or answer["ContentLength"] > CHECKED_BYTES:
                 return cast(BinaryIO, body)
             with body:
                 return _verified(sha256, body.read(), f"s3://{self.bucket}")

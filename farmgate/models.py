@@ -235,6 +235,8 @@ class Attempt:
     log_bytes: int
     log_blob: str | None  # sha256 of the gzip-compressed log, once the attempt ended
     log_cut: bool
+    log_lines: int  # ends of line in it so far
+    log_index: str | None  # sha256 of where its lines stand in the blob: scheduler.log_index
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +257,7 @@ class LogChunk:
     offset: int  # in bytes, from 0, without gaps
     data: bytes
     received_at: datetime
+    line: int  # ends of line before it
 
 
 @dataclass(frozen=True, slots=True)

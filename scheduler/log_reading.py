@@ -3,6 +3,7 @@
 Rules:
 1. Nothing is held whole: readers get pieces.
 2. Packing may happen while somebody reads: a reader that finds no chunk looks for the blob and goes on there.
+3. Nobody reads from the beginning what he wants from the middle: chunks and packed logs both know where lines stand.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from farmgate import states
 from farmgate.errors import NotFound
 from farmgate.models import Attempt, Job
 from farmgate.store import attempts, jobs, logs
+from farmgate.store.logs import Mark
 from scheduler.context import Context
-from scheduler.packing import expanded
+from scheduler.packing import expanded, index_of
 
 PIECE = 256 * 1024
 
@@ -52,14 +54,37 @@ def following(context: Context, attempt_id: int, offset: int) -> Iterator[bytes]
     while True:
         with context.store.reading() as connection:
             piece = logs.read(connection, attempt_id, offset, PIECE)
-            blob = None if piece else attempts.by_id(connection, attempt_id).log_blob
-        if blob is not None:
-            yield from expanded(context, blob, offset)
+            ended = None if piece else attempts.by_id(connection, attempt_id)
+        if ended is not None and ended.log_blob is not None:
+            index = index_of(context, ended.log_index) if offset else None
+            yield from expanded(context, ended.log_blob, offset, index)
             return
         if not piece:
             return
         yield piece
         offset += len(piece)
+
+
+def before_line(context: Context, attempt: Attempt, line: int) -> Mark | None:
+    """Where to begin in order to read line number `line`; None: at the beginning."""
+    if line <= 1:
+        return None
+    with context.store.reading() as connection:
+        found = logs.before_line(connection, attempt.id, line)
+        row = attempts.by_id(connection, attempt.id)
+    if found is None and row.log_blob is not None and (index := index_of(context, row.log_index)) is not None:
+        return index.before_line(line)
+    return found
+
+
+def marks(context: Context, attempt_id: int, start: int, end: int) -> list[Mark]:
+    """When the bytes from `start` up to `end` came; empty where that is not known."""
+    with context.store.reading() as connection:
+        found = logs.marks(connection, attempt_id, start, end)
+        row = attempts.by_id(connection, attempt_id)
+    if not found and row.log_blob is not None and (index := index_of(context, row.log_index)) is not None:
+        return index.marks(start, end)
+    return found
 
 
 def some(reader: Iterator[bytes], pieces: int) -> list[bytes]:

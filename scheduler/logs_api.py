@@ -1,6 +1,6 @@
 """Logs: whole as text, or live as server-sent events.
 
-chunk  {offset, text}           id: the offset of what follows, so that Last-Event-ID resumes there
+chunk  {offset, text, times}    id: the offset of what follows, so that Last-Event-ID resumes there; times: [offset, ms]
 step   {number, name, state, exit_code, log_offset, ...}
 attempt {attempt, reason}       the attempt was lost; what follows is the next one's log, from 0
 end    {state}                  the job is over and its log complete
@@ -17,19 +17,38 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from farmgate import states
 from farmgate.models import Attempt, Step
 from farmgate.store import attempts
-from scheduler import log_reading, views
+from scheduler import log_reading, log_search, views
 from scheduler.auth import Person
 from scheduler.changes import Ear
 from scheduler.context import Context
+from scheduler.log_index import milliseconds
 
 LOOK_AGAIN = timedelta(seconds=1)
 PIECES_AT_ONCE = 4
 Offset = Annotated[int, Query(ge=0)]
+
+
+class LogMatch(BaseModel):
+    """A line that holds the text: the line around it, and where in that it stands, in characters."""
+
+    line: int
+    text: str
+    at: int
+    length: int
+
+
+class LogFound(BaseModel):
+    """`next_offset`: where the search goes on; null: it came to the end of the log."""
+
+    matches: list[LogMatch]
+    next_offset: int | None
+    next_line: int
 
 
 def router(context: Context) -> APIRouter:
@@ -48,6 +67,26 @@ def router(context: Context) -> APIRouter:
             headers["X-Farmgate-Log-End"] = str(found.state)
         pieces = log_reading.whole(context, found, offset)
         return StreamingResponse(pieces, media_type="text/plain; charset=utf-8", headers=headers)
+
+    @routes.get("/{job}/log/search")
+    def search(
+        person: Person,
+        job: int,
+        q: Annotated[str, Query(min_length=1, max_length=500)],
+        attempt: int | None = None,
+        offset: Offset = 0,
+        line: Annotated[int, Query(ge=1)] = 1,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+        exact_case: bool = False,
+    ) -> LogFound:
+        """The lines that hold a text. A large log is searched in parts: ask again with `next_offset`, `next_line`."""
+        _, known = log_reading.find(context, job, attempt)
+        if known is None:
+            return LogFound(matches=[], next_offset=None, next_line=1)
+        pieces = log_reading.following(context, known.id, offset)
+        found = log_search.search(pieces, q, offset=offset, line=line, limit=limit, exact_case=exact_case)
+        told = [LogMatch(line=one.line, text=one.text, at=one.at, length=one.length) for one in found.matches]
+        return LogFound(matches=told, next_offset=found.next_offset, next_line=found.next_line)
 
     @routes.get("/{job}/log/stream", response_class=EventSourceResponse)
     async def stream(
@@ -110,7 +149,9 @@ async def _one_attempt(
             if text := decode.decode(piece):
                 # A character cut in half is held back; a viewer who resumes gets it whole.
                 held = len(decode.getstate()[0])
-                yield _event("chunk", {"offset": start, "text": text}, str(offset - held))
+                came = await run_in_threadpool(log_reading.marks, context, attempt.id, start, offset)
+                times = [[mark.offset, milliseconds(mark.at)] for mark in came]
+                yield _event("chunk", {"offset": start, "text": text, "times": times}, str(offset - held))
         if len(pieces) < PIECES_AT_ONCE:  # it came to the end, and ends with it
             reader = log_reading.following(context, attempt.id, offset)
         for step in await run_in_threadpool(_steps, context, attempt.id):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,22 +32,50 @@ def log(
     job: Annotated[str, typer.Argument(metavar="JOB", help="A job's id, or RUN/JOB.", show_default=False)],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job ends.")] = False,
     attempt: Annotated[int | None, typer.Option(min=1, help="An earlier attempt. Default: the latest.")] = None,
+    search: Annotated[str | None, typer.Option(help="Only the lines that hold this text, with their numbers.")] = None,
     json: Json = False,
 ) -> None:
-    """What a job printed; with -f as it prints it. With -f the exit code is 0 if it passed, 1 if not."""
+    """What a job printed; with -f as it prints it. With -f the exit code is 0 if it passed, 1 if not; with --search 1 if
+    nothing was found."""
     with door.connect() as farm:
         number = job_number(farm, job)
+        if search is not None:
+            return _search(farm, number, attempt, search, json)
         if follow and not json:
             leave(_follow(farm, number, attempt))
-        data, ended = farm.log(number, attempt=attempt)
-    if json:
-        return show.as_json({"job": number, "complete": ended, "text": data.decode(errors="replace")})
-    if sys.stdout.isatty():
-        sys.stdout.write(tame(data.decode(errors="replace"), colour=True))
-    else:
-        sys.stdout.buffer.write(data)  # whole, for a file or a filter
-    sys.stdout.flush()
+        if json:
+            data, ended = farm.log(number, attempt=attempt)
+            return show.as_json({"job": number, "complete": ended, "text": data.decode(errors="replace")})
+        _write(farm.log_pieces(number, attempt=attempt))
     return None
+
+
+def _write(pieces: Iterator[bytes]) -> None:
+    """Whole for a file or a filter; tamed for a terminal, line by line."""
+    rest = b""
+    for piece in pieces:
+        if not sys.stdout.isatty():
+            sys.stdout.buffer.write(piece)
+            continue
+        lines, end, rest = (rest + piece).rpartition(b"\n")
+        sys.stdout.write(tame((lines + end).decode(errors="replace"), colour=True))
+    if rest:
+        sys.stdout.write(tame(rest.decode(errors="replace"), colour=True))
+    sys.stdout.flush()
+
+
+def _search(farm: Api, number: int, attempt: int | None, text: str, json: bool) -> None:
+    found = 0
+    rows = farm.search_log(number, text, attempt=attempt)
+    if json:
+        listed = list(rows)
+        show.as_json({"job": number, "matches": listed})
+        found = len(listed)
+    else:
+        for found, row in enumerate(rows, start=1):
+            sys.stdout.write(f"{row['line']:>7}  {tame(row['text'], colour=False)}\n")
+    if not found:
+        leave(Exit.FAILED)
 
 
 def job_number(farm: Api, given: str) -> int:

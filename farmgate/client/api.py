@@ -144,6 +144,27 @@ class Api:
         answer = self._call("GET", f"/api/jobs/{job}/log", params=params)
         return answer.content, "X-Farmgate-Log-End" in answer.headers
 
+    def log_pieces(self, job: int, *, attempt: int | None = None) -> Iterator[bytes]:
+        """The same bytes as they come: a log may be larger than our memory."""
+        params = {} if attempt is None else {"attempt": attempt}
+        try:
+            with self._http.stream("GET", f"/api/jobs/{job}/log", params=params) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise _refusal(answer)
+                yield from answer.iter_bytes()
+        except (httpx.TransportError, httpx.StreamError) as error:
+            raise ServerUnreachable(_unreachable(self.server, error)) from error
+
+    def search_log(self, job: int, text: str, *, attempt: int | None = None) -> Iterator[Row]:
+        """The lines that hold the text: `line` (its number), `text`, `at` and `length`."""
+        where: dict[str, Any] = {"offset": 0, "line": 1}
+        while where["offset"] is not None:
+            params = {"q": text, **where} | ({} if attempt is None else {"attempt": attempt})
+            found = self._call("GET", f"/api/jobs/{job}/log/search", params=params).json()
+            yield from found["matches"]
+            where = {"offset": found["next_offset"], "line": found["next_line"]}
+
     def follow_log(self, job: int, *, attempt: int | None = None) -> Iterator[LogEvent]:
         """The log as it grows, until its end; a broken connection is taken up again for `PATIENCE`."""
         offset, broken_since = 0, None

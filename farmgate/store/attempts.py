@@ -46,6 +46,8 @@ def claim(
             log_bytes=0,
             log_blob=None,
             log_cut=False,
+            log_lines=0,
+            log_index=None,
         )
     )
 

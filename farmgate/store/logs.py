@@ -5,10 +5,13 @@ Rules:
    is harmless. The answer is always the length so far.
 2. Beyond the limit nothing is kept and the log says so.
 3. An ended attempt's chunks are packed into one blob; they are removed in the transaction that names the blob.
+4. Each row says how many ends of line stand before it, and when it came: a page finds any line, and its time, without
+   reading what is before.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -30,13 +33,13 @@ def append(
 ) -> tuple[int, bool]:
     """Take a piece of a live attempt's log: the length now, and whether the log is cut. Raises StaleAttempt."""
     row = connection.execute(
-        select(attempts.c.log_bytes, attempts.c.log_cut).where(
+        select(attempts.c.log_bytes, attempts.c.log_cut, attempts.c.log_lines).where(
             attempts.c.id == attempt_id, attempts.c.state == states.Attempt.RUNNING
         )
     ).first()
     if row is None:
         raise StaleAttempt("the log of an attempt that is over takes no more")
-    length, cut = int(row[0]), bool(row[1])
+    length, cut, line = int(row[0]), bool(row[1]), int(row[2])
     if cut or offset > length:
         return length, cut
     fresh = data[length - offset :]
@@ -45,6 +48,11 @@ def append(
     if length + len(fresh) > limit_bytes:
         note = f"\n[the log is cut here: it reached its limit of {limit_bytes} bytes]\n".encode()
         fresh, cut = fresh[: max(0, limit_bytes - length)] + note, True
+    rows: list[dict[str, object]] = []
+    for at in range(0, len(fresh), CHUNK_BYTES):
+        piece = fresh[at : at + CHUNK_BYTES]
+        rows.append({"attempt_id": attempt_id, "offset": length + at, "data": piece, "received_at": now, "line": line})
+        line += piece.count(b"\n")
     taken = connection.execute(
         update(attempts)
         .where(
@@ -52,14 +60,10 @@ def append(
             attempts.c.state == states.Attempt.RUNNING,
             attempts.c.log_bytes == length,
         )
-        .values(log_bytes=length + len(fresh), log_cut=cut)
+        .values(log_bytes=length + len(fresh), log_cut=cut, log_lines=line)
     )
     if taken.rowcount != 1:  # the same piece arrived twice at once: the other one is stored
         return length, cut
-    rows = [
-        {"attempt_id": attempt_id, "offset": length + at, "data": fresh[at : at + CHUNK_BYTES], "received_at": now}
-        for at in range(0, len(fresh), CHUNK_BYTES)
-    ]
     connection.execute(insert(log_chunks), rows)
     return length + len(fresh), cut
 
@@ -89,6 +93,44 @@ def read(connection: Connection, attempt_id: int, offset: int, limit_bytes: int)
     return b"".join(found)
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """At this byte of a log, `line` ends of line stand before it; it came at `at`."""
+
+    offset: int
+    line: int
+    at: datetime
+
+
+def marks(connection: Connection, attempt_id: int, start: int, end: int) -> list[Mark]:
+    """Of the chunks that hold the bytes from `start` up to `end`, in order."""
+    holds_it = select(func.max(log_chunks.c.offset)).where(
+        log_chunks.c.attempt_id == attempt_id, log_chunks.c.offset <= start
+    )
+    statement = (
+        select(log_chunks.c.offset, log_chunks.c.line, log_chunks.c.received_at)
+        .where(
+            log_chunks.c.attempt_id == attempt_id,
+            log_chunks.c.offset >= func.coalesce(holds_it.scalar_subquery(), 0),
+            log_chunks.c.offset < end,
+        )
+        .order_by(log_chunks.c.offset)
+    )
+    return [Mark(*row) for row in connection.execute(statement)]
+
+
+def before_line(connection: Connection, attempt_id: int, line: int) -> Mark | None:
+    """The last chunk that begins before line number `line` does; None: none does."""
+    statement = (
+        select(log_chunks.c.offset, log_chunks.c.line, log_chunks.c.received_at)
+        .where(log_chunks.c.attempt_id == attempt_id, log_chunks.c.line <= line - 2)
+        .order_by(log_chunks.c.offset.desc())
+        .limit(1)
+    )
+    row = connection.execute(statement).first()
+    return None if row is None else Mark(*row)
+
+
 def unpacked(connection: Connection, limit: int) -> list[int]:
     """Ended attempts whose log is still in chunks, oldest first."""
     statement = (
@@ -111,10 +153,12 @@ def chunks_after(connection: Connection, attempt_id: int, offset: int, count: in
     return many(connection, LogChunk, statement)
 
 
-def packed(connection: Connection, attempt_id: int, blob: str) -> bool:
-    """The log is in a blob now: name it and remove the chunks. False if somebody packed it before."""
+def packed(connection: Connection, attempt_id: int, blob: str, index: str) -> bool:
+    """The log is in a blob now: name it and its index, and remove the chunks. False if somebody packed it before."""
     named = connection.execute(
-        update(attempts).where(attempts.c.id == attempt_id, attempts.c.log_blob.is_(None)).values(log_blob=blob)
+        update(attempts)
+        .where(attempts.c.id == attempt_id, attempts.c.log_blob.is_(None))
+        .values(log_blob=blob, log_index=index)
     )
     connection.execute(delete(log_chunks).where(log_chunks.c.attempt_id == attempt_id))
     return named.rowcount == 1

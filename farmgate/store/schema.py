@@ -278,6 +278,8 @@ attempts = Table(
     Column("log_bytes", BigInteger, nullable=False),
     Column("log_blob", String(64)),
     Column("log_cut", Boolean, nullable=False),
+    Column("log_lines", BigInteger, nullable=False),
+    Column("log_index", String(64)),
     UniqueConstraint("job_id", "number"),
     # Each tick asks which logs are still in chunks; few are.
     Index(
@@ -305,6 +307,7 @@ log_chunks = Table(
     Column("offset", BigInteger, primary_key=True),
     Column("data", LargeBinary, nullable=False),
     _when("received_at"),
+    Column("line", BigInteger, nullable=False),
 )
 
 artifacts = Table(

@@ -14,9 +14,9 @@ from sqlalchemy import Connection
 from farmgate import states
 from farmgate.errors import NotFound
 from farmgate.store import attempts, jobs, repositories, runs
-from scheduler import log_reading
 from scheduler.auth import Person
 from scheduler.context import Context
+from scheduler.log_index import milliseconds
 from scheduler.pages import actions, confirm, home, lane, log_part, nodes, rendering, run, signin
 from scheduler.pages.guard import PageRoute, error_page
 from scheduler.pages.shared import Shared
@@ -91,7 +91,7 @@ def router(context: Context) -> APIRouter:
                 raise NotFound(f"run {run_id} has no job {job_id}")
             row = attempts.by_number(connection, job_id, attempt)
             steps = attempts.steps_of(connection, [row.id])
-        part = log_part.tail(log_reading.following(context, row.id, 0), lines, upto)
+        part, marks = log_part.read(context, row, lines, upto)
         told = {
             "lines": part.lines,
             "next_line": part.next_line,
@@ -99,6 +99,7 @@ def router(context: Context) -> APIRouter:
             "rest": part.rest,
             "rest_offset": part.rest_offset,
             "at_end": part.at_end,
+            "times": [[mark.offset, milliseconds(mark.at)] for mark in marks],
             "complete": row.state is not states.Attempt.RUNNING,
             "steps": [
                 {

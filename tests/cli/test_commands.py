@@ -132,6 +132,20 @@ def test_a_log_is_named_by_run_and_job(farm: CannedFarm, run: Run) -> None:
     assert run("log", "7/deploy").code == Exit.NOT_FOUND
 
 
+def test_a_log_is_searched_to_its_end(farm: CannedFarm, run: Run) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        later = request.url.params["offset"] != "0"
+        match = {"line": 9 if later else 2, "text": "a \x1b]0;title\x07needle", "at": 2, "length": 6}
+        return httpx.Response(200, json={"matches": [match], "next_offset": None if later else 50, "next_line": 3})
+
+    farm.answers["GET /api/jobs/12/log/search"] = answer
+    said = run("log", "12", "--search", "needle")
+    assert (said.code, said.out) == (0, "      2  a needle\n      9  a needle\n")
+    nothing = {"matches": [], "next_offset": None, "next_line": 1}
+    farm.answers["GET /api/jobs/12/log/search"] = nothing
+    assert run("log", "12", "--search", "needle").code == Exit.FAILED
+
+
 def test_a_followed_log_ends_with_the_jobs_verdict(farm: CannedFarm, run: Run) -> None:
     events = 'event: chunk\nid: 3\ndata: {"offset": 0, "text": "no\\n"}\n\nevent: end\ndata: {"state": "failed"}\n\n'
     farm.answers["GET /api/jobs/11/log/stream"] = lambda _: httpx.Response(200, text=events)

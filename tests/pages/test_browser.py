@@ -74,6 +74,41 @@ def test_a_long_log_shows_its_end_and_brings_what_is_before_when_asked(farm: Far
     page.locator("#test-L77.target").wait_for()
 
 
+def test_a_text_is_found_in_the_whole_log_and_its_line_is_shown(farm: Farm, page: Page, address: str) -> None:
+    farm.commit(1)
+    run = farm.run(1)
+    job = farm.job(run, "test", states.Job.FAILED)
+    attempt = farm.attempt(job, states.Attempt.RUNNING)
+    farm.step(attempt, 1, "make <test>", states.Step.FAILED, 0)
+    lines = [b"line %5d\n" % n for n in range(1, 4001)]
+    lines[41] = b"\x1b[31m<b>Error</b>\x1b[0m: the needle\n"
+    farm.log(job, attempt, b"".join(lines))
+    farm.ended(attempt, states.Attempt.FAILED)
+    page.goto(f"{address}/runs/{run}")
+    page.get_by_text("line  4000").wait_for()
+    search = page.get_by_role("searchbox")
+    search.fill("ERROR</B>: the")
+    search.press("Enter")
+    page.get_by_text("1 line", exact=True).wait_for()
+    hit = page.locator(".log .hits a")
+    assert hit.inner_text() == "42<b>Error</b>: the needle"
+    assert hit.locator("mark").inner_text() == "Error</b>: the"
+    hit.click()
+    page.locator("#test-L42.target").wait_for()
+    page.locator("#test-L4000").wait_for(state="detached")
+    page.get_by_text("up to line 242").wait_for()
+    hit.click()
+    page.locator("#test-L42.target").wait_for()
+    page.get_by_role("button", name="Times").click()
+    shown = page.locator("#test-L42").evaluate("row => getComputedStyle(row, '::before').content")
+    assert re.fullmatch(r'"\d\d:\d\d:\d\d"', shown)
+    search.fill("haystack")
+    search.press("Enter")
+    page.get_by_text("nothing found").wait_for()
+    search.fill("")
+    assert page.locator(".log .hits").is_hidden()
+
+
 def test_a_lane_updates_by_itself_and_keeps_what_its_reader_opened(farm: Farm, page: Page, address: str) -> None:
     for position, title in enumerate(("First", "Second", "Third"), 1):
         farm.commit(position, title)

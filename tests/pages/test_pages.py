@@ -421,24 +421,32 @@ def test_a_cycle_from_a_damaged_row_ends() -> None:
 
 def test_the_last_lines_keep_their_numbers_and_offsets() -> None:
     whole = b"".join(b"line %d\n" % n for n in range(1, 101)) + b"no end"
-    part = log_part.tail([whole[:333], whole[333:]], lines=3)
+    part = log_part.tail([whole[:333], whole[333:]], 3)
     assert [(n, text) for n, _, text in part.lines] == [(98, "line 98"), (99, "line 99"), (100, "line 100")]
     assert all(whole[at:].startswith(text.encode()) for _, at, text in part.lines)
     assert (part.next_line, part.end, part.rest, part.at_end) == (101, len(whole), "no end", True)
-    earlier = log_part.tail([whole], lines=2, upto=97)
+    earlier = log_part.tail([whole], 2, upto=97)
     assert [n for n, _, _ in earlier.lines] == [96, 97]
     assert not earlier.at_end
 
 
+def test_what_begins_within_a_line_leaves_that_line_out() -> None:
+    whole = b"".join(b"line %d\n" % n for n in range(1, 101))
+    at = whole.index(b"ne 41")
+    part = log_part.tail([whole[at:]], 3, upto=43, at=at, line=40)
+    assert [(n, text) for n, _, text in part.lines] == [(42, "line 42"), (43, "line 43")]
+    assert all(whole[at:].startswith(text.encode()) for _, at, text in part.lines)
+
+
 def test_a_line_of_many_megabytes_is_held_in_bounded_memory() -> None:
     pieces = (b"x" * 2**20 for _ in range(64))
-    part = log_part.tail([*pieces, b"\nshort\n"], lines=10)
+    part = log_part.tail([*pieces, b"\nshort\n"], 10)
     assert len(part.lines[0][2]) == log_part.LINE_BYTES
     assert part.lines[1] == (2, 64 * 2**20 + 1, "short")
 
 
 def test_bytes_that_are_no_text_and_characters_cut_in_half_are_borne() -> None:
-    part = log_part.tail([b"\xff\xfe ok\n", "é".encode()[:1]], lines=10)
+    part = log_part.tail([b"\xff\xfe ok\n", "é".encode()[:1]], 10)
     assert part.lines[0][2] == "�� ok"
     assert (part.rest, part.end) == ("", 6)
 
@@ -453,6 +461,7 @@ def test_the_log_of_an_attempt_is_told_with_its_steps(farm: Farm, client: TestCl
     answer = client.get(f"/runs/{run}/jobs/{job}/log?attempt=1").json()
     assert answer["lines"] == [[1, 0, "<b>hello</b>"]]
     assert (answer["complete"], answer["end"], answer["steps"][0]["name"]) == (False, 13, "make")
+    assert [at for at, _ in answer["times"]] == [0]
     assert client.get(f"/runs/{run + 1}/jobs/{job}/log?attempt=1").status_code == 404
 
 

@@ -121,6 +121,7 @@ def an_attempt(
         "timings": {},
         "log_bytes": 0,
         "log_cut": False,
+        "log_lines": 0,
     }
     return add(connection, schema.attempts, **{**values, **more})
 

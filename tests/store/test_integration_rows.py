@@ -292,8 +292,8 @@ def test_only_ended_logs_are_packed_and_once(store: Store, now: datetime) -> Non
         assert logs.unpacked(connection, 10) == []
         attempts.finish(connection, attempt, states.Attempt.PASSED, now)
         assert logs.unpacked(connection, 10) == [attempt]
-        assert logs.packed(connection, attempt, "f" * 64)
-        assert not logs.packed(connection, attempt, "e" * 64)
+        assert logs.packed(connection, attempt, "f" * 64, "d" * 64)
+        assert not logs.packed(connection, attempt, "e" * 64, "d" * 64)
         assert logs.unpacked(connection, 10) == []
         assert logs.chunks_after(connection, attempt, 0, 9) == []
         with pytest.raises(StaleAttempt):

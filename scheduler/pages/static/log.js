@@ -2,7 +2,8 @@
 //
 // Rules: 1. Bytes of a log are text, never markup: ansi_up only splits them into coloured pieces. 2. The page holds at most
 // MOST lines of a log; earlier ones are loaded when asked for. 3. Following ends when the reader scrolls up, and only then.
-// 4. A hidden tab holds no stream; it goes on where it was. 5. At most three logs stream at a time.
+// 4. A hidden tab holds no stream; it goes on where it was. 5. At most three logs stream at a time. 6. The server searches: it
+// has the whole log, the page has not. 7. A line's time is when its first byte came to the server.
 
 import { AnsiUp } from "./vendor/ansi_up.js";
 import { span } from "./live.js";
@@ -11,6 +12,7 @@ const MOST = 4000;
 const PART = 1500;
 const LONGEST_LINE = 20000;
 const STREAMS = 3;
+const HITS = 200;
 const encoder = new TextEncoder();
 const views = new Map();
 let streaming = [];
@@ -85,6 +87,16 @@ class LogView {
     this.show = root.querySelector(".show");
     this.name = root.dataset.name;
     this.steps = new Map();
+    this.hits = root.querySelector(".hits");
+    this.times = [];
+    const clock = root.querySelector(".times");
+    clock.addEventListener("click", () => clock.setAttribute("aria-pressed", String(this.view.classList.toggle("timed"))));
+    const form = root.querySelector(".search");
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.search(form.elements.q.value);
+    });
+    form.elements.q.addEventListener("input", () => form.elements.q.value || this.forget());
     this.follow.addEventListener("click", () => this.setFollow(this.follow.getAttribute("aria-pressed") !== "true"));
     this.show.addEventListener("click", () => (this.view.hidden ? this.open() : this.close()));
     this.view.addEventListener("wheel", (event) => event.deltaY < 0 && this.setFollow(false), { passive: true });
@@ -97,6 +109,7 @@ class LogView {
     this.ansi = new Pieces();
     this.view.replaceChildren();
     this.count = 0;
+    this.times = [];
     this.queue = [];
     this.rest = "";
     this.open_line = null;
@@ -146,6 +159,8 @@ class LogView {
   }
 
   take(part) {
+    this.timed(part.times);
+    this.cut = !part.at_end;
     for (const step of part.steps) this.steps.set(step.number, step);
     for (const [number, offset, text] of part.lines) this.draw(number, offset, text);
     this.first = part.lines.length ? part.lines[0][0] : part.next_line;
@@ -183,6 +198,7 @@ class LogView {
     this.ansi = new Pieces();
     this.fold = null;
     this.view.replaceChildren();
+    this.timed(part.times);
     for (const [number, offset, text] of part.lines) this.draw(number, offset, text);
     const seam = this.fold;
     this.view.append(...kept);
@@ -242,9 +258,31 @@ class LogView {
     }
   }
 
+  // Marks come in pieces that are each in order; the newest knowledge of an offset wins.
+  timed(marks) {
+    if (!marks || !marks.length) return;
+    const [from, to] = [marks[0][0], marks[marks.length - 1][0]];
+    this.times = [...this.times.filter(([at]) => at < from || at > to), ...marks].sort((a, b) => a[0] - b[0]).slice(-20000);
+  }
+
+  timeAt(offset) {
+    let [low, high] = [0, this.times.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.times[middle][0] <= offset) low = middle + 1;
+      else high = middle;
+    }
+    return low ? new Date(this.times[low - 1][1]) : null;
+  }
+
   line(number, offset) {
     const row = make("div", "l");
     row.id = `${this.name}-L${number}`;
+    const came = this.timeAt(offset);
+    if (came) {
+      row.dataset.at = came.toLocaleTimeString([], { hour12: false });
+      row.title = came.toLocaleString();
+    }
     const anchor = make("a", "", String(number));
     anchor.href = `#${row.id}`;
     row.append(anchor, make("span"));
@@ -306,6 +344,7 @@ class LogView {
   }
 
   arrived(chunk, next) {
+    this.timed(chunk.times);
     const bytes = encoder.encode(chunk.text).length;
     const end = chunk.end ?? (next > chunk.offset ? next : chunk.offset + bytes);
     if (end <= this.end) return;
@@ -357,7 +396,66 @@ class LogView {
 
   told() {
     const lines = Math.max(0, this.number - 1 + (this.rest ? 1 : 0));
-    this.said.textContent = `${lines} ${lines === 1 ? "line" : "lines"}${this.live ? ", live" : ""}`;
+    this.said.textContent = this.cut ? `up to line ${lines}` : `${lines} ${lines === 1 ? "line" : "lines"}${this.live ? ", live" : ""}`;
+  }
+
+  // --- searching ---
+
+  forget() {
+    this.asked = null;
+    this.hits.hidden = true;
+    this.hits.replaceChildren();
+  }
+
+  async search(text) {
+    this.forget();
+    if (!text) return;
+    const asked = (this.asked = { text, count: 0 });
+    const said = make("p", "said", "searching");
+    said.setAttribute("role", "status");
+    const list = make("ol");
+    this.hits.replaceChildren(said, list);
+    this.hits.hidden = false;
+    let [offset, line] = [0, 1];
+    while (offset !== null && this.asked === asked && asked.count < HITS) {
+      const query = new URLSearchParams({ q: text, attempt: this.root.dataset.attempt, offset, line, limit: HITS - asked.count });
+      let found;
+      try {
+        const answer = await fetch(`${this.root.dataset.search}?${query}`, { headers: { Accept: "application/json" } });
+        if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+        found = await answer.json();
+      } catch (error) {
+        said.textContent = `The log could not be searched: ${error.message}`;
+        return;
+      }
+      if (this.asked !== asked) return;
+      for (const match of found.matches) list.append(this.hit(match));
+      asked.count += found.matches.length;
+      [offset, line] = [found.next_offset, found.next_line];
+      said.textContent = offset === null ? this.counted(asked.count) : `${this.counted(asked.count)} up to line ${line - 1}, searching on`;
+    }
+    if (offset !== null && this.asked === asked) said.textContent = `the first ${asked.count} lines, up to line ${line - 1}: ask for something rarer`;
+  }
+
+  counted(count) {
+    return count ? `${count} ${count === 1 ? "line" : "lines"}` : "nothing found";
+  }
+
+  hit(match) {
+    const item = make("li");
+    const anchor = make("a");
+    anchor.href = `#${this.name}-L${match.line}`;
+    const text = [...match.text];
+    const part = (from, to) => text.slice(from, to).join("");
+    anchor.append(make("span", "n", String(match.line)), part(0, match.at), make("mark", "", part(match.at, match.at + match.length)), part(match.at + match.length));
+    // The same line again: the address does not change, so nobody else hears of it.
+    anchor.addEventListener("click", () => decodeURIComponent(location.hash) === anchor.getAttribute("href") && this.go(match.line));
+    item.append(anchor);
+    return item;
+  }
+
+  go(number) {
+    if (!this.point(number)) this.open(number);
   }
 
   // --- where the reader is ---
@@ -408,7 +506,7 @@ function begin() {
 window.addEventListener("hashchange", () => {
   const wanted = named();
   for (const view of views.values()) {
-    if (wanted && view.name === wanted.name && view.root.isConnected && !view.point(wanted.number)) view.open(wanted.number);
+    if (wanted && view.name === wanted.name && view.root.isConnected) view.go(wanted.number);
   }
 });
 document.addEventListener("visibilitychange", () => {
