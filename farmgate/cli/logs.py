@@ -35,8 +35,10 @@ def log(
     search: Annotated[str | None, typer.Option(help="Only the lines that hold this text, with their numbers.")] = None,
     json: Json = False,
 ) -> None:
-    """What a job printed; with -f as it prints it. With -f the exit code is 0 if it passed, 1 if not; with --search 1 if
-    nothing was found."""
+    """What a job printed; with -f as it prints it. With -f the exit code is 0 if it passed, 1 if not.
+
+    With --search it is 1 if nothing was found.
+    """
     with door.connect() as farm:
         number = job_number(farm, job)
         if search is not None:
@@ -65,14 +67,15 @@ def _write(pieces: Iterator[bytes]) -> None:
 
 
 def _search(farm: Api, number: int, attempt: int | None, text: str, json: bool) -> None:
-    found = 0
+    found = False
     rows = farm.search_log(number, text, attempt=attempt)
     if json:
         listed = list(rows)
         show.as_json({"job": number, "matches": listed})
-        found = len(listed)
+        found = bool(listed)
     else:
-        for found, row in enumerate(rows, start=1):
+        for row in rows:
+            found = True
             sys.stdout.write(f"{row['line']:>7}  {tame(row['text'], colour=False)}\n")
     if not found:
         leave(Exit.FAILED)

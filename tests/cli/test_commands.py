@@ -141,7 +141,7 @@ def test_a_log_is_searched_to_its_end(farm: CannedFarm, run: Run) -> None:
     farm.answers["GET /api/jobs/12/log/search"] = answer
     said = run("log", "12", "--search", "needle")
     assert (said.code, said.out) == (0, "      2  a needle\n      9  a needle\n")
-    nothing = {"matches": [], "next_offset": None, "next_line": 1}
+    nothing: dict[str, object] = {"matches": [], "next_offset": None, "next_line": 1}
     farm.answers["GET /api/jobs/12/log/search"] = nothing
     assert run("log", "12", "--search", "needle").code == Exit.FAILED
 

@@ -128,9 +128,10 @@ def test_a_text_is_found_with_its_line_wherever_it_stands(shop: Farm, attempt: i
 
 def test_a_search_goes_on_where_it_stopped(shop: Farm, attempt: int) -> None:
     found: list[int] = []
-    offset, line = 0, 1
+    offset: int | None = 0
+    line = 1
     while offset is not None:
-        query = {"q": "00 of a log", "limit": 7, "offset": offset, "line": line}
+        query: dict[str, str | int] = {"q": "00 of a log", "limit": 7, "offset": offset, "line": line}
         answer = shop.http.get("/api/jobs/1/log/search", params=query).json()
         found += [match["line"] for match in answer["matches"]]
         offset, line = answer["next_offset"], answer["next_line"]
