@@ -13,7 +13,10 @@ The paths, all below the scheduler's address:
     GET  /git/{repository}/info/refs, POST /git/{repository}/git-upload-pack       attempt token (HTTP basic or bearer)
     POST /api/attempts/{job}/{attempt}/log?offset=  raw bytes -> LogTaken          attempt token
     POST /api/attempts/{job}/{attempt}/steps        StepReport                     attempt token
-    PUT  /api/attempts/{job}/{attempt}/artifacts?path=  raw bytes -> ArtifactTaken  attempt token
+    PUT  /api/attempts/{job}/{attempt}/artifacts?path=&executable=&kind=&image_id=
+                                                    raw bytes -> ArtifactTaken     attempt token
+    GET  /api/attempts/{job}/{attempt}/needed       Needed                         attempt token
+    GET  /api/attempts/{job}/{attempt}/needed/{sha256}  raw bytes                  attempt token
     GET  /api/attempts/{job}/{attempt}/caches?key=&beginning=  CacheAnswer         attempt token
     GET  /api/attempts/{job}/{attempt}/caches/{sha256}  raw bytes                  attempt token
     PUT  /api/attempts/{job}/{attempt}/caches?key=  raw bytes -> CacheTaken        attempt token, trusted runs only
@@ -128,6 +131,22 @@ class CacheTaken(Message):
 
     kept: bool
     sha256: str
+
+
+class NeededArtifact(Message):
+    """A file that a needed job left; its bytes are at `needed/{sha256}`."""
+
+    job: str
+    path: str
+    sha256: str
+    size_bytes: int
+    executable: bool = False
+
+
+class Needed(Message):
+    """What an attempt may fetch, in the order of the pipeline file and by path."""
+
+    artifacts: tuple[NeededArtifact, ...]
 
 
 class Result(Message):

@@ -40,6 +40,14 @@ class JobKind(StrEnum):
     APPROVAL = "approval"  # asks a person
 
 
+class ArtifactKind(StrEnum):
+    """What an artifact's bytes are."""
+
+    FILE = "file"
+    IMAGE = "image"  # a container image as `docker save` writes it
+    LOG = "log"  # what a service wrote
+
+
 class ForkPolicy(StrEnum):
     """What a repository does with runs of forks."""
 
@@ -271,6 +279,9 @@ class Artifact:
     created_at: datetime
     expires_at: datetime | None  # None: by the farm's own time
     removed_at: datetime | None  # its time was over: the row stays as a record, the bytes may be gone
+    executable: bool  # it is one again where it is fetched
+    kind: ArtifactKind
+    image_id: str | None  # of a saved image: its id, or its digest in the farm's registry
 
 
 @dataclass(frozen=True, slots=True)

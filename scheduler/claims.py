@@ -168,14 +168,33 @@ def take_step(context: Context, attempt: models.Attempt, body: StepReport) -> No
     context.changes.touch(attempt.job_id)
 
 
-def take_artifact(context: Context, attempt: models.Attempt, path: str, chunks: Iterable[bytes]) -> ArtifactTaken:
+def take_artifact(
+    context: Context,
+    attempt: models.Attempt,
+    path: str,
+    chunks: Iterable[bytes],
+    *,
+    executable: bool = False,
+    kind: models.ArtifactKind = models.ArtifactKind.FILE,
+    image_id: str | None = None,
+) -> ArtifactTaken:
     """Store an artifact's bytes and note them. Raises StaleAttempt, TooLarge, and BadPayload for a path outside."""
     checked_path(path)
     stored = context.blobs.put(chunks, context.settings.artifact_limit_bytes)
     with context.store.writing() as connection:
         attempts.still_live(connection, attempt.id)
         now = context.clock.now()
-        attempts.keep_artifact(connection, attempt, path, stored.sha256, stored.size_bytes, now)
+        attempts.keep_artifact(
+            connection,
+            attempt,
+            path,
+            stored.sha256,
+            stored.size_bytes,
+            now,
+            executable=executable,
+            kind=kind,
+            image_id=storable(image_id)[:LONGEST_PATH] if image_id else None,
+        )
     return ArtifactTaken(sha256=stored.sha256, size_bytes=stored.size_bytes)
 
 

@@ -8,9 +8,11 @@ import anyio
 import anyio.to_thread
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
 
-from farmgate.messages import ArtifactTaken, Claim, Claimed, LogTaken, Renew, Renewed, Result, StepReport
-from scheduler import claims
+from farmgate.messages import ArtifactTaken, Claim, Claimed, LogTaken, Needed, Renew, Renewed, Result, StepReport
+from farmgate.models import ArtifactKind
+from scheduler import claims, needed
 from scheduler.auth import AskingAttempt, AskingNode
 from scheduler.context import Context
 from scheduler.hooks import whole_body
@@ -48,10 +50,39 @@ def router(context: Context) -> APIRouter:
         return Response(status_code=204)
 
     @routes.put("/api/attempts/{job}/{attempt}/artifacts")
-    async def artifact(asking: AskingAttempt, path: str, request: Request) -> ArtifactTaken:
+    async def artifact(
+        asking: AskingAttempt,
+        path: str,
+        request: Request,
+        executable: bool = False,
+        kind: ArtifactKind = ArtifactKind.FILE,
+        image_id: str | None = None,
+    ) -> ArtifactTaken:
         """Upload an artifact as raw bytes."""
-        take = partial(claims.take_artifact, context, asking.attempt, path, pieces(request))
+        chunks = pieces(request)
+        take = partial(
+            claims.take_artifact,
+            context,
+            asking.attempt,
+            path,
+            chunks,
+            executable=executable,
+            kind=kind,
+            image_id=image_id,
+        )
         return await anyio.to_thread.run_sync(take, limiter=uploads)
+
+    @routes.get("/api/attempts/{job}/{attempt}/needed")
+    def needs(asking: AskingAttempt) -> Needed:
+        """The artifacts of the jobs that this one needs and wants to have."""
+        return needed.listed(context, asking.job)
+
+    @routes.get("/api/attempts/{job}/{attempt}/needed/{sha256}", response_class=StreamingResponse)
+    def needed_bytes(asking: AskingAttempt, sha256: str) -> StreamingResponse:
+        """The bytes of one of them."""
+        size, pieces_of_it = needed.opened(context, asking.job, sha256)
+        headers = {"Content-Length": str(size)}
+        return StreamingResponse(pieces_of_it, media_type="application/octet-stream", headers=headers)
 
     @routes.post("/api/attempts/{job}/{attempt}/result", status_code=204)
     def result(asking: AskingAttempt, body: Result) -> Response:

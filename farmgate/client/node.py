@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -40,6 +41,7 @@ from farmgate.messages import (
     Joined,
     LogTaken,
     Message,
+    Needed,
     Renew,
     Renewed,
     Result,
@@ -48,6 +50,7 @@ from farmgate.messages import (
 
 TIMEOUT: Final = httpx.Timeout(30, connect=5, pool=30)
 HEARTBEAT_TIMEOUT: Final = httpx.Timeout(10, connect=5)  # the agent has a worker to look after meanwhile
+_PIECE: Final = 256 * 1024
 _REFUSED: Final = frozenset({401, 403, 404, 409, 410})
 _AGAIN: Final = frozenset({408, 425, 429})
 
@@ -118,10 +121,24 @@ class NodeClient:
         body = _body(report)
         self._fenced(self._send("POST", _path(claimed, "steps"), claimed.token, content=body, headers=_JSON))
 
-    def artifact(self, claimed: Claimed, path: str, size_bytes: int, chunks: Iterator[bytes]) -> ArtifactTaken:
+    def artifact(
+        self,
+        claimed: Claimed,
+        path: str,
+        size_bytes: int,
+        chunks: Iterator[bytes],
+        *,
+        executable: bool = False,
+        kind: str = "file",
+        image_id: str | None = None,
+    ) -> ArtifactTaken:
         headers = {"Content-Length": str(size_bytes), "Content-Type": "application/octet-stream"}
+        params: dict[str, str | int] = {"path": path}
+        params |= {"executable": "true"} if executable else {}
+        params |= {"kind": kind} if kind != "file" else {}
+        params |= {"image_id": image_id} if image_id else {}
         answer = self._send(
-            "PUT", _path(claimed, "artifacts"), claimed.token, params={"path": path}, content=chunks, headers=headers
+            "PUT", _path(claimed, "artifacts"), claimed.token, params=params, content=chunks, headers=headers
         )
         return self._read(ArtifactTaken, self._fenced(answer))
 
@@ -155,6 +172,26 @@ class NodeClient:
         )
         return self._read(CacheTaken, self._fenced(answer))
 
+    def needed(self, claimed: Claimed) -> Needed:
+        """The artifacts that the attempt may fetch."""
+        answer = self._send("GET", _path(claimed, "needed"), claimed.token, content=b"")
+        return self._read(Needed, self._fenced(answer))
+
+    @contextmanager
+    def needed_bytes(self, claimed: Claimed, sha256: str) -> Iterator[Iterator[bytes]]:
+        """The bytes of one of them, as they come. Raises ServerUnreachable also where they end early."""
+        path, headers = _path(claimed, f"needed/{sha256}"), {"Authorization": f"Bearer {claimed.token}"}
+        try:
+            with self._http.stream("GET", path, headers=headers) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    if answer.status_code == 404:  # it is not kept any more
+                        raise Refused(_said(answer))
+                    self._fenced(self._answered(answer))
+                yield answer.iter_bytes(_PIECE)
+        except (httpx.TransportError, httpx.StreamError) as error:
+            raise ServerUnreachable(f"{self.server} does not answer: {str(error) or type(error).__name__}") from None
+
     def result(self, claimed: Claimed, result: Result) -> None:
         body = _body(result)
         self._fenced(self._send("POST", _path(claimed, "result"), claimed.token, content=body, headers=_JSON))
@@ -186,6 +223,9 @@ class NodeClient:
             )
         except (httpx.TransportError, httpx.StreamError) as error:
             raise ServerUnreachable(f"{self.server} does not answer: {str(error) or type(error).__name__}") from None
+        return self._answered(answer)
+
+    def _answered(self, answer: httpx.Response) -> httpx.Response:
         if answer.status_code >= 500 or answer.status_code in _AGAIN:
             raise ServerUnreachable(f"{self.server} answered {answer.status_code}: {_said(answer)}")
         return answer

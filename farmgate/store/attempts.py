@@ -7,7 +7,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, and_, insert, select, update
 
 from farmgate import states
 from farmgate.errors import NotFound, StaleAttempt, Unauthorised
-from farmgate.models import Artifact, Attempt, Job, Step
+from farmgate.models import Artifact, ArtifactKind, Attempt, Job, Step
 from farmgate.store.database import insert_if_absent, many, move, newest, one
 from farmgate.store.schema import artifacts, attempts, jobs, runs, steps
 
@@ -244,23 +244,26 @@ def keep_artifact(
     size_bytes: int,
     now: datetime,
     expires_at: datetime | None = None,
+    *,
+    executable: bool = False,
+    kind: ArtifactKind = ArtifactKind.FILE,
+    image_id: str | None = None,
 ) -> None:
     """Note an artifact; the same path sent again replaces it (a retried upload)."""
-    values = {
-        "attempt_id": attempt.id,
-        "job_id": attempt.job_id,
-        "path": path,
+    told = {
         "sha256": sha256,
         "size_bytes": size_bytes,
         "created_at": now,
         "expires_at": expires_at,
         "removed_at": None,
+        "executable": executable,
+        "kind": kind,
+        "image_id": image_id,
     }
+    values = {"attempt_id": attempt.id, "job_id": attempt.job_id, "path": path, **told}
     if not insert_if_absent(connection, artifacts, values, "attempt_id", "path"):
         connection.execute(
-            update(artifacts)
-            .where(artifacts.c.attempt_id == attempt.id, artifacts.c.path == path)
-            .values(sha256=sha256, size_bytes=size_bytes, created_at=now, expires_at=expires_at)
+            update(artifacts).where(artifacts.c.attempt_id == attempt.id, artifacts.c.path == path).values(**told)
         )
 
 
@@ -268,6 +271,22 @@ def artifacts_of(connection: Connection, attempt_ids: Sequence[int]) -> list[Art
     """Of several attempts, by path."""
     statement = select(artifacts).where(artifacts.c.attempt_id.in_(list(attempt_ids))).order_by(artifacts.c.path)
     return many(connection, Artifact, statement)
+
+
+def artifacts_for(connection: Connection, job: Job, names: Iterable[str]) -> list[tuple[str, Artifact]]:
+    """The files that jobs of the same run left, each with its job's name: of each job's newest attempt, or of the one
+    whose result it took."""
+    wanted = set(names)
+    rows = connection.execute(
+        select(jobs.c.id, jobs.c.name, jobs.c.reused_from).where(jobs.c.run_id == job.run_id).order_by(jobs.c.id)
+    )
+    found = []
+    for row in rows:
+        attempt = newest_of(connection, row.reused_from or row.id) if row.name in wanted else None
+        if attempt is not None:
+            made = artifacts_of(connection, [attempt.id])
+            found += [(str(row.name), one) for one in made if one.kind is ArtifactKind.FILE]
+    return found
 
 
 def artifact(connection: Connection, sha256: str) -> Artifact | None:

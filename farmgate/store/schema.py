@@ -34,7 +34,7 @@ from sqlalchemy import (
 )
 
 from farmgate import states
-from farmgate.models import ForkPolicy, JobKind, RolloutKind, TokenKind, Trigger, Trust
+from farmgate.models import ArtifactKind, ForkPolicy, JobKind, RolloutKind, TokenKind, Trigger, Trust
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -322,6 +322,9 @@ artifacts = Table(
     _when("created_at"),
     _when("expires_at", nullable=True),
     _when("removed_at", nullable=True),
+    Column("executable", Boolean, nullable=False),
+    Column("kind", State(ArtifactKind), nullable=False),
+    Column("image_id", Text),
     UniqueConstraint("attempt_id", "path"),
 )
 

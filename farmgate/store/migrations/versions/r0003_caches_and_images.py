@@ -21,6 +21,9 @@ def upgrade() -> None:
     with op.batch_alter_table("artifacts") as table:
         table.add_column(sa.Column("expires_at", _WHEN))
         table.add_column(sa.Column("removed_at", _WHEN))
+        table.add_column(sa.Column("executable", sa.Boolean(), nullable=False, server_default=sa.text("false")))
+        table.add_column(sa.Column("kind", sa.String(16), nullable=False, server_default=sa.text("'file'")))
+        table.add_column(sa.Column("image_id", sa.Text()))
     op.create_table(
         "caches",
         sa.Column("id", _ID, primary_key=True, autoincrement=True),
