@@ -285,7 +285,7 @@ def artifacts_for(connection: Connection, job: Job, names: Iterable[str]) -> lis
         attempt = newest_of(connection, row.reused_from or row.id) if row.name in wanted else None
         if attempt is not None:
             made = artifacts_of(connection, [attempt.id])
-            found += [(str(row.name), one) for one in made if one.kind is ArtifactKind.FILE]
+            found += [(str(row.name), one) for one in made if one.kind is ArtifactKind.FILE and not one.removed_at]
     return found
 
 
