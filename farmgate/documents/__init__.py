@@ -11,6 +11,7 @@ from __future__ import annotations
 from farmgate.documents.document import Document, Location, read
 from farmgate.documents.tree import NODE_LIMIT, SIZE_LIMIT, as_written
 from farmgate.documents.validation import load, nearest, shown, validate
+from farmgate.documents.writing import write
 
 __all__ = [
     "NODE_LIMIT",
@@ -23,4 +24,5 @@ __all__ = [
     "read",
     "shown",
     "validate",
+    "write",
 ]

@@ -232,6 +232,13 @@ def _merge(into: Node, other: Node) -> None:
             into.value[name] = node.value
 
 
+def reads_as_text(text: str) -> bool:
+    """True if the word, standing bare, is read as text."""
+    if not text or text in _NULLS or text in _BOOLEANS:
+        return False
+    return text[0] not in _NUMBER_START or isinstance(_number(text), str)
+
+
 def _scalar(event: yaml.ScalarEvent) -> Any:
     plain, text = event.implicit[0], event.value
     if event.tag not in (None, "!"):

@@ -193,3 +193,5 @@ class Pipeline(_Frozen):
 
     jobs: Mapping[str, JobSpec]
     cancel_superseded: bool | None = None
+    origin: Mapping[str, Any] = {}
+    """The templates that it came from: `{"templates": [{"name": .., "revision": .., ..}, ..]}`."""

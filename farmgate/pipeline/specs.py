@@ -109,5 +109,6 @@ def _service(name: str, service: ServiceFile) -> ServiceSpec:
 
 
 def _cache(cache: CacheFile) -> CacheSpec:
-    fallback = cache.fallback if cache.fallback is not None else (cache.key,)
-    return CacheSpec(key=cache.key, files=cache.files, fallback=fallback if cache.files else (), paths=cache.paths)
+    beginning = (cache.key,) if cache.files else ()  # without files the key itself is all there is
+    fallback = beginning if cache.fallback is None else cache.fallback
+    return CacheSpec(key=cache.key, files=cache.files, fallback=fallback, paths=cache.paths)

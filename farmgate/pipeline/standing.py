@@ -17,6 +17,7 @@ from farmgate.documents import Document, Location
 from farmgate.documents.validation import check
 from farmgate.errors import BadDocument, Problem
 from farmgate.pipeline import graph, matrix, specs
+from farmgate.pipeline.contradictions import contradictions
 from farmgate.pipeline.file import JobFile, Matrix
 from farmgate.pipeline.matrix import CELL_LIMIT
 from farmgate.pipeline.models import JobSpec
@@ -90,7 +91,7 @@ class _MatrixOnly(Written):
 
 
 @dataclass(frozen=True, slots=True)
-class _Checked:
+class Checked:
     """A job with its cells, and as it reads with the first of them put in."""
 
     job: Standing
@@ -140,15 +141,21 @@ def _filled(job: Standing, cell: matrix.Cell, room: Room) -> tuple[JobFile | Non
     if problems:
         return None, tuple(problems)
     made, wrong = check(job.document, JobFile, raw, job.at)
-    return made, tuple(job.told(wrong))
+    if made is None:
+        return None, tuple(job.told(wrong))
+    against = tuple(
+        job.problem(below, f"jobs.{job.name}: {message}", hint, key=True)
+        for below, message, hint in contradictions(made)
+    )
+    return (None, against) if against else (made, ())
 
 
 # --- all together ----------------------------------------------------------------------------------------------------
 
 
-def checked(jobs: Iterable[Standing]) -> tuple[tuple[_Checked, ...], tuple[Problem, ...]]:
+def checked(jobs: Iterable[Standing]) -> tuple[tuple[Checked, ...], tuple[Problem, ...]]:
     """The jobs, each with the first of its cells put in; or all that is wrong with them."""
-    found: list[_Checked] = []
+    found: list[Checked] = []
     problems: list[Problem] = []
     room = Room(TEXT_LIMIT)
     for job in jobs:
@@ -156,13 +163,13 @@ def checked(jobs: Iterable[Standing]) -> tuple[tuple[_Checked, ...], tuple[Probl
         if not wrong:
             made, wrong = _filled(job, cells[0] if cells else {}, room)
             if made is not None:
-                found.append(_Checked(job, cells, made))
+                found.append(Checked(job, cells, made))
         problems += wrong
     return tuple(found), tuple(problems)
 
 
 def unfolded(
-    jobs: Iterable[_Checked],
+    jobs: Iterable[Checked],
     base: Base,
     existing: Mapping[str, tuple[str, ...]],
     limit: int = JOB_LIMIT,
@@ -171,6 +178,7 @@ def unfolded(
     of = {job.job.name: job for job in jobs}
     refuse(_too_many_cells(of.values(), limit))
     refuse(_graph(of, existing))
+    refuse(_nothing_to_take(of))
     unfolded = {name: tuple(matrix.unfold(name, one.cells, one.first.parallel)) for name, one in of.items()}
     names = {**existing, **{family: tuple(job.name for job in jobs) for family, jobs in unfolded.items()}}
     room = Room(TEXT_LIMIT)
@@ -189,7 +197,7 @@ def unfolded(
     yield from made
 
 
-def _too_many_cells(jobs: Iterable[_Checked], limit: int) -> Iterator[Problem]:
+def _too_many_cells(jobs: Iterable[Checked], limit: int) -> Iterator[Problem]:
     total = characters = 0
     for one in jobs:
         number = max(1, len(one.cells)) * (one.first.parallel or 1)
@@ -216,10 +224,21 @@ def _characters(raw: Any) -> int:
             return 16
 
 
-def _graph(jobs: Mapping[str, _Checked], existing: Mapping[str, tuple[str, ...]]) -> Iterator[Problem]:
+def _graph(jobs: Mapping[str, Checked], existing: Mapping[str, tuple[str, ...]]) -> Iterator[Problem]:
     needs: dict[str, list[str]] = {name: [] for name in existing}
     needs |= {name: [need.job for need in one.first.needs] for name, one in jobs.items()}
     for flaw in graph.flaws(needs):
         raw = jobs[flaw.job].job.raw["needs"]
         below = ("needs", flaw.index) if isinstance(raw, list) else ("needs",)
         yield jobs[flaw.job].job.problem(below, flaw.message, flaw.suggestion)
+
+
+def _nothing_to_take(jobs: Mapping[str, Checked]) -> Iterator[Problem]:
+    """A need that names artifacts of a job that keeps none."""
+    for one in jobs.values():
+        for at, need in enumerate(one.first.needs):
+            needed = jobs.get(need.job)
+            if isinstance(need.artifacts, tuple) and needed is not None and not needed.first.artifacts:
+                message = f"job {need.job!r} keeps no artifacts that could be taken"
+                below = ("needs", at) if isinstance(one.job.raw["needs"], list) else ("needs",)
+                yield one.job.problem(below, message, f"add 'artifacts' to {need.job!r}")

@@ -77,7 +77,7 @@ def _fill_text(text: str, values: Values, complain: Complain, at: Location, room
                 complain(at, "the file becomes too large with everything put in", "put in less, or shorter values")
             room.left = -(2**63)
             return ""
-        return put_in if only is None else _escaped(put_in)
+        return put_in if only is None else escaped(put_in)
 
     whole = _PLACEHOLDER.fullmatch(text)
     if whole is not None and not text.startswith("$$"):
@@ -100,13 +100,15 @@ def _is_of(word: str, inside: str) -> bool:
     return reference is not None and reference[1] == word
 
 
-def _escaped(value: Any) -> Any:
-    """What is put in first is not looked into later."""
+def escaped(value: Any) -> Any:
+    """What is put in first is not looked into later (rule 5)."""
     match value:
         case str():
             return value.replace("${{", "$${{")
         case list():
-            return [_escaped(one) for one in value]
+            return [escaped(one) for one in value]
+        case dict():
+            return {key: escaped(below) for key, below in value.items()}
         case _:
             return value
 

@@ -48,7 +48,11 @@ def _used(value: object) -> object:
     if not isinstance(value, str):
         return value
     name, at, version = value.partition("@")
-    return {"template": name, "version": version} if at else {"template": name}
+    if not at:
+        return {"template": name}
+    if not version.isdecimal() or int(version) < 1:
+        raise ValueError(f"{value[:80]!r}: after the '@' stands a version of the template, such as {name[:60]}@3")
+    return {"template": name, "version": int(version)}
 
 
 Use = Annotated[
