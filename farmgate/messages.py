@@ -20,6 +20,10 @@ The paths, all below the scheduler's address:
     GET  /api/attempts/{job}/{attempt}/caches?key=&beginning=  CacheAnswer         attempt token
     GET  /api/attempts/{job}/{attempt}/caches/{sha256}  raw bytes                  attempt token
     PUT  /api/attempts/{job}/{attempt}/caches?key=  raw bytes -> CacheTaken        attempt token, trusted runs only
+    POST /api/attempts/{job}/{attempt}/reports      ReportPage                     attempt token
+    PUT  /api/attempts/{job}/{attempt}/reports/file raw bytes -> ArtifactTaken     attempt token
+    POST /api/attempts/{job}/{attempt}/reports/end  ReportEnd                      attempt token
+    GET  /api/attempts/{job}/{attempt}/times        -> Times                       attempt token
     POST /api/attempts/{job}/{attempt}/result       Result                         attempt token
     POST /api/nodes/join                            Join -> Joined                 join token in the body
     POST /api/nodes/heartbeat                       Heartbeat -> Heard             node credential
@@ -147,6 +151,87 @@ class Needed(Message):
     """What an attempt may fetch, in the order of the pipeline file and by path."""
 
     artifacts: tuple[NeededArtifact, ...]
+
+
+class CaseRow(Message):
+    """A test's result. `ordinal`: its place in the report."""
+
+    suite: str = Field(max_length=600)
+    class_name: str = Field(max_length=600)
+    name: str = Field(max_length=600)
+    file: str = Field(max_length=600)
+    outcome: Literal["passed", "failed", "error", "skipped"]
+    seconds: float = Field(ge=0, lt=1e8)
+    failed_tries: int = Field(0, ge=0)
+    ordinal: int = Field(0, ge=0)
+    message: str = Field("", max_length=2000)
+    text: str = Field("", max_length=20_000)
+
+
+class CoveredFile(Message):
+    """Lines and branches of a file, and how many of them were run."""
+
+    path: str = Field(max_length=1100)
+    covered: int
+    lines: int
+    branches_covered: int
+    branches: int
+
+
+class FindingRow(Message):
+    """A finding; `print` is the same in the next run."""
+
+    rule: str = Field(max_length=300)
+    level: Literal["error", "warning", "note", "none"]
+    path: str = Field(max_length=1100)
+    line: int
+    message: str = Field(max_length=2000)
+    print: str = Field(max_length=64)
+
+
+class ReportPage(Message):
+    """A piece of what an attempt reports; sent again it is the same. Pages count from 0, by kind."""
+
+    kind: Literal["tests", "coverage", "findings", "components"]
+    number: int = Field(ge=0, lt=10_000)
+    cases: tuple[CaseRow, ...] = Field((), max_length=5000)
+    covered: tuple[CoveredFile, ...] = Field((), max_length=5000)
+    findings: tuple[FindingRow, ...] = Field((), max_length=5000)
+
+
+class ReportFile(Message):
+    """A file that was read. `problem`: why it was not read to its end, and where."""
+
+    path: str = Field(max_length=1100)
+    size_bytes: int
+    sha256: str | None = None
+    problem: str | None = Field(None, max_length=1000)
+    modified_at: datetime
+
+
+class ReportEnd(Message):
+    """All of a kind was sent: so many pages out of these files."""
+
+    kind: Literal["tests", "coverage", "findings", "components"]
+    pages: int
+    complete: bool
+    files: tuple[ReportFile, ...] = Field(max_length=1000)
+    figures: dict[str, float] = Field(default_factory=dict, max_length=100)
+
+
+class TimedTest(Message):
+    """Seconds that a test took lately."""
+
+    file: str
+    class_name: str
+    name: str
+    seconds: float
+
+
+class Times(Message):
+    """What the tests of a job took lately, for shards: the same for all of a run."""
+
+    tests: tuple[TimedTest, ...]
 
 
 class Result(Message):

@@ -41,6 +41,7 @@ from farmgate.pipeline import JobSpec
 from farmgate.refs import HEADS, TAGS
 from farmgate.store import attempts, events, jobs, logs, nodes, repositories, runs, tokens
 from farmgate.store.intakes import storable
+from scheduler import reporting
 from scheduler.context import Context
 
 HEARTBEAT = timedelta(seconds=5)
@@ -223,7 +224,12 @@ def take_result(context: Context, attempt: models.Attempt, body: Result) -> None
             cancelled = job.cancel_asked is not None and body.outcome in ("cancelled", "lost")
             state = states.Job.CANCELLED if cancelled else states.Job(body.outcome)
             said = job.cancel_asked if cancelled else reason
+            pardon = reporting.settle(connection, attempt, job, body.outcome, body.exit_code, now)
+            if pardon is not None and not cancelled:
+                said = f"{said}; {pardon.words}"
             jobs.finish(connection, job.id, attempt.number, state, now, said)
+            if pardon is not None and pardon.forgiven and not cancelled:
+                jobs.forgive(connection, job.id)
     context.changes.touch(attempt.job_id)
     context.wake()
 

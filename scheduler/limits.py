@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from scheduler.problems import body
 
 WHOLE_BYTES = 4 * 2**20
-_STREAMS = re.compile(r"/hooks/|/git/|/api/attempts/[^/]+/[^/]+/(log|artifacts|caches)$")
+_STREAMS = re.compile(r"/hooks/|/git/|/api/attempts/[^/]+/[^/]+/(log|artifacts|caches|reports/file)$")
 
 
 class BoundedBodies:

@@ -10,9 +10,28 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from farmgate.messages import ArtifactTaken, Claim, Claimed, LogTaken, Needed, Renew, Renewed, Result, StepReport
-from farmgate.models import ArtifactKind
-from scheduler import claims, needed
+from farmgate.messages import (
+    ArtifactTaken,
+    Claim,
+    Claimed,
+    LogTaken,
+    Needed,
+    Renew,
+    Renewed,
+    ReportEnd,
+    ReportPage,
+    Result,
+    StepReport,
+    Times,
+)
+from farmgate.models import (
+    ArtifactKind,
+)
+from scheduler import (
+    claims,
+    needed,
+    reporting,
+)
 from scheduler.auth import AskingAttempt, AskingNode
 from scheduler.context import Context
 from scheduler.hooks import whole_body
@@ -83,6 +102,29 @@ def router(context: Context) -> APIRouter:
         size, pieces_of_it = needed.opened(context, asking.job, sha256)
         headers = {"Content-Length": str(size)}
         return StreamingResponse(pieces_of_it, media_type="application/octet-stream", headers=headers)
+
+    @routes.post("/api/attempts/{job}/{attempt}/reports", status_code=204)
+    def report_page(asking: AskingAttempt, body: ReportPage) -> Response:
+        """Send a page of what the job reports."""
+        reporting.take_page(context, asking.attempt, body)
+        return Response(status_code=204)
+
+    @routes.put("/api/attempts/{job}/{attempt}/reports/file")
+    async def report_file(asking: AskingAttempt, request: Request) -> ArtifactTaken:
+        """Upload the bytes of a file that was read."""
+        take = partial(reporting.take_file, context, asking.attempt, pieces(request))
+        return await anyio.to_thread.run_sync(take, limiter=uploads)
+
+    @routes.post("/api/attempts/{job}/{attempt}/reports/end", status_code=204)
+    def report_end(asking: AskingAttempt, body: ReportEnd) -> Response:
+        """All of a kind was sent."""
+        reporting.take_end(context, asking.attempt, body)
+        return Response(status_code=204)
+
+    @routes.get("/api/attempts/{job}/{attempt}/times")
+    def times(asking: AskingAttempt) -> Times:
+        """What the job's tests took lately, for its shards."""
+        return reporting.times(context, asking.attempt)
 
     @routes.post("/api/attempts/{job}/{attempt}/result", status_code=204)
     def result(asking: AskingAttempt, body: Result) -> Response:

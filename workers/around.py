@@ -16,7 +16,7 @@ from pathlib import Path
 from farmgate.messages import Claimed, Result
 from farmgate.node_folder import Key
 from farmgate.pipeline import JobSpec
-from workers import caches
+from workers import caches, reports, shards
 from workers.artifacts import Workspace
 from workers.bench import Bench
 from workers.caches import Wanted
@@ -45,10 +45,12 @@ class Around:
 def before(around: Around) -> None:
     """Make ready what the steps need. Raises FarmgateError, OSError."""
     caches.restore(around)
+    shards.prepare(around)
 
 
 def after(around: Around, workspace: Workspace, result: Result) -> Result:
     """Keep what the steps left; gives the job's result."""
+    reports.read(around, workspace, result)
     if result.outcome == "passed" and around.spec.artifacts and around.stop.ending is None:
         patterns = [pattern for artifact in around.spec.artifacts for pattern in artifact.paths]
         with around.timings.phase("artifacts"):

@@ -23,6 +23,7 @@ _SCRIPT: Final = """\
 exec 2>&1 </dev/null
 farmgate_steps={steps}
 cd {workspace} || exit 125
+[ ! -d "$farmgate_steps/bin" ] || PATH=$PATH:$farmgate_steps/bin
 farmgate_options=-e
 (set -o pipefail) 2>/dev/null && farmgate_options='-e -o pipefail'
 farmgate_mark() {{ printf '\\036%s%s %s\\n' {mark} "$1" "$(date +%s.%N 2>/dev/null)"; }}

@@ -44,8 +44,11 @@ from farmgate.messages import (
     Needed,
     Renew,
     Renewed,
+    ReportEnd,
+    ReportPage,
     Result,
     StepReport,
+    Times,
 )
 
 TIMEOUT: Final = httpx.Timeout(30, connect=5, pool=30)
@@ -191,6 +194,21 @@ class NodeClient:
                 yield answer.iter_bytes(_PIECE)
         except (httpx.TransportError, httpx.StreamError) as error:
             raise ServerUnreachable(f"{self.server} does not answer: {str(error) or type(error).__name__}") from None
+
+    def report_page(self, claimed: Claimed, page: ReportPage) -> None:
+        self._fenced(self._send("POST", _path(claimed, "reports"), claimed.token, content=_body(page), headers=_JSON))
+
+    def report_file(self, claimed: Claimed, size_bytes: int, chunks: Iterator[bytes]) -> ArtifactTaken:
+        headers = {"Content-Length": str(size_bytes), "Content-Type": "application/octet-stream"}
+        answer = self._send("PUT", _path(claimed, "reports/file"), claimed.token, content=chunks, headers=headers)
+        return self._read(ArtifactTaken, self._fenced(answer))
+
+    def report_end(self, claimed: Claimed, end: ReportEnd) -> None:
+        path = _path(claimed, "reports/end")
+        self._fenced(self._send("POST", path, claimed.token, content=_body(end), headers=_JSON))
+
+    def times(self, claimed: Claimed) -> Times:
+        return self._read(Times, self._fenced(self._send("GET", _path(claimed, "times"), claimed.token, content=b"")))
 
     def result(self, claimed: Claimed, result: Result) -> None:
         body = _body(result)

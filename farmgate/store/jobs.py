@@ -191,6 +191,11 @@ def finish(
     )
 
 
+def forgive(connection: Connection, job_id: int) -> None:
+    """Its failure does not count (states.counted); in the transaction that finishes it."""
+    connection.execute(update(jobs).where(jobs.c.id == job_id).values(forgiven=True))
+
+
 def retry(connection: Connection, job_id: int, attempt: int, now: datetime, reason: str) -> None:
     """Infrastructure was lost: the next attempt is ready at once. Raises LostRace."""
     move(

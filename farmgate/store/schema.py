@@ -20,6 +20,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -34,7 +35,16 @@ from sqlalchemy import (
 )
 
 from farmgate import states
-from farmgate.models import ArtifactKind, ForkPolicy, JobKind, RolloutKind, TokenKind, Trigger, Trust
+from farmgate.models import (
+    ArtifactKind,
+    ForkPolicy,
+    JobKind,
+    ReportKind,
+    RolloutKind,
+    TokenKind,
+    Trigger,
+    Trust,
+)
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -573,4 +583,103 @@ doomed_blobs = Table(
     Column("sha256", String(64), primary_key=True),
     _when("since"),
     Column("removing", Boolean, nullable=False),
+)
+
+# --- results that are read: tests, coverage, findings, components ---
+
+reports = Table(
+    "reports",
+    metadata,
+    _id(),
+    _ref("attempt_id", "attempts.id"),
+    _ref("job_id", "jobs.id"),
+    _ref("run_id", "runs.id", index=True),
+    _ref("repository_id", "repositories.id"),
+    Column("kind", State(ReportKind), nullable=False),
+    Column("variant", String(200), nullable=False),
+    Column("ref", String(500), nullable=False),
+    Column("sha", SHA, nullable=False),
+    Column("tree", SHA, nullable=False, index=True),
+    Column("complete", Boolean, nullable=False),
+    Column("counts", Boolean, nullable=False),
+    _when("sealed_at", nullable=True),
+    Column("figures", JSON, nullable=False),
+    UniqueConstraint("attempt_id", "kind"),
+    Index("ix_reports_of_variant", "repository_id", "kind", "variant", "id"),
+)
+
+report_files = Table(
+    "report_files",
+    metadata,
+    _ref("report_id", "reports.id", primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("path", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", String(64), index=True),
+    Column("problem", Text),
+    _when("modified_at"),
+)
+
+report_pages = Table(
+    "report_pages",
+    metadata,
+    _ref("report_id", "reports.id", primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
+tests = Table(
+    "tests",
+    metadata,
+    _id(),
+    _ref("repository_id", "repositories.id"),
+    Column("key", String(40), nullable=False),
+    Column("variant", String(200), nullable=False),
+    Column("suite", Text, nullable=False),
+    Column("class_name", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("file", Text, nullable=False),
+    _when("seen_at"),
+    UniqueConstraint("repository_id", "key"),
+    Index("ix_tests_name", "repository_id", "name"),
+)
+
+test_results = Table(
+    "test_results",
+    metadata,
+    _ref("report_id", "reports.id", primary_key=True),
+    _ref("test_id", "tests.id", primary_key=True, index=True),
+    Column("ordinal", Integer, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("failed_tries", Integer, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("text", Text, nullable=False),
+)
+
+test_flakes = Table(
+    "test_flakes",
+    metadata,
+    _id(),
+    _ref("test_id", "tests.id"),
+    Column("tree", SHA, nullable=False),
+    _ref("failed_report_id", "reports.id"),
+    _ref("passed_report_id", "reports.id"),
+    _when("seen_at", index=True),
+    UniqueConstraint("test_id", "tree", "failed_report_id"),
+)
+
+quarantines = Table(
+    "quarantines",
+    metadata,
+    _id(),
+    _ref("repository_id", "repositories.id", index=True),
+    Column("name", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    _when("until"),
+    Column("created_by", Text, nullable=False),
+    _when("created_at"),
+    _when("lifted_at", nullable=True),
+    Column("lifted_by", Text),
 )

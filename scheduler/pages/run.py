@@ -25,7 +25,7 @@ LISTED_JOBS = 120
 _PLACE = re.compile(r"^(?P<source>[^:\n]+):(?P<line>\d+):(?P<column>\d+): (?P<text>.*)$")
 _BEFORE_STEPS = ("claim", "mirror", "checkout", "image", "container")
 _MOMENTS = ("first_step", "total")  # counted from the beginning, so no part of the bar
-_PHASES = (*_BEFORE_STEPS, "steps", "artifacts")
+_PHASES = (*_BEFORE_STEPS, "steps", "reports", "artifacts")
 _WORST_FIRST = ("failed", "error", "lost", "running", "queued", "ready", "waiting", "cancelled", "skipped", "passed")
 _TRIGGERS = {"push": "pushed", "tag": "tagged", "pull": "proposed", "person": "asked for"}
 

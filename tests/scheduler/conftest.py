@@ -9,7 +9,7 @@ import pytest
 
 from tests.scheduler.farm import ONE_JOB, Farm
 
-ON_BOTH_DATABASES = {"test_caches", "test_claims", "test_loop", "test_races"}
+ON_BOTH_DATABASES = {"test_caches", "test_claims", "test_loop", "test_races", "test_reporting"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -47,6 +47,13 @@ KINDS = {
     "caches": models.Cache,
     "images": models.Image,
     "doomed_blobs": models.DoomedBlob,
+    "reports": models.Report,
+    "report_files": models.ReportFile,
+    "report_pages": models.ReportPage,
+    "tests": models.KnownTest,
+    "test_results": models.NotedResult,
+    "test_flakes": models.Flake,
+    "quarantines": models.Quarantine,
 }
 TABLES = sorted(metadata.tables.values(), key=lambda table: table.name)
 

@@ -17,6 +17,7 @@ from farmgate.clock import SystemClock
 from farmgate.messages import Result
 from farmgate.node_folder import Key, NodeFolder
 from farmgate.pipeline import JobSpec, StepSpec
+from farmgate.pipeline.models import ReportsSpec
 from farmgate.settings import NodeSettings
 from tests.conftest import need
 from tests.workers.server import CREDENTIAL, AttemptRecord, FakeServer, serving
@@ -85,6 +86,8 @@ class Node:
             memory_bytes=given.pop("memory_bytes", None),
             cpus=None,
             pool="default",
+            reports=given.pop("reports", ReportsSpec()),
+            shard=given.pop("shard", None),
         )
         assert not given, given
         key = Key(self.jobs, attempt)

@@ -26,6 +26,9 @@ class AttemptRecord:
     steps: list[dict[str, Any]] = field(default_factory=list)
     artifacts: dict[str, bytes] = field(default_factory=dict)
     result: dict[str, Any] | None = None
+    reports: dict[str, dict[str, Any]] = field(default_factory=dict)  # kind -> rows, end
+    report_files: list[bytes] = field(default_factory=list)
+    times: list[dict[str, Any]] = field(default_factory=list)
     cancelled: bool = False
     log_calls: int = 0
 
@@ -118,6 +121,10 @@ class FakeServer:
                 return self._attempt(self.attempts.get((int(job), int(attempt))), what, query, token, body)
             case "GET" | "PUT", ["api", "attempts", job, attempt, "caches", *rest]:
                 return self._cache(self.attempts.get((int(job), int(attempt))), method, rest, query, token, body)
+            case (("POST" | "PUT"), ["api", "attempts", job, attempt, "reports", what]):
+                return self._attempt(self.attempts.get((int(job), int(attempt))), f"reports/{what}", query, token, body)
+            case "GET", ["api", "attempts", job, attempt, "times"]:
+                return self._attempt(self.attempts.get((int(job), int(attempt))), "times", query, token, body)
             case "PUT", ["api", "attempts", job, attempt, "artifacts"]:
                 return self._attempt(self.attempts.get((int(job), int(attempt))), "artifacts", query, token, body)
         if token != CREDENTIAL:
@@ -194,6 +201,22 @@ class FakeServer:
             case "artifacts":
                 record.artifacts[query["path"]] = body
                 return 200, {"sha256": hashlib.sha256(body).hexdigest(), "size_bytes": len(body)}
+            case "reports":
+                page = json.loads(body)
+                kind = record.reports.setdefault(page["kind"], {"rows": [], "pages": 0})
+                assert page["number"] == kind["pages"], "pages come in order"
+                kind["rows"] += page["cases"] + page["covered"] + page["findings"]
+                kind["pages"] += 1
+                return 200, {}
+            case "reports/file":
+                record.report_files.append(body)
+                return 200, {"sha256": hashlib.sha256(body).hexdigest(), "size_bytes": len(body)}
+            case "reports/end":
+                end = json.loads(body)
+                record.reports.setdefault(end["kind"], {"rows": [], "pages": 0})["end"] = end
+                return 200, {}
+            case "times":
+                return 200, {"tests": record.times}
             case "result":
                 record.result, record.state = json.loads(body), "over"
                 return 200, {}
