@@ -1,4 +1,4 @@
-"""`./farm bench`: the floor, the farm and Celery's own no-op, in one run, as ratios. `./farm bench fifty`: see `fifty`.
+"""`./farm bench`: the floor, the farm and Celery's own no-op, in one run, as ratios. Others: `fifty`, `log` and `wide`.
 
 Needs a Docker engine, git, and busybox (`apt-get install busybox-static`). Absolute figures depend on the machine and
 on what else it does; the ratios are what to compare.
@@ -17,21 +17,29 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import celery_noop, farm, fifty, floor, image
+from benchmarks import celery_noop, farm, fifty, floor, image, log, wide
 from benchmarks.repository import make
 from farmgate.embedded import EmbeddedRedis
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./farm bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["floor", "fifty"], default="floor", help="default: floor")
+    parser.add_argument(
+        "what", nargs="?", choices=["floor", "fifty", "log", "wide"], default="floor", help="default: floor"
+    )
     parser.add_argument("--jobs", type=int, default=40, help="jobs of the throughput measurements (default 40)")
     parser.add_argument("--singles", type=int, default=20, help="jobs of the latency measurement (default 20)")
     parser.add_argument("--slots", type=int, default=2, help="jobs at a time, for the floor and the farm (default 2)")
+    parser.add_argument("--mebibytes", type=int, default=100, help="size of the log of `log` (default 100)")
     parser.add_argument("--json", action="store_true", help="figures as JSON")
     wanted = parser.parse_args()
-    if wanted.what == "fifty":
-        return fifty.main()
+    match wanted.what:
+        case "fifty":
+            return fifty.main()
+        case "log":
+            return log.main(wanted.mebibytes)
+        case "wide":
+            return wide.main(1000, wanted.slots)
     out = Console(stderr=wanted.json)
     with tempfile.TemporaryDirectory(prefix="farmgate-bench-") as name:
         folder = Path(name)

@@ -5,6 +5,7 @@ A whole farm of real processes, started as `farmgate up` does, in a temporary fo
 
 from __future__ import annotations
 
+import json
 import statistics
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -46,7 +47,8 @@ class BenchFarm:
             Wanted(data=folder / "data", slots=slots, engine="docker", default_image=image, any_port=True), print
         )
         self.forge = Forge(folder / "forge", "bench", self.clock)
-        self._pipeline = f"image: {image}\njobs:\n  noop:\n    steps: ['true']\n"
+        self.image = image
+        self.jobs: dict[str, Any] = {"noop": {"steps": ["true"]}}
         self._count = 0
 
     def start(self) -> Api:
@@ -62,7 +64,8 @@ class BenchFarm:
         changes = []
         for _ in range(count):
             self._count += 1
-            files = {".farmgate.yml": self._pipeline, "number": str(self._count)}
+            pipeline = json.dumps({"image": self.image, "jobs": self.jobs})
+            files = {".farmgate.yml": pipeline, "number": str(self._count)}
             changes.append(Change(part=Part.GOOD, title=f"change {self._count}", author=AUTHOR, files=files))
         pushed = self.forge.push(changes)
         return [one.sha for one in pushed], pushed[0].at
@@ -78,10 +81,10 @@ def measure(folder: Path, image: str, *, jobs: int, singles: int, slots: int) ->
     try:
         api = bench.start()
         for _ in range(2):  # warm: mirror, image, network
-            _ended(api, bench, *bench.push(1))
-        lonely = [_ended(api, bench, *bench.push(1))[0] for _ in range(singles)]
+            ended(api, bench, *bench.push(1))
+        lonely = [ended(api, bench, *bench.push(1))[0] for _ in range(singles)]
         shas, pushed_at = bench.push(jobs)
-        runs = _ended(api, bench, shas, pushed_at)
+        runs = ended(api, bench, shas, pushed_at)
         last = max(_time(run["run"]["finished_at"]) for run in runs)
         begins = [one["first_step"] for one in lonely]
         phases = {name: statistics.median(one["timings"].get(name, 0.0) for one in lonely) for name in _names(lonely)}
@@ -97,10 +100,12 @@ def measure(folder: Path, image: str, *, jobs: int, singles: int, slots: int) ->
         bench.stop()
 
 
-def _ended(api: Api, bench: BenchFarm, shas: list[str], pushed_at: datetime) -> list[dict[str, Any]]:
-    """Wait until each commit has its answer; what each run looked like."""
+def ended(
+    api: Api, bench: BenchFarm, shas: list[str], pushed_at: datetime, patience: float = 60
+) -> list[dict[str, Any]]:
+    """Wait until each commit has its answer; what each run looked like. Raises AssertionError: one did not pass."""
     wanted = set(shas)
-    deadline = stopwatch() + 60 + 5 * len(shas)
+    deadline = stopwatch() + patience + 5 * len(shas)
     while True:
         rows = [row for row in api.runs(repository="bench", limit=500) if row["sha"] in wanted]
         if len(rows) == len(wanted) and all(row["state"] not in OPEN for row in rows):

@@ -10,7 +10,25 @@ from pathlib import Path
 from farmgate.errors import MissingProgram
 
 NAME = "farmgate-bench/busybox:local"
-APPLETS = ("sh", "true", "echo", "cat", "sleep", "mkdir", "date", "tar", "ls", "env", "printf", "test", "kill", "rm")
+APPLETS = (
+        "sh",
+        "true",
+        "echo",
+        "cat",
+        "sleep",
+        "mkdir",
+        "date",
+        "tar",
+        "ls",
+        "env",
+        "printf",
+        "test",
+        "kill",
+        "rm",
+        "yes",
+        "head",
+        "awk",
+    )
 
 
 def make() -> str:
