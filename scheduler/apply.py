@@ -151,7 +151,7 @@ def finish(context: Context, decision: Finish) -> None:
 
 def artifacts_of_run(connection: Connection, run_id: int) -> dict[str, str]:
     """Path -> digest, of the attempts that passed; the later job of the pipeline file wins a path."""
-    order = [job.id for job in jobs.of_run(connection, run_id)]
+    order = [jobs.told_by(job) for job in jobs.of_run(connection, run_id)]
     passed = {
         attempt.id: order.index(attempt.job_id)
         for attempt in attempts.of_jobs(connection, order)

@@ -130,8 +130,18 @@ class AttemptBody(BaseModel):
     steps: list[StepBody]
 
 
+class ReusedBody(BaseModel):
+    """The job whose result another took: the same work, done before."""
+
+    job: int
+    run: int
+    name: str
+    finished_at: datetime | None
+
+
 class JobBody(BaseModel):
-    """A job with its attempts. `why`: while it waits, why. Steps, timings and artifacts are the newest attempt's."""
+    """A job with its attempts. `why`: while it waits, why. Steps, timings and artifacts are the newest attempt's; those
+    of `reused_from`, where it took a result."""
 
     id: int
     name: str
@@ -142,6 +152,7 @@ class JobBody(BaseModel):
     attempt: int
     losses: int
     reason: str | None
+    reused_from: ReusedBody | None = None
     why: str | None
     cancel_asked: str | None
     ready_at: datetime | None

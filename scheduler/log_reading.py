@@ -26,9 +26,10 @@ def find(context: Context, job_id: int, number: int | None) -> tuple[Job, Attemp
     """The job, and the attempt of that number, or its newest; None before its first claim. Raises NotFound."""
     with context.store.reading() as connection:
         job = jobs.by_id(connection, job_id)
+        of = jobs.told_by(job)
         if number is None:
-            return job, attempts.newest_of(connection, job_id)
-        return job, attempts.by_number(connection, job_id, number)
+            return job, attempts.newest_of(connection, of)
+        return job, attempts.by_number(connection, of, number)
 
 
 def is_over(attempt: Attempt) -> bool:

@@ -9,6 +9,7 @@ from farmgate.git import History
 from farmgate.models import JobKind, Trigger, Trust
 from farmgate.pipeline import FILE_NAME, JobSpec, parse
 from farmgate.store.runs import NewJob, NewRun
+from scheduler.reuse import inputs_hash
 
 MISSING = (
     f"{FILE_NAME}:1:1: the commit has no such file: add one with at least one job, such as\n"
@@ -52,10 +53,10 @@ def jobs_of(history: History, sha: str) -> tuple[tuple[NewJob, ...], str | None]
         pipeline = parse(text, FILE_NAME)
     except (BadDocument, NotAFile) as error:
         return (), str(error)
-    return tuple(new_job(spec) for spec in pipeline.jobs.values()), None
+    return tuple(new_job(spec, inputs_hash(history, sha, spec)) for spec in pipeline.jobs.values()), None
 
 
-def new_job(spec: JobSpec) -> NewJob:
+def new_job(spec: JobSpec, inputs_hash: str | None = None) -> NewJob:
     """A job of a pipeline, as a row to be made."""
     return NewJob(
         name=spec.name,
@@ -68,4 +69,5 @@ def new_job(spec: JobSpec) -> NewJob:
         priority=spec.priority,
         labels=spec.labels,
         runs_when=spec.when.result,
+        inputs_hash=inputs_hash,
     )

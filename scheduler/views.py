@@ -26,6 +26,7 @@ from scheduler.bodies import (
     PlaceBody,
     RepositoryBody,
     RepositoryDetail,
+    ReusedBody,
     RunDetail,
     RunSummary,
     StepBody,
@@ -163,7 +164,7 @@ def _delays(run: Run, found: Sequence[Job]) -> dict[str, float]:
 
 def job_bodies(connection: Connection, found: Sequence[Job], why: dict[int, str]) -> list[JobBody]:
     """Jobs with their attempts, steps and artifacts."""
-    tries = attempts.of_jobs(connection, [job.id for job in found])
+    tries = attempts.of_jobs(connection, [jobs.told_by(job) for job in found])
     named = nodes.names(connection)
     ids = [attempt.id for attempt in tries]
     steps: dict[int, list[StepBody]] = {number: [] for number in ids}
@@ -179,12 +180,13 @@ def job_bodies(connection: Connection, found: Sequence[Job], why: dict[int, str]
                 url=f"/api/artifacts/{artifact.sha256}",
             )
         )
-    of_job: dict[int, list[Attempt]] = {job.id: [] for job in found}
+    of_job: dict[int, list[Attempt]] = {jobs.told_by(job): [] for job in found}
     for attempt in tries:
         of_job[attempt.job_id].append(attempt)
+    taken = reused(connection, found)
     bodies = []
     for job in found:
-        mine = of_job[job.id]
+        mine = of_job[jobs.told_by(job)]
         newest = mine[-1].id if mine else None
         bodies.append(
             JobBody(
@@ -197,6 +199,7 @@ def job_bodies(connection: Connection, found: Sequence[Job], why: dict[int, str]
                 attempt=job.attempt,
                 losses=job.losses,
                 reason=job.reason,
+                reused_from=taken.get(job.reused_from or 0),
                 why=why.get(job.id),
                 cancel_asked=job.cancel_asked,
                 ready_at=job.ready_at,
@@ -211,6 +214,15 @@ def job_bodies(connection: Connection, found: Sequence[Job], why: dict[int, str]
             )
         )
     return bodies
+
+
+def reused(connection: Connection, found: Sequence[Job]) -> dict[int, ReusedBody]:
+    """By job: what others took."""
+    originals = [job.reused_from for job in found if job.reused_from is not None]
+    return {
+        row.id: ReusedBody(job=row.id, run=row.run_id, name=row.name, finished_at=row.finished_at)
+        for row in jobs.by_ids(connection, originals)
+    }
 
 
 def step_body(step: Step) -> StepBody:

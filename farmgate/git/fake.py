@@ -11,6 +11,7 @@ from itertools import islice
 from farmgate.errors import NotAFile
 from farmgate.git.command import missing
 from farmgate.git.history import READ_LIMIT, GitCommit
+from farmgate.git.trees import FOLDER, Entry, chosen
 from farmgate.refs import HEADS, TAGS, is_sha
 
 Files = dict[str, bytes]
@@ -120,6 +121,22 @@ class FakeHistory:
         old = self._files[self.commit(since).sha] if since is not None else {}
         new = self._files[self.commit(until).sha]
         return tuple(sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path)))
+
+    def tree_entries(self, sha: str, patterns: Sequence[str]) -> tuple[Entry, ...]:
+        files = self._files[self.commit(sha).sha]
+
+        def read(folder: Entry) -> tuple[Entry, ...]:
+            start = f"{folder.path}/" if folder.path else ""
+            below = [path for path in files if path.startswith(start)]
+            found: dict[str, Entry] = {}
+            for name in sorted({path[len(start) :].partition("/")[0] for path in below}):
+                inside = [path for path in sorted(below) if path.startswith(f"{start}{name}/")]
+                parts = [part for path in inside for part in (path[len(start) :].encode(), files[path])]
+                mode, parts = (FOLDER, parts) if inside else ("100644", [files[start + name]])
+                found[name] = Entry(name, mode, _digest(*parts))
+            return tuple(found.values())
+
+        return tuple(chosen(read, Entry("", FOLDER, ""), patterns))
 
     def patch_id(self, sha: str) -> str | None:
         commit = self.commit(sha)

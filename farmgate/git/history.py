@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
+from farmgate.git.trees import Entry
+
 READ_LIMIT: Final = 2 * 1024 * 1024
 """The largest file `read` gives, in bytes, where the caller names no other limit."""
 
@@ -76,6 +78,10 @@ class History(Protocol):
 
     def changed_paths(self, since: str | None, until: str) -> Sequence[str]:
         """The paths that differ between two commits' trees, sorted; all paths of `until` where `since` is None."""
+        ...
+
+    def tree_entries(self, sha: str, patterns: Sequence[str]) -> Sequence[Entry]:
+        """What the patterns take of the commit's tree, by hash: the same entries, the same content."""
         ...
 
     def patch_id(self, sha: str) -> str | None:

@@ -29,7 +29,8 @@ from farmgate.git.command import (
 )
 from farmgate.git.history import READ_LIMIT, GitCommit
 from farmgate.git.lock import locked
-from farmgate.git.objects import GitObject, ObjectReader, TreeEntry, parse_commit, tree_entry
+from farmgate.git.objects import GitObject, ObjectReader, TreeEntry, parse_commit, tree_entries, tree_entry
+from farmgate.git.trees import FOLDER, Entry, chosen
 from farmgate.refs import HEADS, TAGS, is_ref, is_sha
 
 EVERYTHING: Final = (f"+{HEADS}*:{HEADS}*", f"+{TAGS}*:{TAGS}*")
@@ -188,6 +189,17 @@ class Mirror:
         else:
             out = self._git("diff-tree", *names, "--no-renames", "--no-ext-diff", since, until)
         return tuple(sorted(name.decode(errors="replace") for name in out.split(b"\0") if name))
+
+    def tree_entries(self, sha: str, patterns: Sequence[str]) -> tuple[Entry, ...]:
+        digits = len(sha)
+
+        def read(folder: Entry) -> tuple[Entry, ...]:
+            tree = self._objects.get(folder.sha)
+            if tree is None or tree.kind != "tree":
+                raise missing(f"the folder {folder.path!r} at {sha[:12]}")
+            return tree_entries(tree.body, digits)
+
+        return tuple(chosen(read, Entry("", FOLDER, self.commit(sha).tree), patterns))
 
     def patch_id(self, sha: str) -> str | None:
         if len(self.commit(sha).parents) > 1:

@@ -18,6 +18,7 @@ from typing import Final
 from farmgate.errors import FarmgateError, NotAFile
 from farmgate.git.command import end, environment, program
 from farmgate.git.history import GitCommit
+from farmgate.git.trees import Entry
 from farmgate.refs import is_sha
 
 OBJECT_LIMIT: Final = 64 * 1024 * 1024
@@ -129,6 +130,18 @@ def tree_entry(body: bytes, name: bytes, digits: int) -> TreeEntry | None:
             return TreeEntry(body[at:space].decode(), body[zero + 1 : zero + 1 + width].hex())
         at = zero + 1 + width
     return None
+
+
+def tree_entries(body: bytes, digits: int) -> tuple[Entry, ...]:
+    """All entries of a tree's bytes, with their names as their paths."""
+    at, width = 0, digits // 2
+    found: list[Entry] = []
+    while at < len(body):
+        space, zero = body.index(b" ", at), body.index(b"\0", at)
+        name = body[space + 1 : zero].decode(errors="replace")
+        found.append(Entry(name, body[at:space].decode(), body[zero + 1 : zero + 1 + width].hex()))
+        at = zero + 1 + width
+    return tuple(found)
 
 
 def parse_commit(found: GitObject) -> GitCommit:

@@ -91,10 +91,24 @@ def i3(connection: Connection, now: datetime) -> Iterator[Finding]:
         yield f"job/{row.id}", f"it {row.state}, its attempt {row.attempted}"
     never = select(t.jobs.c.id).where(
         t.jobs.c.state == states.Job.PASSED,
+        t.jobs.c.reused_from.is_(None),
         ~exists().where(t.attempts.c.job_id == t.jobs.c.id, t.attempts.c.number == t.jobs.c.attempt),
     )
     for row in rows(connection, never):
         yield f"job/{row.id}", "it passed without an attempt"
+    original = t.jobs.alias()
+    taken = select(t.jobs.c.id).where(
+        t.jobs.c.reused_from.is_not(None),
+        t.jobs.c.reuse_key.is_not(None),  # else a person asked for it: it stands as it stood
+        ~exists().where(
+            original.c.id == t.jobs.c.reused_from,
+            original.c.state == states.Job.PASSED,
+            original.c.reused_from.is_(None),
+            original.c.reuse_key == t.jobs.c.reuse_key,
+        ),
+    )
+    for row in rows(connection, taken):
+        yield f"job/{row.id}", "it took the result of a job that did not pass under the same key"
     handed = (
         select(t.candidates.c.id, t.runs.c.id.label("run"), t.runs.c.state, t.runs.c.trust)
         .join(t.runs, t.runs.c.id == t.candidates.c.run_id)

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Row, Text, case, cast, func, literal, select,
 from farmgate import states
 from farmgate.errors import NotFound
 from farmgate.models import Job
+from farmgate.store import reuse
 from farmgate.store.database import many, move, one
 from farmgate.store.runs import WAIT_PATIENCE
 from farmgate.store.schema import jobs, repositories, runs
@@ -34,6 +35,16 @@ def by_id(connection: Connection, job_id: int) -> Job:
     if found is None:
         raise NotFound(f"there is no job {job_id}")
     return found
+
+
+def by_ids(connection: Connection, job_ids: Sequence[int]) -> list[Job]:
+    """Those that are there."""
+    return many(connection, Job, select(jobs).where(jobs.c.id.in_(list(job_ids)))) if job_ids else []
+
+
+def told_by(job: Job) -> int:
+    """The job whose attempts, log, artifacts and reports are this one's: the one whose result it took, else itself."""
+    return job.id if job.reused_from is None else job.reused_from
 
 
 def of_run(connection: Connection, run_id: int) -> list[Job]:
@@ -123,7 +134,7 @@ def of_open_runs(connection: Connection) -> tuple[list[Row[Any]], list[Row[Any]]
 
 
 def make_ready(connection: Connection, job_id: int, now: datetime) -> None:
-    """Raises LostRace."""
+    """It has passed at once if its result is there already (`reuse`). Raises LostRace."""
     move(
         connection,
         jobs,
@@ -133,6 +144,9 @@ def make_ready(connection: Connection, job_id: int, now: datetime) -> None:
         ready_at=now,
         deadline=now + WAIT_PATIENCE,
     )
+    job = by_id(connection, job_id)
+    if job.inputs_hash is not None:
+        reuse.take_ready(connection, job.run_id, now, job_id)
 
 
 def skip(connection: Connection, job_id: int, now: datetime, reason: str) -> None:

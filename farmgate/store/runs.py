@@ -2,7 +2,8 @@
 
 Rules:
 1. A run of (repository, ref, commit, ordinal) exists once; who comes second finds it there and adds nothing.
-2. A run whose pipeline file cannot be used is stored in ERROR, with the problems as its reason: the author sees them.
+2. A job that is ready at once looks whether its result is there already (`reuse`).
+3. A run whose pipeline file cannot be used is stored in ERROR, with the problems as its reason: the author sees them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from farmgate import states
 from farmgate.errors import NotFound
 from farmgate.models import JobKind, Run, Trigger, Trust
+from farmgate.store import reuse
 from farmgate.store.database import insert_if_absent, many, move, newest, one
 from farmgate.store.schema import jobs, runs
 
@@ -111,6 +113,8 @@ def create(connection: Connection, new: NewRun, now: datetime) -> int | None:
 def add_jobs(connection: Connection, run_id: int, new: Sequence[NewJob], now: datetime) -> None:
     """The jobs of a run: at its creation, and those that a job of it emits."""
     connection.execute(insert(jobs), [_job_values(run_id, job, now) for job in new])
+    if any(job.inputs_hash is not None for job in new):
+        reuse.take_ready(connection, run_id, now)
 
 
 def _job_values(run_id: int, job: NewJob, now: datetime) -> dict[str, Any]:

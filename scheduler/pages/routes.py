@@ -87,9 +87,10 @@ def router(context: Context) -> APIRouter:
         person: Person, run_id: int, job_id: int, attempt: int, lines: int = 1000, upto: int | None = None
     ) -> Response:
         with context.store.reading() as connection:
-            if jobs.by_id(connection, job_id).run_id != run_id:
+            of = jobs.by_id(connection, job_id)
+            if of.run_id != run_id:
                 raise NotFound(f"run {run_id} has no job {job_id}")
-            row = attempts.by_number(connection, job_id, attempt)
+            row = attempts.by_number(connection, jobs.told_by(of), attempt)
             steps = attempts.steps_of(connection, [row.id])
         part, marks = log_part.read(context, row, lines, upto)
         told = {

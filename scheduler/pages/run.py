@@ -15,7 +15,7 @@ from farmgate.errors import FarmgateError
 from farmgate.models import Artifact, Attempt, Job, Repository, Run, Step
 from farmgate.pipeline import FILE_NAME
 from farmgate.store import attempts, jobs, lanes, nodes, repositories, runs
-from scheduler import dispatch
+from scheduler import dispatch, views
 from scheduler.context import Context
 from scheduler.pages import graph, words
 from scheduler.snapshot import rules_of, snapshot
@@ -39,15 +39,19 @@ def read(
     commit = repositories.commit(connection, run.repository_id, run.sha)
     rows = jobs.of_run(connection, run_id)
     waiting = _why(context, connection, run, now)
-    tried = attempts.of_jobs(connection, [job.id for job in rows])
+    tried = attempts.of_jobs(connection, [jobs.told_by(job) for job in rows])
+    taken = views.reused(connection, rows)
     names = nodes.names(connection)
-    by_job: dict[int, list[Attempt]] = {job.id: [] for job in rows}
+    by_source: dict[int, list[Attempt]] = {jobs.told_by(job): [] for job in rows}
     for attempt in tried:
-        by_job[attempt.job_id].append(attempt)
+        by_source[attempt.job_id].append(attempt)
+    by_job = {job.id: by_source[jobs.told_by(job)] for job in rows}
     shown_attempts = {job.id: _choose(job, by_job[job.id], chosen) for job in rows}
     ids = [attempt.id for attempt in shown_attempts.values() if attempt is not None]
     steps, made = attempts.steps_of(connection, ids), attempts.artifacts_of(connection, ids)
     told = [_job(job, by_job[job.id], shown_attempts[job.id], steps, made, names, waiting.get(job.id)) for job in rows]
+    for job, one in zip(rows, told, strict=True):
+        one["reused"] = taken.get(job.reused_from or 0)
     _unfold_one(told)
     counts = Counter(str(job.state) for job in rows)
     listed = sorted(told, key=lambda job: _WORST_FIRST.index(job["state"])) if len(told) > graph.MOST_DRAWN else told

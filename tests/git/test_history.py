@@ -10,6 +10,7 @@ import pytest
 
 from farmgate.errors import NotAFile, NotInRepository
 from farmgate.git import FakeHistory, History, Mirror
+from farmgate.pipeline import globs
 from tests.git.repositories import RealRepository
 
 pytestmark = pytest.mark.needs("git")
@@ -240,3 +241,72 @@ def test_whatever_is_asked_of_an_absent_commit_is_refused(place: Place) -> None:
     for question in questions:
         with pytest.raises(NotInRepository):
             question()
+
+
+# --- trees ----------------------------------------------------------------------------------------------------------
+
+FILES = {
+    "README.md": "r",
+    "src/a.py": "a",
+    "src/deep/b.py": "b",
+    "src/deep/b.md": "m",
+    "docs/x.md": "x",
+    "tests/t.py": "t",
+    ".hidden/c": "c",
+}
+
+
+def paths(history: History, sha: str, *patterns: str) -> list[str]:
+    return [entry.path for entry in history.tree_entries(sha, patterns)]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [
+        (["src"], ["src"]),
+        (["src/"], ["src"]),
+        (["src/**"], ["src"]),
+        (["src/deep"], ["src/deep"]),
+        (["**"], [".hidden", "README.md", "docs", "src", "tests"]),
+        (["!docs/**"], [".hidden", "README.md", "src", "tests"]),
+        (["src", "!**/*.md"], ["src/a.py", "src/deep/b.py"]),
+        (["**/*.md"], ["README.md", "docs/x.md", "src/deep/b.md"]),
+        (["*"], ["README.md"]),
+        (["s*/*.py"], ["src/a.py"]),
+        (["s*/**"], ["src"]),
+        (["src/deep/**", "README.md"], ["README.md", "src/deep"]),
+        (["absent", "src/absent.py"], []),
+        ([], []),
+    ],
+)
+def test_patterns_choose_from_a_tree(place: Place, patterns: list[str], expected: list[str]) -> None:
+    sha = place.add("one", FILES)
+    assert paths(place.seen(), sha, *patterns) == expected
+
+
+def test_the_same_content_has_the_same_entries_and_another_has_others(place: Place) -> None:
+    one = place.add("one", FILES)
+    same = place.add("elsewhere", {"tests/t.py": "changed"})
+    deep = place.add("deep below", {"src/deep/b.py": "changed"})
+    moved = place.add("renamed", {"src/deep/b.py": None, "src/deep/c.py": "changed"})
+    history = place.seen()
+    wanted = ["src/**", "*.md"]
+    entries = [history.tree_entries(sha, wanted) for sha in (one, same, deep, moved)]
+    assert entries[0] == entries[1]
+    assert len({tuple(found) for found in entries}) == 3
+
+
+def test_what_is_told_of_a_tree_is_what_matching_every_path_would_tell(place: Place) -> None:
+    """A folder told as one entry has no file below that the patterns refuse, and none is missed."""
+    sha = place.add("one", FILES)
+    history = place.seen()
+    for patterns in (["src", "!src/deep"], ["**/deep/**"], ["**", "!**/*.py"], ["*/*"], ["src/**/b.*"], ["!src/a.py"]):
+        told = paths(history, sha, *patterns)
+        below = {path for path in FILES for one in told if path == one or path.startswith(f"{one}/")}
+        assert below == {path for path in FILES if globs.fits(patterns, path, folders=True)}, patterns
+
+
+def test_the_entries_of_an_unknown_commit_are_not_there(place: Place) -> None:
+    place.add("one", FILES)
+    with pytest.raises(NotInRepository):
+        place.seen().tree_entries(ABSENT, ["**"])
