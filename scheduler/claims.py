@@ -228,14 +228,11 @@ def take_result(context: Context, attempt: models.Attempt, body: Result) -> None
             if pardon is not None and not cancelled:
                 said = f"{said}; {pardon.words}"
             jobs.finish(connection, job.id, attempt.number, state, now, said)
-<<<<<<< HEAD
             if pardon is not None and pardon.forgiven and not cancelled:
                 jobs.forgive(connection, job.id)
-=======
             if state is states.Job.PASSED and body.image_digest is not None:
                 used = {JobSpec.model_validate(job.spec).image or "": body.image_digest, **body.image_digests}
                 reuse.file_result(connection, job, used, now)
->>>>>>> 715b609 (Never the same work twice: a job that names its inputs takes the green result of the same work at once)
     context.changes.touch(attempt.job_id)
     context.wake()
 

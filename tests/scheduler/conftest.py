@@ -9,11 +9,7 @@ import pytest
 
 from tests.scheduler.farm import ONE_JOB, Farm
 
-<<<<<<< HEAD
-ON_BOTH_DATABASES = {"test_caches", "test_claims", "test_loop", "test_races", "test_reporting"}
-=======
-ON_BOTH_DATABASES = {"test_caches", "test_claims", "test_loop", "test_races", "test_reuse"}
->>>>>>> 715b609 (Never the same work twice: a job that names its inputs takes the green result of the same work at once)
+ON_BOTH_DATABASES = {"test_caches", "test_claims", "test_loop", "test_races", "test_reporting", "test_reuse"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
