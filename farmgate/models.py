@@ -639,3 +639,17 @@ class Quarantine:
     created_at: datetime
     lifted_at: datetime | None
     lifted_by: str | None
+
+
+# --- templates of the server -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateVersion:
+    """A template's text as somebody applied it; None: somebody removed it."""
+
+    name: str
+    version: int  # from 1
+    text: str | None
+    changed_by: str
+    changed_at: datetime

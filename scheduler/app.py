@@ -21,6 +21,7 @@ from scheduler import (
     problems,
     repositories_api,
     runs_api,
+    templates_api,
     worker_api,
 )
 from scheduler.context import Context
@@ -39,6 +40,7 @@ PARTS = (
     logs_api,
     farm_api,
     lanes_api,
+    templates_api,
     pages,
 )
 

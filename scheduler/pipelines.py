@@ -7,7 +7,9 @@ from datetime import datetime
 from farmgate.errors import BadDocument, NotAFile
 from farmgate.git import History
 from farmgate.models import JobKind, Trigger, Trust
-from farmgate.pipeline import FILE_NAME, JobSpec, parse
+from farmgate.pipeline import FILE_NAME, JobSpec, Pipeline, parse
+from farmgate.pipeline.builtin import BUILT_IN
+from farmgate.pipeline.templates import Templates
 from farmgate.store.runs import NewJob, NewRun
 from scheduler.reuse import inputs_hash
 
@@ -27,9 +29,10 @@ def run_of(
     asked_by: str,
     created_at: datetime,
     ordinal: int = 1,
+    templates: Templates = BUILT_IN,
 ) -> NewRun:
     """The run of a commit, with its jobs or with its problems. Raises NotInRepository."""
-    jobs, problems = jobs_of(history, sha)
+    jobs, problems, pipeline = read_pipeline(history, sha, templates)
     return NewRun(
         repository_id=repository_id,
         sha=sha,
@@ -41,19 +44,24 @@ def run_of(
         jobs=jobs,
         problems=problems,
         ordinal=ordinal,
+        cancel_superseded=None if pipeline is None else pipeline.cancel_superseded,
+        origin={} if pipeline is None else pipeline.origin,
     )
 
 
-def jobs_of(history: History, sha: str) -> tuple[tuple[NewJob, ...], str | None]:
-    """The jobs of the file at a commit, or what is wrong with it."""
+def read_pipeline(
+    history: History, sha: str, templates: Templates
+) -> tuple[tuple[NewJob, ...], str | None, Pipeline | None]:
+    """The jobs of the file at a commit, or what is wrong with it; and the pipeline, if nothing is."""
     try:
         text = history.read(sha, FILE_NAME)
         if text is None:
-            return (), MISSING
-        pipeline = parse(text, FILE_NAME)
+            return (), MISSING, None
+        pipeline = parse(text, FILE_NAME, templates)
     except (BadDocument, NotAFile) as error:
-        return (), str(error)
-    return tuple(new_job(spec, inputs_hash(history, sha, spec)) for spec in pipeline.jobs.values()), None
+        return (), str(error), None
+    made = tuple(new_job(spec, inputs_hash(history, sha, spec)) for spec in pipeline.jobs.values())
+    return made, None, pipeline
 
 
 def new_job(spec: JobSpec, inputs_hash: str | None = None) -> NewJob:

@@ -23,6 +23,7 @@ from farmgate.store.runs import NewRun
 from scheduler.context import Context
 from scheduler.pipelines import run_of
 from scheduler.reading import Placed
+from scheduler.templates import FarmTemplates
 
 LONGEST_NAME, LONGEST_TITLE, LONGEST_MESSAGE = 200, 500, 64_000  # characters
 AT_ONCE = 50
@@ -68,7 +69,18 @@ def run_for(reader: Reader, sha: str, ref: str, trigger: Trigger, intake: Intake
     from_fork = bool(intake.details.get("from_fork"))
     asked_by = str(intake.details.get("author") or ("webhook" if intake.delivery_id else "poll"))
     trust = Trust.UNTRUSTED if from_fork else Trust.TRUSTED
-    return run_of(reader.history, reader.repository.id, sha, ref, trigger, trust, asked_by, intake.created_at)
+    templates = FarmTemplates(reader.context, reader.repository, trust)
+    return run_of(
+        reader.history,
+        reader.repository.id,
+        sha,
+        ref,
+        trigger,
+        trust,
+        asked_by,
+        intake.created_at,
+        templates=templates,
+    )
 
 
 def keep(connection: Connection, reader: Reader, branch: str, new: Sequence[Placed]) -> None:

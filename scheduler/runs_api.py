@@ -19,6 +19,7 @@ from scheduler.blob_streams import pieces_of
 from scheduler.bodies import CommitBody, RunDetail, RunSummary
 from scheduler.context import Context
 from scheduler.pipelines import run_of
+from scheduler.templates import FarmTemplates
 
 
 class Cancel(BaseModel):
@@ -126,6 +127,7 @@ def rerun(context: Context, run_id: int, who: str) -> int:
         who,
         now,
         ordinal,
+        FarmTemplates(context, repository, before.trust),
     )
     with context.store.writing() as connection:
         made = runs.create(connection, new, now)

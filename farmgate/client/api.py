@@ -102,6 +102,26 @@ class Api:
     def remove_repository(self, name: str) -> None:
         self._call("DELETE", f"/api/repositories/{_part(name)}")
 
+    # --- templates ---
+
+    def templates(self) -> list[Row]:
+        return self._rows("/api/templates")
+
+    def template(self, name: str, version: int | None = None) -> Row:
+        return self._get(f"/api/templates/{_part(name)}", {} if version is None else {"version": version})
+
+    def template_versions(self, name: str) -> list[Row]:
+        return self._rows(f"/api/templates/{_part(name)}/versions")
+
+    def find_template(self, use: Row) -> Row:
+        return self._post("/api/templates/find", use)
+
+    def apply_template(self, name: str, text: str) -> Row:
+        return _object(self._call("PUT", f"/api/templates/{_part(name)}", json={"text": text}))
+
+    def remove_template(self, name: str) -> None:
+        self._call("DELETE", f"/api/templates/{_part(name)}")
+
     # --- runs ---
 
     def runs(

@@ -22,9 +22,10 @@ from farmgate.pipeline.builtin import BUILT_IN
 from farmgate.pipeline.file import EmittedFile, FileHead
 from farmgate.pipeline.models import JobSpec, Pipeline
 from farmgate.pipeline.specs import Base
-from farmgate.pipeline.standing import JOB_LIMIT, Standing, checked, refuse, standing, too_many, unfolded
+from farmgate.pipeline.standing import Standing, checked, refuse, standing, too_many, unfolded
 from farmgate.pipeline.substitution import Room, fill
 from farmgate.pipeline.templates import Brought, Templates, Using, bring
+from farmgate.pipeline.use import UseFile
 from farmgate.pipeline.values import Written
 
 FILE_NAME: Final = ".farmgate.yml"
@@ -75,6 +76,12 @@ def open_file(text: str | bytes, source: str = FILE_NAME, templates: Templates =
         problems += checked(own)[1]
     refuse(problems)
     return Opened(document, head, (*brought.jobs.values(), *own), {"templates": brought.origins})
+
+
+def used_by(text: str | bytes) -> UseFile | None:
+    """What a file uses, without looking any further. Raises BadDocument."""
+    head, _ = _read_head(read(text, FILE_NAME), FileHead)
+    return None if head is None else head.use
 
 
 def _same_names(own: Sequence[Standing], brought: Brought, template: str) -> Iterator[Problem]:
@@ -136,6 +143,3 @@ def _too_deep(jobs: Sequence[Standing], level: int) -> Iterator[Problem]:
         if level >= EMITTED_LEVELS and isinstance(job.raw, dict) and job.raw.get("emits") is not None:
             message = f"jobs that an emitted job emitted cannot emit further ones (at most {EMITTED_LEVELS} levels)"
             yield job.problem(("emits",), message, key=True)
-
-
-__all__ = ["EMITTED_LEVELS", "FILE_NAME", "JOB_LIMIT", "Opened", "open_file", "order", "parse", "parse_emitted"]

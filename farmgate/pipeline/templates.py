@@ -25,7 +25,7 @@ from farmgate.documents.validation import check
 from farmgate.errors import BadDocument, NotFound, Problem
 from farmgate.pipeline import parameters
 from farmgate.pipeline.parameters import ParameterFile
-from farmgate.pipeline.standing import TEXT_LIMIT, Standing, too_many
+from farmgate.pipeline.standing import TEXT_LIMIT, Standing, checked, too_many
 from farmgate.pipeline.substitution import Room, escaped, fill
 from farmgate.pipeline.use import Use, UseFile
 from farmgate.pipeline.values import Environment, Image, Name, Text, Written
@@ -45,8 +45,8 @@ class Found:
 class Templates(Protocol):
     """Where templates come from."""
 
-    def find(self, use: UseFile) -> Found:
-        """The template that was named. Raises NotFound with what can be done."""
+    def find(self, use: UseFile, *, nested: bool) -> Found:
+        """The template that was named, by a file or (`nested`) by a template. Raises NotFound with what can be done."""
         ...
 
 
@@ -135,23 +135,29 @@ def bring(using: Using, templates: Templates, over: Mapping[str, str], room: Roo
         brought.problems.append(using.problem(("use",), f"templates are used more than {DEPTH_LIMIT} deep: {chain}"))
         return brought
     try:
-        found = templates.find(using.use)
+        found = templates.find(using.use, nested=bool(using.path))
     except NotFound as error:
         brought.problems.append(using.problem(("use",), str(error)))
         return brought
     brought.origins.append(found.origin)
     try:
         document = read(found.text, found.source)
-        _fill_in(brought, using, document, templates, over, room)
+        _fill_in(brought, using, document, templates, over, room, using.place)
     except BadDocument as error:
         brought.problems += told(error.problems, using.place)
     return brought
 
 
 def _fill_in(
-    brought: Brought, using: Using, document: Document, templates: Templates, over: Mapping[str, str], room: Room
+    brought: Brought,
+    using: Using,
+    document: Document,
+    templates: Templates,
+    over: Mapping[str, str],
+    room: Room,
+    place: str,
 ) -> None:
-    """Raises BadDocument with problems of the template's document that nobody has told where it was used."""
+    """`place`: where the template was used. Raises BadDocument with what is wrong in the template's document."""
     section = _section(document)
     document.refuse(too_many(document))
     tier, wrong = _tier(section, using)
@@ -166,11 +172,11 @@ def _fill_in(
     head = _head(document, data)
     inner = Brought()
     if head.use is not None:
-        nested = Using(head.use, head.parameters, head.tier, document, using.place, tier, (*using.path, str(using.use)))
+        nested = Using(head.use, head.parameters, head.tier, document, place, tier, (*using.path, str(using.use)))
         inner = bring(nested, templates, {**head.environment, **over}, room)
         brought.problems += inner.problems
         brought.origins += inner.origins
-    own, left_out = _jobs(document, data, section, tier, using.place)
+    own, left_out = _jobs(document, data, section, tier, place)
     brought.left_out = inner.left_out | left_out
     brought.jobs = dict(inner.jobs)
     for name, job in own.items():
@@ -180,6 +186,30 @@ def _fill_in(
     variables = {name: value for name, value in head.environment.items() if name not in over}
     for name, job in brought.jobs.items():
         brought.jobs[name] = _completed(job, head.image, variables, brought.left_out)
+
+
+def problems_of(text: str, source: str, templates: Templates) -> tuple[str, tuple[Problem, ...]]:
+    """A template's own name, and all that is wrong with it in any of its tiers. Raises BadDocument.
+
+    Where a parameter must be given, its jobs cannot be looked at: only who uses the template knows the value.
+    """
+    document = read(text, source)
+    section = _section(document)
+    parameters_at: Location = ("template", "parameters")
+    document.refuse(parameters.defaults(section.parameters, document, parameters_at)[1])
+    document.refuse(too_many(document))
+    if any(parameter.required for parameter in section.parameters.values()):
+        return section.name, ()
+    found: list[Problem] = []
+    for tier in section.tiers or (None,):
+        brought = Brought()
+        itself = UseFile(template=section.name)
+        try:
+            _fill_in(brought, Using(itself, {}, tier, document), document, templates, {}, Room(TEXT_LIMIT), "")
+        except BadDocument as error:
+            brought.problems += error.problems
+        found += brought.problems or checked(tuple(brought.jobs.values()))[1]
+    return section.name, tuple(dict.fromkeys(found))
 
 
 def told(problems: Sequence[Problem], used: str) -> Iterator[Problem]:
@@ -290,4 +320,4 @@ def _completed(job: Standing, image: str | None, variables: Mapping[str, str], l
     return Standing(job.name, raw, job.document, job.at, job.used)
 
 
-__all__ = ["DEPTH_LIMIT", "Brought", "Found", "TemplateHead", "Templates", "Using", "bring", "told"]
+__all__ = ["DEPTH_LIMIT", "Brought", "Found", "TemplateHead", "Templates", "Using", "bring", "problems_of", "told"]

@@ -683,3 +683,15 @@ quarantines = Table(
     _when("lifted_at", nullable=True),
     Column("lifted_by", Text),
 )
+
+# --- templates of the server ---
+
+templates = Table(
+    "templates",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("text", Text, nullable=True),
+    Column("changed_by", Text, nullable=False),
+    _when("changed_at"),
+)

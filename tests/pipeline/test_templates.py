@@ -23,7 +23,7 @@ class Kept:
 
     texts: Mapping[str, str] = field(default_factory=dict)
 
-    def find(self, use: UseFile) -> Found:
+    def find(self, use: UseFile, *, nested: bool) -> Found:
         if str(use) not in self.texts:
             raise NotFound(f"there is no template {str(use)!r}")
         return Found(self.texts[str(use)], f"{use}.yml", {"name": str(use), "revision": "1"})

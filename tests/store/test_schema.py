@@ -54,6 +54,7 @@ KINDS = {
     "test_results": models.NotedResult,
     "test_flakes": models.Flake,
     "quarantines": models.Quarantine,
+    "templates": models.TemplateVersion,
 }
 TABLES = sorted(metadata.tables.values(), key=lambda table: table.name)
 

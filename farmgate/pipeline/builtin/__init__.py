@@ -18,7 +18,7 @@ NAMES: Final = ("container-service", "go-service", "node-service", "python-servi
 class BuiltIn:
     """Only these: what `farmgate pipeline` knows without a server."""
 
-    def find(self, use: UseFile) -> Found:
+    def find(self, use: UseFile, *, nested: bool) -> Found:
         if use.template in NAMES and use.version is None:
             return built_in(use.template)
         if use.template in NAMES:
