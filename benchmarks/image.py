@@ -11,24 +11,24 @@ from farmgate.errors import MissingProgram
 
 NAME = "farmgate-bench/busybox:local"
 APPLETS = (
-        "sh",
-        "true",
-        "echo",
-        "cat",
-        "sleep",
-        "mkdir",
-        "date",
-        "tar",
-        "ls",
-        "env",
-        "printf",
-        "test",
-        "kill",
-        "rm",
-        "yes",
-        "head",
-        "awk",
-    )
+    "sh",
+    "true",
+    "echo",
+    "cat",
+    "sleep",
+    "mkdir",
+    "date",
+    "tar",
+    "ls",
+    "env",
+    "printf",
+    "test",
+    "kill",
+    "rm",
+    "yes",
+    "head",
+    "awk",
+)
 
 
 def make() -> str:

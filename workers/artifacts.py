@@ -8,6 +8,8 @@ Rules:
    descriptor without following a link, after its links were resolved.
 3. A pattern that names nothing is a failure of the job (`NothingThere`): it did not make what it promised.
 4. Only regular files are artifacts.
+5. A set that no one could use is refused in words (`BadArtifacts`): more than `MOST_FILES` files, or a name that is no
+   text of one line.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from farmgate.errors import FarmgateError
 _OPEN_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DEPTH: Final = 64
+MOST_FILES: Final = 10_000
 
 
 class OutsideWorkspace(FarmgateError):
@@ -34,6 +37,10 @@ class OutsideWorkspace(FarmgateError):
 
 class NothingThere(FarmgateError):
     """An artifact pattern that names no file."""
+
+
+class BadArtifacts(FarmgateError):
+    """Artifacts that no one could fetch: too many, or names that are no plain text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +64,24 @@ class Workspace:
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)
 
-    def find(self, patterns: Sequence[str]) -> tuple[Found, ...]:
-        """The files of all patterns, each once, sorted by path. Raises OutsideWorkspace, NothingThere."""
+    def find(self, patterns: Sequence[str], most: int | None = None) -> tuple[Found, ...]:
+        """The files of all patterns, each once, sorted by path. With `most`: so many, and only plain names.
+
+        Raises OutsideWorkspace, NothingThere, BadArtifacts.
+        """
         found: dict[str, Found] = {}
         for pattern in patterns:
-            parts = _parts(pattern)
-            before = len(found)
-            matches = [file for path in self._match((), parts, 0) for file in self._files(path)]
-            if not matches and before == len(found):
+            parts, some = _parts(pattern), False
+            for path in self._match((), parts, 0):
+                for file in self._files(path):
+                    some = True
+                    found[file.path] = file
+                    if most is not None and len(_plain(found, file)) > most:
+                        raise BadArtifacts(
+                            f"with the artifact {pattern!r} there are more than {most} files: pack them into an archive"
+                        )
+            if not some:
                 raise NothingThere(f"no file matches the artifact {pattern!r}")
-            found.update((file.path, file) for file in matches)
         return tuple(found[path] for path in sorted(found))
 
     def open(self, found: Found) -> int:
@@ -81,6 +96,20 @@ class Workspace:
             os.close(descriptor)
             raise NothingThere(f"the artifact {found.path!r} is not a regular file")
         return descriptor
+
+    def read_text(self, path: str, limit_bytes: int) -> str:
+        """A file's text. Raises OutsideWorkspace, NothingThere, and BadArtifacts for what is too long or no text."""
+        found = self.find([path])
+        if len(found) != 1:
+            raise BadArtifacts(f"{path!r} is no file")
+        with os.fdopen(self.open(found[0]), "rb") as file:
+            data = file.read(limit_bytes + 1)
+        if len(data) > limit_bytes:
+            raise BadArtifacts(f"the file {path!r} has more than {limit_bytes} bytes")
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            raise BadArtifacts(f"the file {path!r} is not UTF-8 text: {error.reason} at byte {error.start}") from None
 
     # --- how ---------------------------------
 
@@ -182,3 +211,10 @@ def _parts(pattern: str) -> tuple[str, ...]:
     if not parts:
         raise NothingThere(f"the artifact {pattern!r} names no file")
     return parts
+
+
+def _plain(found: dict[str, Found], last: Found) -> dict[str, Found]:
+    """Raises BadArtifacts for a name that is no text of one line."""
+    if not last.path.isprintable():
+        raise BadArtifacts(f"the artifact {last.path!a} has a name that is no plain text: rename it")
+    return found

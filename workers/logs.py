@@ -77,6 +77,12 @@ class LogStream:
         """Bytes that the server has."""
         return self._offset
 
+    @property
+    def position(self) -> int:
+        """Bytes that were handed over: where the next one goes."""
+        with self._changed:
+            return self._offset + len(self._buffer)
+
     def write(self, data: bytes) -> None:
         """Hand over bytes; waits while the buffer is full. Raises what made sending impossible."""
         view = memoryview(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final, assert_never
 
 from farmgate.clock import Clock
@@ -49,7 +50,8 @@ class Output:
                 case Begin():
                     if item.number == 1:
                         self._on_first_step()
-                    for report in self.steps.began(item, self._clock.now()):
+                    here = replace(item, offset=self._stream.position)  # others write into the log as well
+                    for report in self.steps.began(here, self._clock.now()):
                         self._stream.report(report)
                 case End():
                     for report in self.steps.ended(item, self._clock.now()):

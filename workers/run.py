@@ -12,9 +12,11 @@ Rules:
 from __future__ import annotations
 
 import contextlib
-import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -33,12 +35,13 @@ from workers.bench import Bench
 from workers.engines.engine import Ended, Limits, Order
 from workers.logs import LogStream, while_it_may_speak
 from workers.output import Output
-from workers.script import write_script
+from workers.script import write_scripts
+from workers.segments import Segment, segments
 from workers.stop import Ending, Stop
 from workers.timings import Timings
+from workers.watch import watched
 from workers.workspace import give_away, make_folder, no_space_named, owner, remove_folder
 
-KILL_AGAIN: Final = timedelta(milliseconds=300)
 FULL_BYTES: Final = 16 * 2**20  # less free space than this, and a failed step is the disk's fault
 
 log = structlog.get_logger()
@@ -144,10 +147,13 @@ def _timeout(claimed: Claimed) -> timedelta:
 def _prepare_and_run(
     bench: Bench, claimed: Claimed, spec: JobSpec, key: Key, stop: Stop, stream: LogStream, timings: Timings
 ) -> Result:
-    folder = make_folder(bench.folder, key, bench.settings.workspace_limit_bytes)
-    mirror = NodeMirror(bench.folder.mirrors / str(claimed.repository_id))
-    order = _order(bench, claimed, spec, key, folder, mirror)
-    ready = bench.beside.submit(_ready, bench, order, stop, timings)
+    with timings.phase("folder"):
+        folder = make_folder(bench.folder, key, bench.settings.workspace_limit_bytes)
+        mirror = NodeMirror(bench.folder.mirrors / str(claimed.repository_id))
+        order = _order(bench, claimed, spec, key, folder, mirror)
+        parts = segments(spec.steps, order.image, isolates=bench.engine.isolates)
+        orders = [replace(order, image=one.image, part=one.part, script=one.script) for one in parts]
+    ready = bench.beside.submit(_ready, bench, orders, stop, timings)
     try:
         with timings.phase("mirror"):
             mirror.ensure(claimed.git_url, claimed.sha, {"Authorization": f"Bearer {claimed.token}"})
@@ -157,24 +163,29 @@ def _prepare_and_run(
         )
         with timings.phase("checkout"), no_space_named(folder):
             _check_out(mirror, claimed.sha, folder / "workspace")
+        with no_space_named(folder):
             around.before(job)
+        with timings.phase("scripts"), no_space_named(folder):
             give_away(folder, order.user)
-            write_script(folder / "steps", spec.steps, nonce, places.steps, places.workspace)
+            write_scripts(folder / "steps", spec.steps, parts, nonce, places.steps, places.workspace)
     finally:
-        _wait(ready)
+        with timings.phase("waited"):
+            _wait(ready)
     ready.result()
     with Workspace(folder / "workspace") as workspace:
         output = Output(spec.steps, nonce, stream, bench.clock, lambda: timings.mark("first_step"))
         if not bench.engine.isolates:
             output(f"farmgate: plain processes, no container: the image {order.image!r} is ignored\n".encode())
-        with timings.phase("steps"):
-            ended = _run(bench, order, spec.timeout, output, stop)
-        timings.seconds["container"] = round(ended.start_seconds, 4)
-        output.over(ended.exit_code)
-        full = bench.folder.free_bytes() < FULL_BYTES
-        result = verdict.of_script(ended, output.steps, order.image, order.limits.memory_bytes, full, output.tail())
+        with watched(bench.clock, stop, spec.timeout, partial(bench.engine.kill, key)):
+            with timings.phase("steps"):
+                result = _run(bench, orders, parts, output, stop, timings)
+            result = result.model_copy(update={"image_digest": bench.engine.image_id(order.image)})
+            if stop.ending is None:
+                result = around.build(job, workspace, result)
         if stop.ending is None:
             result = around.after(job, workspace, result)
+        elif stop.ending is Ending.TIMEOUT:  # what it left says where it hung
+            around.after(job, workspace, result.model_copy(update={"outcome": "failed"}))
     return result
 
 
@@ -218,12 +229,14 @@ def _order(bench: Bench, claimed: Claimed, spec: JobSpec, key: Key, folder: Path
     )
 
 
-def _ready(bench: Bench, order: Order, stop: Stop, timings: Timings) -> None:
+def _ready(bench: Bench, orders: Sequence[Order], stop: Stop, timings: Timings) -> None:
+    """Every image there, and the first container made; a missing image is known before anything runs."""
     with timings.phase("image"):
-        bench.engine.prepare(order.image)
+        for order in orders:
+            bench.engine.prepare(order.image)
     if not stop.event.is_set():
         with timings.phase("reserve"):
-            bench.engine.reserve(order)
+            bench.engine.reserve(orders[0])
 
 
 def _wait(ready: Future[None]) -> None:
@@ -231,24 +244,26 @@ def _wait(ready: Future[None]) -> None:
     ready.exception()
 
 
-def _run(bench: Bench, order: Order, timeout: timedelta, output: Output, stop: Stop) -> Ended:
-    """Run the script, and kill it when it is stopped or its time is over."""
-    if stop.event.is_set():
-        return Ended(137)
-    done = threading.Event()
-
-    def watch() -> None:
-        if not bench.clock.wait(stop.event, timeout) and not done.is_set():
-            stop.set(Ending.TIMEOUT)
-        while not done.is_set():
-            with contextlib.suppress(FarmgateError):
-                bench.engine.kill(order.key)
-            bench.clock.wait(done, KILL_AGAIN)
-
-    watcher = threading.Thread(target=watch, name=f"watch-{order.key}", daemon=True)
-    watcher.start()
-    try:
-        return bench.engine.run(order, output)
-    finally:
-        done.set()
-        stop.event.set()  # lets the watcher go
+def _run(
+    bench: Bench, orders: Sequence[Order], parts: Sequence[Segment], output: Output, stop: Stop, timings: Timings
+) -> Result:
+    """Run the scripts, one after the other; the next container is made while the one before it runs."""
+    ended, part, order = Ended(137), parts[0], orders[0]
+    for part, order in zip(parts, orders, strict=True):
+        if stop.event.is_set():
+            ended = Ended(137)
+            break
+        following = orders[part.part + 1 : part.part + 2]
+        made = [bench.beside.submit(bench.engine.reserve, one) for one in following]
+        try:
+            ended = bench.engine.run(order, output)
+        finally:
+            for one in made:
+                _wait(one)
+        timings.seconds.setdefault("container", round(ended.start_seconds, 4))
+        if ended.exit_code or output.steps.done < part.last:
+            break
+    output.over(ended.exit_code)
+    full = bench.folder.free_bytes() < FULL_BYTES
+    memory = order.limits.memory_bytes
+    return verdict.of_script(ended, output.steps, part, memory, full, output.tail())

@@ -29,6 +29,7 @@ class Stop:
         self.silenced = threading.Event()
         self._lock = threading.Lock()
         self._ending: Ending | None = None
+        self._listening: list[threading.Event] = []
 
     @property
     def ending(self) -> Ending | None:
@@ -41,3 +42,12 @@ class Stop:
             if ending.silent:
                 self.silenced.set()
             self.event.set()
+            for event in self._listening:
+                event.set()
+
+    def wakes(self, event: threading.Event) -> None:
+        """Set this event as well, when it is stopped or if it is already."""
+        with self._lock:
+            self._listening.append(event)
+            if self._ending is not None:
+                event.set()

@@ -22,7 +22,7 @@ class Timings:
         try:
             yield
         finally:
-            self.seconds[name] = round(stopwatch() - since, 4)
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + stopwatch() - since, 4)
 
     def mark(self, name: str) -> None:
         """A moment, counted from the beginning."""

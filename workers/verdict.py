@@ -4,9 +4,11 @@
 |----------------------------------------------------------------------|-----------|
 | all steps ended with 0 and every artifact was taken                  | passed    |
 | a step failed, was killed for memory, or ran over the job's time     | failed    |
-| a promised artifact is not there                                     | failed    |
+| a promised artifact, or the file of further jobs, is not there       | failed    |
 | the image cannot be had or cannot run a script                       | error     |
 | an artifact leads out, or the server does not take it (too large)    | error     |
+| what a needed job left cannot be put where it belongs                | error     |
+| a service never becomes healthy                                      | error     |
 | the job was cancelled                                                | cancelled |
 | engine, mirror, disk, server or node                                 | lost      |
 | the attempt is stale, or its lease ran out                           | nothing   |
@@ -25,8 +27,11 @@ from typing import Literal, assert_never
 from farmgate.errors import FarmgateError, ImageMissing, Refused
 from farmgate.messages import Result
 from farmgate.quantities import show_duration
-from workers.artifacts import NothingThere, OutsideWorkspace
-from workers.engines.engine import Ended
+from workers.artifacts import BadArtifacts, NothingThere, OutsideWorkspace
+from workers.engines.engine import Ended, NotHere
+from workers.fetch import Blocked
+from workers.script import BadShell
+from workers.segments import Segment
 from workers.steps import Steps
 from workers.stop import Ending
 
@@ -47,16 +52,18 @@ def of_stop(ending: Ending, timeout: timedelta) -> Result | None:
     assert_never(ending)
 
 
-def of_script(ended: Ended, steps: Steps, image: str, memory_bytes: int, disk_full: bool, said: str) -> Result:
-    """How the script ended. `said` is the end of its output."""
+def of_script(ended: Ended, steps: Steps, part: Segment, memory_bytes: int, disk_full: bool, said: str) -> Result:
+    """How the script of the last part that ran ended. `said` is the end of its output."""
     code = ended.exit_code
     if code == 0 and steps.all_passed:
         return Result(outcome="passed", exit_code=0)
     if disk_full:
         return Result(outcome="lost", exit_code=code, reason="the node's disk is full")
-    if steps.failed is None and steps.done == 0:
+    if steps.failed is None and steps.done < part.first:
         why = said.strip().splitlines()[-1].strip() if said.strip() else f"exit code {code}"
-        return Result(outcome="error", exit_code=code, reason=f"the image {image!r} cannot run the job's script: {why}")
+        return Result(
+            outcome="error", exit_code=code, reason=f"the image {part.image!r} cannot run the job's script: {why}"
+        )
     where = f"step {steps.failed.number} ({steps.failed.name})" if steps.failed else "the job"
     if ended.out_of_memory and code:
         limit = f"{memory_bytes // 2**20} MiB"
@@ -72,7 +79,7 @@ def of_error(error: FarmgateError | OSError) -> Result:
     """What an error on the way means."""
     outcome: Outcome
     match error:
-        case ImageMissing() | OutsideWorkspace() | Refused():
+        case ImageMissing() | OutsideWorkspace() | BadArtifacts() | BadShell() | Blocked() | NotHere() | Refused():
             outcome = "error"
         case NothingThere():
             outcome = "failed"

@@ -68,7 +68,7 @@ class Node:
     jobs: int = 0
     records: dict[Key, AttemptRecord] = field(default_factory=dict)
 
-    def offer(self, *steps: str, attempt: int = 1, **more: Any) -> Key:
+    def offer(self, *steps: str | StepSpec, attempt: int = 1, **more: Any) -> Key:
         """A job that waits to be claimed."""
         self.jobs += 1
         given = dict(more)
@@ -78,7 +78,9 @@ class Node:
             name=given.pop("name", "build"),
             image=given.pop("image", self.image),
             needs=(),
-            steps=tuple(StepSpec(name=step.splitlines()[0][:60], run=step) for step in steps),
+            steps=tuple(
+                StepSpec(name=step.splitlines()[0][:60], run=step) if isinstance(step, str) else step for step in steps
+            ),
             timeout=given.pop("timeout", timedelta(minutes=2)),
             environment=given.pop("environment", {}),
             artifacts=tuple(given.pop("artifacts", ())),
@@ -88,6 +90,7 @@ class Node:
             pool="default",
             reports=given.pop("reports", ReportsSpec()),
             shard=given.pop("shard", None),
+            **{name: given.pop(name) for name in ("fetch", "services", "builds", "emits") if name in given},
         )
         assert not given, given
         key = Key(self.jobs, attempt)
@@ -95,7 +98,7 @@ class Node:
         self.records[key] = self.server.offer(*key, git_url=source.url, sha=source.sha, spec=dumped, **claimed)
         return key
 
-    def run(self, *steps: str, **more: Any) -> tuple[Result | None, AttemptRecord]:
+    def run(self, *steps: str | StepSpec, **more: Any) -> tuple[Result | None, AttemptRecord]:
         """Offer a job and run it to its end."""
         key = self.offer(*steps, **more)
         return run_attempt(self.bench, key), self.records[key]

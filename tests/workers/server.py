@@ -25,6 +25,9 @@ class AttemptRecord:
     log: bytearray = field(default_factory=bytearray)
     steps: list[dict[str, Any]] = field(default_factory=list)
     artifacts: dict[str, bytes] = field(default_factory=dict)
+    told: dict[str, dict[str, str]] = field(default_factory=dict)  # path of an artifact -> what was said of it
+    needed: list[dict[str, Any]] = field(default_factory=list)
+    blobs: dict[str, bytes] = field(default_factory=dict)
     result: dict[str, Any] | None = None
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)  # kind -> rows, end
     report_files: list[bytes] = field(default_factory=list)
@@ -125,6 +128,8 @@ class FakeServer:
                 return self._attempt(self.attempts.get((int(job), int(attempt))), f"reports/{what}", query, token, body)
             case "GET", ["api", "attempts", job, attempt, "times"]:
                 return self._attempt(self.attempts.get((int(job), int(attempt))), "times", query, token, body)
+            case "GET", ["api", "attempts", job, attempt, *what]:
+                return self._attempt(self.attempts.get((int(job), int(attempt))), "/".join(what), query, token, body)
             case "PUT", ["api", "attempts", job, attempt, "artifacts"]:
                 return self._attempt(self.attempts.get((int(job), int(attempt))), "artifacts", query, token, body)
         if token != CREDENTIAL:
@@ -200,6 +205,7 @@ class FakeServer:
                 return 200, {}
             case "artifacts":
                 record.artifacts[query["path"]] = body
+                record.told[query["path"]] = query
                 return 200, {"sha256": hashlib.sha256(body).hexdigest(), "size_bytes": len(body)}
             case "reports":
                 page = json.loads(body)
@@ -220,6 +226,10 @@ class FakeServer:
             case "result":
                 record.result, record.state = json.loads(body), "over"
                 return 200, {}
+            case "needed":
+                return 200, {"artifacts": record.needed}
+            case _ if what.startswith("needed/"):
+                return (200, record.blobs[what[7:]]) if what[7:] in record.blobs else (404, {"error": "gone"})
         return 404, {"error": f"no {what}"}
 
 

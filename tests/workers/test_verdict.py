@@ -13,6 +13,7 @@ from workers import verdict
 from workers.artifacts import NothingThere, OutsideWorkspace
 from workers.engines.engine import Ended
 from workers.markers import Begin, End
+from workers.segments import Segment
 from workers.steps import Steps
 from workers.stop import Ending, Stop
 
@@ -30,7 +31,7 @@ def steps(*codes: int) -> Steps:
 
 
 def of(ended: Ended, made: Steps, *, full: bool = False, said: str = "") -> Result:
-    return verdict.of_script(ended, made, "debian:12", 512 * 2**20, full, said)
+    return verdict.of_script(ended, made, Segment(0, "debian:12", 1, 2), 512 * 2**20, full, said)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,6 @@ from workers.engines.engine import Ended, Order, Places, Sink
 from workers.engines.frames import read_frames
 from workers.engines.holders import Holders
 from workers.engines.images import Images
-from workers.script import NAME
 
 NETWORK: Final = "farmgate-jobs"
 CHECK_SECONDS: Final = 5
@@ -55,8 +54,9 @@ class DockerEngine:
         self._client: docker.APIClient | None = None
         self._facts: dict[str, Any] = {}
         self._network_there = False
-        self._containers: dict[Key, str] = {}
-        self._reserved: dict[Key, str | Exception] = {}
+        self._running: dict[Key, str] = {}
+        self._made: dict[Key, set[str]] = {}
+        self._reserved: dict[tuple[Key, int], str | Exception] = {}
         self._images = Images()
         self._holders = Holders(node, networks)
         self._joined: dict[Key, str] = {}
@@ -78,6 +78,9 @@ class DockerEngine:
         with _trouble():
             self._images.prepare(self._api(), image)
 
+    def image_id(self, image: str) -> str | None:
+        return self._images.id_of(image)
+
     def places(self, folder: Path) -> Places:
         at = [f"{_HOME}/{name}" for name in ("steps", "workspace", "home", "tmp")]
         return Places(*at)
@@ -88,17 +91,17 @@ class DockerEngine:
         except (EngineError, ImageMissing) as error:
             made = error
         with self._lock:
-            self._reserved[order.key] = made
+            self._reserved[order.key, order.part] = made
 
     def run(self, order: Order, sink: Sink) -> Ended:
         begun = stopwatch()
         with self._lock:
-            made = self._reserved.pop(order.key, None)
+            made = self._reserved.pop((order.key, order.part), None)
         if isinstance(made, Exception):
             raise made
         container = made or self._create(order)
         with self._lock:
-            self._containers[order.key] = container
+            self._running[order.key] = container
         try:
             try:
                 return self._run(container, sink, begun)
@@ -107,7 +110,7 @@ class DockerEngine:
                 self._remove(container)
                 container = self._create(order)
                 with self._lock:
-                    self._containers[order.key] = container
+                    self._running[order.key] = container
                 return self._run(container, sink, begun)
         except BaseException:
             with contextlib.suppress(EngineError):  # it may still run; what stays is found by the sweep
@@ -116,7 +119,7 @@ class DockerEngine:
 
     def kill(self, key: Key) -> None:
         with self._lock:
-            container = self._containers.get(key)
+            container = self._running.get(key)
         if container is not None:
             with _trouble():
                 try:
@@ -127,11 +130,12 @@ class DockerEngine:
 
     def discard(self, key: Key) -> None:
         with self._lock:
-            made = {self._reserved.pop(key, None), self._containers.pop(key, None)}
+            made = self._made.pop(key, set())
+            self._running.pop(key, None)
+            self._reserved = {this: kept for this, kept in self._reserved.items() if this[0] != key}
             joined = self._joined.pop(key, None)
         for container in made:
-            if isinstance(container, str):
-                self._remove(container)
+            self._remove(container)
         if joined is not None:
             self._holders.give_back(joined)
 
@@ -151,7 +155,7 @@ class DockerEngine:
 
     def close(self) -> None:
         with self._lock:
-            keys = [*self._containers, *self._reserved]
+            keys = [*self._made]
         for key in keys:
             with contextlib.suppress(EngineError):
                 self.discard(key)
@@ -205,7 +209,7 @@ class DockerEngine:
                 raise EngineError(f"the Docker engine cannot make a container: {error.explanation}") from None
 
     def _try_to_create(self, order: Order) -> str:
-        name = f"farmgate-{self._node}-{order.key}"
+        name = f"farmgate-{self._node}-{order.key}" + (f"-{order.part}" if order.part else "")
         with _trouble(let=NotFound):
             api = self._api()
             config = self._config(order)
@@ -216,7 +220,10 @@ class DockerEngine:
                     raise
                 self._remove(name)  # of a worker that died with this attempt
                 made = api.create_container_from_config(config, name)  # type: ignore[no-untyped-call]
-        return str(made["Id"])
+        container = str(made["Id"])
+        with self._lock:
+            self._made.setdefault(order.key, set()).add(container)
+        return container
 
     def _config(self, order: Order) -> Any:
         api = self._api()
@@ -239,7 +246,7 @@ class DockerEngine:
         return api.create_container_config(
             image=order.image,
             command=[],
-            entrypoint=["sh", f"{_HOME}/steps/{NAME}"],
+            entrypoint=["sh", f"{_HOME}/steps/{order.script}"],
             environment=dict(order.environment),
             user=f"{user[0]}:{user[1]}",
             working_dir=f"{_HOME}/workspace",
@@ -260,9 +267,9 @@ class DockerEngine:
 
     def _network_for(self, order: Order) -> str:
         with self._lock:
-            holder = self._joined.pop(order.key, None)
-        if holder is not None:  # of a first try that failed
-            self._holders.give_back(holder)
+            holder = self._joined.get(order.key)
+        if holder is not None and self._holders.has(holder):  # all parts of a job share one network
+            return f"container:{holder}"
         holder = self._holders.take(self._api(), self._network, self._architecture())
         if holder is None:
             return self._network()

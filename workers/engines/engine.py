@@ -13,10 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from farmgate.errors import FarmgateError
 from farmgate.node_folder import Key
 
 Sink = Callable[[bytes], None]
 """Takes the script's output as it comes. It may block: that holds the script up, and memory does not grow."""
+
+
+class NotHere(FarmgateError):
+    """Something that this engine cannot do; the text says which one can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,8 @@ class Order:
     limits: Limits
     user: tuple[int, int] | None = None  # uid and gid that own the folder's contents; None: ours
     network: bool = True
+    part: int = 0  # a job whose steps need several images has several scripts, one after the other
+    script: str = "job.sh"  # of the folder `steps`
     read_only: tuple[Path, ...] = field(default=())  # seen at the same path: the mirror that the checkout borrows from
 
 
@@ -64,7 +71,8 @@ class Ended:
 class Engine(Protocol):
     """Runs scripts; safe for several threads.
 
-    Order of calls for one attempt: `prepare`, then `reserve` at most once, then `run` at most once, then `discard`.
+    Order of calls for one attempt: `prepare`, then for each part `reserve` at most once, then `run` at most once, one
+    part after the other; then `discard`, which removes them all.
     `kill` may come at any time, also before and after, and any number of times. `sweep` may come at any time and never
     touches what its `keep` names. `close` comes last and may be repeated; it ends what still runs.
     """
@@ -83,6 +91,10 @@ class Engine(Protocol):
     def prepare(self, image: str) -> None:
         """Make the image present; cheap when it is. Raises ImageMissing if it cannot be had, EngineError if the engine
         does not answer. May be repeated."""
+        ...
+
+    def image_id(self, image: str) -> str | None:
+        """What a prepared image's name stands for, as sha256:...; None where images mean nothing."""
         ...
 
     def places(self, folder: Path) -> Places:

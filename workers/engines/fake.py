@@ -19,7 +19,6 @@ from farmgate.errors import EngineError, ImageMissing
 from farmgate.node_folder import Key
 from workers.engines.engine import Ended, Order, Places, Sink
 from workers.markers import prefix
-from workers.script import NAME
 
 
 class Wait(Enum):
@@ -45,7 +44,8 @@ class FakeEngine:
         self.ran: list[Key] = []
         self.orphans: set[Key] = set()
         self._prepared: set[str] = set()
-        self._reserved: set[Key] = set()
+        self._reserved: set[tuple[Key, int]] = set()
+        self._done: set[tuple[Key, int]] = set()
         self._running: dict[Key, threading.Event] = {}
 
     def warm_up(self) -> None:
@@ -60,24 +60,31 @@ class FakeEngine:
             raise ImageMissing(f"the image {image!r} cannot be had: the fake engine was told so")
         self._prepared.add(image)
 
+    def image_id(self, image: str) -> str | None:
+        return f"sha256:{image}"
+
     def places(self, folder: Path) -> Places:
         at = [str(folder / name) for name in ("steps", "workspace", "home", "tmp")]
         return Places(*at)
 
     def reserve(self, order: Order) -> None:
-        if order.image not in self._prepared or order.key in self._reserved or order.key in self.ran:
+        this = (order.key, order.part)
+        if order.image not in self._prepared or this in self._reserved or this in self._done:
             raise AssertionError(f"reserve({order.key}) before prepare, twice, or after run")
-        self._reserved.add(order.key)
+        self._reserved.add(this)
 
     def run(self, order: Order, sink: Sink) -> Ended:
-        if order.image not in self._prepared or order.key in self.ran:
+        this = (order.key, order.part)
+        if order.image not in self._prepared or this in self._done:
             raise AssertionError(f"run({order.key}) before prepare, or twice")
-        self._reserved.discard(order.key)
-        self.ran.append(order.key)
+        self._reserved.discard(this)
+        self._done.add(this)
+        if order.part == 0:
+            self.ran.append(order.key)
         killed = self._running[order.key] = threading.Event()
         try:
             self._answer()
-            for act in self.plays.get(order.key) or _passing(order):
+            for act in (self.plays.get(order.key) if order.part == 0 else None) or _passing(order):
                 match act:
                     case bytes():
                         sink(act)
@@ -102,7 +109,7 @@ class FakeEngine:
         self._answer()
         if key in self._running:
             raise AssertionError(f"discard({key}) while it runs")
-        self._reserved.discard(key)
+        self._reserved = {this for this in self._reserved if this[0] != key}
 
     def sweep(self, keep: Callable[[], Set[Key]]) -> frozenset[Key]:
         self._answer()
@@ -120,13 +127,10 @@ class FakeEngine:
 
 
 def _passing(order: Order) -> tuple[Act, ...]:
-    text = (order.folder / "steps" / NAME).read_text()
-    nonce = re.findall(r"farmgate (\S+) ", text)
-    count = len(list((order.folder / "steps").glob("[0-9]*.sh")))
+    text = (order.folder / "steps" / order.script).read_text()
+    nonce = re.findall(r"'farmgate (\S+) '", text)
+    first, last = re.findall(r"farmgate_number=([0-9]+)$", text, re.MULTILINE), re.findall(r"-le ([0-9]+) \]", text)
+    numbers = range(int(first[0]), int(last[0]) + 1) if first and last else range(0)
     mark = prefix(nonce[0]) if nonce else b""
-    acts = [
-        mark + f"{what} {n}{code}\n".encode()
-        for n in range(1, count + 1)
-        for what, code in (("begin", ""), ("end", " 0"))
-    ]
+    acts = [mark + f"{what} {n}{code}\n".encode() for n in numbers for what, code in (("begin", ""), ("end", " 0"))]
     return (*acts, 0)

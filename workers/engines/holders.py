@@ -66,6 +66,11 @@ class Holders:
             if holder in self._all:
                 self._free.append(holder)
 
+    def has(self, holder: str) -> bool:
+        """False once it was lost."""
+        with self._lock:
+            return holder in self._all
+
     def forget(self) -> None:
         """The engine lost them."""
         with self._lock:

@@ -29,11 +29,16 @@ class Images:
 
     def __init__(self) -> None:
         self._seen: dict[str, float] = {}
+        self._ids: dict[str, str] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
     def forget(self, image: str) -> None:
         self._seen.pop(image, None)
+
+    def id_of(self, image: str) -> str | None:
+        """The id that the image had when it was last prepared: sha256:..., the same on every node."""
+        return self._ids.get(image)
 
     def prepare(self, api: Any, image: str) -> None:
         """Raises ImageMissing, and what the client library raises where the engine does not answer."""
@@ -45,13 +50,15 @@ class Images:
             if stopwatch() - self._seen.get(image, -FRESH_SECONDS) < FRESH_SECONDS:
                 return
             try:
-                api.inspect_image(image)
+                known = api.inspect_image(image)
             except ImageNotFound:
                 _fetch(api, image)
+                known = api.inspect_image(image)
             except APIError as error:
                 if error.status_code != 400:
                     raise
                 raise ImageMissing(f"the image {image!r} cannot be had: {error.explanation}") from None
+            self._ids[image] = str(known["Id"])
             self._seen[image] = stopwatch()
 
 

@@ -24,7 +24,6 @@ from farmgate.clock import stopwatch
 from farmgate.errors import EngineError
 from farmgate.node_folder import Key
 from workers.engines.engine import Ended, Order, Places, Sink
-from workers.script import NAME
 
 MARK: Final = "FARMGATE_HELD_BY"
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -53,6 +52,9 @@ class ProcessEngine:
     def prepare(self, image: str) -> None:
         """Images mean nothing here."""
 
+    def image_id(self, image: str) -> str | None:
+        return None
+
     def places(self, folder: Path) -> Places:
         at = [str(folder / name) for name in ("steps", "workspace", "home", "tmp")]
         return Places(*at)
@@ -63,7 +65,7 @@ class ProcessEngine:
     def run(self, order: Order, sink: Sink) -> Ended:
         begun = stopwatch()
         kilobytes = str(max(order.limits.memory_bytes, 2**24) // 1024)
-        line = ["sh", "-c", _LIMITED, "sh", kilobytes, "sh", str(order.folder / "steps" / NAME)]
+        line = ["sh", "-c", _LIMITED, "sh", kilobytes, "sh", str(order.folder / "steps" / order.script)]
         environment = {"PATH": _PATH, "LANG": "C.UTF-8", **order.environment, MARK: self._mark(order.key)}
         try:
             process = subprocess.Popen(
