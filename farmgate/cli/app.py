@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from farmgate.cli import caches, door, lanes, logs, nodes, pipelines, repositories, runs, server, up
+from farmgate.cli import caches, door, lanes, logs, nodes, pipelines, repositories, runs, server, templates, up
 from farmgate.cli.demo import command as demo
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ app.command(rich_help_panel=BUILD)(runs.runs)
 app.add_typer(runs.app, name="run", rich_help_panel=BUILD)
 app.command(rich_help_panel=BUILD)(logs.log)
 app.add_typer(pipelines.app, name="pipeline", rich_help_panel=BUILD)
+app.add_typer(templates.app, name="template", rich_help_panel=BUILD)
 app.add_typer(caches.app, name="cache", rich_help_panel=BUILD)
 app.command(rich_help_panel=DELIVER)(lanes.lanes)
 app.add_typer(lanes.app, name="lane", rich_help_panel=DELIVER)
