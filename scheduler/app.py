@@ -22,6 +22,7 @@ from scheduler import (
     repositories_api,
     runs_api,
     templates_api,
+    tests_api,
     worker_api,
 )
 from scheduler.context import Context
@@ -37,6 +38,7 @@ PARTS = (
     git_api,
     repositories_api,
     runs_api,
+    tests_api,
     logs_api,
     farm_api,
     lanes_api,

@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from farmgate.cli import caches, door, lanes, logs, nodes, pipelines, repositories, runs, server, templates, up
+from farmgate.cli import (
+    caches,
+    door,
+    lanes,
+    logs,
+    nodes,
+    pipelines,
+    repositories,
+    results,
+    runs,
+    server,
+    templates,
+    up,
+)
 from farmgate.cli.demo import command as demo
 
 app = typer.Typer(
@@ -42,6 +55,8 @@ app.add_typer(repositories.app, name="repo", rich_help_panel=BUILD)
 app.command(rich_help_panel=BUILD)(runs.runs)
 app.add_typer(runs.app, name="run", rich_help_panel=BUILD)
 app.command(rich_help_panel=BUILD)(logs.log)
+app.command("tests", rich_help_panel=BUILD)(results.of_run)
+app.add_typer(results.app, name="test", rich_help_panel=BUILD)
 app.add_typer(pipelines.app, name="pipeline", rich_help_panel=BUILD)
 app.add_typer(templates.app, name="template", rich_help_panel=BUILD)
 app.add_typer(caches.app, name="cache", rich_help_panel=BUILD)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 import tenacity
@@ -155,6 +155,25 @@ class Api:
 
     def commit(self, repository: str, sha: str) -> Row:
         return self._get(f"/api/commits/{_part(repository)}/{_part(sha)}")
+
+    # --- tests and other results ---
+
+    def run_reports(self, number: int) -> Row:
+        return self._get(f"/api/runs/{number}/reports")
+
+    def repository_tests(self, repository: str, ref: str | None = None) -> Row:
+        return self._get(f"/api/repositories/{_part(repository)}/tests", {"ref": ref} if ref else None)
+
+    def test(self, repository: str, name: str, ref: str | None = None) -> Row:
+        given = {"name": name} | ({"ref": ref} if ref else {})
+        return self._get(f"/api/repositories/{_part(repository)}/test", given)
+
+    def quarantine(self, repository: str, name: str, *, owner: str, until: str, reason: str) -> Row:
+        body = {"test": name, "owner": owner, "until": until, "reason": reason}
+        return self._post(f"/api/repositories/{_part(repository)}/quarantine", body)
+
+    def release_test(self, repository: str, name: str) -> None:
+        self._call("DELETE", f"/api/repositories/{_part(repository)}/quarantine?{urlencode({'name': name})}")
 
     # --- logs ---
 

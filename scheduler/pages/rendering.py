@@ -113,6 +113,11 @@ def _time(when: datetime, show: str, told: str) -> Markup:
     )
 
 
+def query(pairs: Mapping[str, Any]) -> str:
+    """As the query of an address; what is empty is left out."""
+    return urlencode({name: value for name, value in pairs.items() if value})
+
+
 def wave_class(rollout: Mapping[str, Any], index: int) -> str:
     """How a wave is drawn."""
     wave, state = rollout["wave"], str(rollout["state"])
@@ -146,7 +151,7 @@ def environment() -> jinja2.Environment:
         took=_took,
         wave_class=wave_class,
     )
-    made.filters["query"] = lambda pairs: urlencode({k: v for k, v in pairs.items() if v})
+    made.filters["query"] = query
     made.filters["first_line"] = lambda text: (text or "").split("\n", 1)[0]
     made.filters["basename"] = lambda path: str(path).rsplit("/", 1)[-1]
     return made

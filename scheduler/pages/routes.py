@@ -17,7 +17,7 @@ from farmgate.store import attempts, jobs, repositories, runs
 from scheduler.auth import Person
 from scheduler.context import Context
 from scheduler.log_index import milliseconds
-from scheduler.pages import actions, confirm, home, lane, log_part, nodes, rendering, run, signin
+from scheduler.pages import actions, confirm, home, lane, log_part, nodes, rendering, results, run, signin
 from scheduler.pages.guard import PageRoute, error_page
 from scheduler.pages.shared import Shared
 
@@ -139,6 +139,7 @@ def router(context: Context) -> APIRouter:
     def static_file(version: str, name: str) -> Response:
         return rendering.static_answer(version, name)
 
+    results.add(pages, context, live)
     confirm.add(pages, context, show)
     actions.add(pages, context)
     signin.add(pages, context)

@@ -15,7 +15,11 @@ from farmgate.errors import FarmgateError
 from farmgate.models import Artifact, Attempt, Job, Repository, Run, Step
 from farmgate.pipeline import FILE_NAME
 from farmgate.store import attempts, jobs, lanes, nodes, repositories, runs
-from scheduler import dispatch, views
+from scheduler import (
+    dispatch,
+    report_reading,
+    views,
+)
 from scheduler.context import Context
 from scheduler.pages import graph, words
 from scheduler.snapshot import rules_of, snapshot
@@ -79,6 +83,7 @@ def read(
             "problems": problems(context, repository, run) if run.state is states.Run.ERROR else [],
             "reason": run.reason,
         },
+        "results": report_reading.of_run(connection, run_id, now),
         "lanes": where(connection, run.repository_id, run.sha),
         "jobs": told,
         "shown": (first + [job for job in worth_showing if job not in first])[:SHOWN_JOBS],
