@@ -76,6 +76,7 @@ def of_run(connection: Connection, run_id: int, now: datetime) -> RunReports | N
         for name, value in report.figures.items():
             sums[name] = sums.get(name, 0) + value
     rows_of = reports.noted(connection, [report.id for report in tests])
+    rows_of.sort(key=lambda row: row.outcome not in BAD)  # what passed in the end comes last
     return RunReports(
         run=run.id,
         repository=of.name,

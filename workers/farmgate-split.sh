@@ -9,6 +9,8 @@
 #    run, since all of them are given the same times and the same names.
 # 2. Every name goes to exactly one shard. A name without a time is taken to need as much as the median of the others.
 # 3. The share is printed in the order of the names. It may be empty: then nothing is printed and the status is 0.
+# 4. A step that fails ends it (no pipes, which hide that); patterns that no file fits are an error: no test is lost
+#    silently.
 set -eu
 LC_ALL=C
 export LC_ALL
@@ -45,7 +47,8 @@ trap 'rm -rf "$made"' EXIT
 if [ $# -gt 0 ]; then
   : >"$made/patterns"
   for pattern; do printf '%s\n' "${pattern#./}" >>"$made/patterns"; done
-  find . -name .git -prune -o -type f -print | awk -v patterns="$made/patterns" '
+  find . -name .git -prune -o -type f -print >"$made/found"
+  awk -v patterns="$made/patterns" '
     function expression(glob,   out, at, c, two, close_at) {
       out = "^"
       for (at = 1; at <= length(glob); at++) {
@@ -64,16 +67,24 @@ if [ $# -gt 0 ]; then
             at += close_at + 1
           }
         }
-        else if (c ~ /[][.^$+(){}|\\]/) out = out "\\" c
+        else if (index(special, c)) out = out "\\" c
         else out = out c
       }
       return out "$"
     }
-    BEGIN { while ((getline line < patterns) > 0) wanted[++count] = expression(line) }
+    BEGIN {
+      special = ".^$+(){}|]\\"
+      while ((getline line < patterns) > 0) wanted[++count] = expression(line)
+    }
     {
       sub(/^\.\//, "")
       for (at = 1; at <= count; at++) if ($0 ~ wanted[at]) { print; next }
-    }' | sort -u >"$made/names"
+    }' "$made/found" >"$made/fitting"
+  sort -u "$made/fitting" >"$made/names"
+  if [ ! -s "$made/names" ]; then
+    echo "farmgate-split: no file fits: $*" >&2
+    exit 1
+  fi
 else
   awk 'NF && !seen[$0]++' >"$made/names"
 fi
@@ -125,17 +136,19 @@ awk -F '\t' -v by="$by" '
     printf "%d\t%s\n", FNR, ms
   }' "$times" "$made/names" >"$made/known"
 
-median=$(awk -F '\t' '$2 != "-" { print $2 }' "$made/known" | sort -n | awk '{ v[NR] = $1 } END { if (NR) print v[int((NR + 1) / 2)]; else print 1000 }')
+awk -F '\t' '$2 != "-" { print $2 }' "$made/known" >"$made/told"
+sort -n "$made/told" >"$made/sorted"
+median=$(awk '{ v[NR] = $1 } END { if (NR) print v[int((NR + 1) / 2)]; else print 1000 }' "$made/sorted")
 
 # The longest first; equal ones in the order of the names.
-awk -F '\t' -v median="$median" '{ printf "%d\t%d\n", $1, ($2 == "-" ? median : $2) + 1 }' "$made/known" |
-  sort -t "$(printf '\t')" -k2,2nr -k1,1n |
-  awk -F '\t' -v shards="$shards" -v shard="$shard" '
-    {
-      least = 1
-      for (at = 2; at <= shards; at++) if (load[at] + 0 < load[least] + 0) least = at
-      load[least] += $2
-      if (least == shard) print $1
-    }' | sort -n >"$made/mine"
+awk -F '\t' -v median="$median" '{ printf "%d\t%d\n", $1, ($2 == "-" ? median : $2) + 1 }' "$made/known" >"$made/weighed"
+sort -t "$(printf '\t')" -k2,2nr -k1,1n "$made/weighed" >"$made/longest"
+awk -F '\t' -v shards="$shards" -v shard="$shard" '
+  {
+    least = 1
+    for (at = 2; at <= shards; at++) if (load[at] + 0 < load[least] + 0) least = at
+    load[least] += $2
+    if (least == shard) print $1
+  }' "$made/longest" >"$made/mine"
 
 awk 'FNR == 1 { input++ } FILENAME == ARGV[1] { mine[$1] = 1; next } mine[FNR]' "$made/mine" "$made/names"

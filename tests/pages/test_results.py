@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,8 @@ def test_a_run_without_reports_has_no_such_part(farm: Farm, client: TestClient) 
 def test_what_strangers_call_their_tests_is_only_text(farm: Farm, client: TestClient) -> None:
     farm.commit(1)
     evil = '"><script>alert(1)</script>'
-    run = built(farm, 1, **{evil: "f"})
+    ending: Any = {evil: "f"}
+    run = built(farm, 1, **ending)
     for page in (f"/runs/{run}", "/tests/shop", f"/tests/shop/test?name={evil}"):
         answer = client.get(page)
         assert answer.status_code == 200
