@@ -17,7 +17,7 @@ from farmgate.errors import FarmgateError, StaleAttempt
 from farmgate.messages import EMITTED_LIMIT, Claimed, Result
 from farmgate.node_folder import Key
 from farmgate.pipeline import JobSpec
-from workers import caches, reports, shards, verdict
+from workers import caches, reports, services, shards, verdict
 from workers.artifacts import Workspace
 from workers.bench import Bench
 from workers.caches import Wanted
@@ -55,6 +55,9 @@ def before(around: Around) -> None:
 
 def after(around: Around, workspace: Workspace, result: Result) -> Result:
     """Keep what the steps left; gives the job's result."""
+    if around.spec.services:
+        with around.timings.phase("service_logs"):
+            result = services.after(around, result)
     reports.read(around, workspace, result)
     result = _or_error(around, result, lambda: _emitted(around, workspace, result))
     if wanted(around.spec.artifacts, result.outcome):

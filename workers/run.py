@@ -18,7 +18,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from pydantic import TypeAdapter
@@ -29,10 +29,10 @@ from farmgate.git.node import NodeMirror
 from farmgate.messages import Claim, Claimed, Result
 from farmgate.node_folder import Key
 from farmgate.pipeline import JobSpec
-from workers import around, verdict
+from workers import around, services, verdict
 from workers.artifacts import Workspace
 from workers.bench import Bench
-from workers.engines.engine import Ended, Limits, Order
+from workers.engines.engine import Ended, Engine, Limits, Order, ServiceOrder
 from workers.logs import LogStream, while_it_may_speak
 from workers.output import Output
 from workers.script import write_scripts
@@ -153,7 +153,8 @@ def _prepare_and_run(
         order = _order(bench, claimed, spec, key, folder, mirror)
         parts = segments(spec.steps, order.image, isolates=bench.engine.isolates)
         orders = [replace(order, image=one.image, part=one.part, script=one.script) for one in parts]
-    ready = bench.beside.submit(_ready, bench, orders, stop, timings)
+    beside = services.orders(spec.services, key, bench.settings)
+    ready = bench.beside.submit(_ready, bench, orders, beside, stop, timings)
     try:
         with timings.phase("mirror"):
             mirror.ensure(claimed.git_url, claimed.sha, {"Authorization": f"Bearer {claimed.token}"})
@@ -172,6 +173,9 @@ def _prepare_and_run(
         with timings.phase("waited"):
             _wait(ready)
     ready.result()
+    if spec.services:
+        with timings.phase("services"):
+            services.wait(job)
     with Workspace(folder / "workspace") as workspace:
         output = Output(spec.steps, nonce, stream, bench.clock, lambda: timings.mark("first_step"))
         if not bench.engine.isolates:
@@ -179,7 +183,7 @@ def _prepare_and_run(
         with watched(bench.clock, stop, spec.timeout, partial(bench.engine.kill, key)):
             with timings.phase("steps"):
                 result = _run(bench, orders, parts, output, stop, timings)
-            result = result.model_copy(update={"image_digest": bench.engine.image_id(order.image)})
+            result = result.model_copy(update=_images(bench.engine, orders, spec))
             if stop.ending is None:
                 result = around.build(job, workspace, result)
         if stop.ending is None:
@@ -229,11 +233,24 @@ def _order(bench: Bench, claimed: Claimed, spec: JobSpec, key: Key, folder: Path
     )
 
 
-def _ready(bench: Bench, orders: Sequence[Order], stop: Stop, timings: Timings) -> None:
-    """Every image there, and the first container made; a missing image is known before anything runs."""
+def _images(engine: Engine, orders: Sequence[Order], spec: JobSpec) -> dict[str, Any]:
+    """What the images were: the job's own, and the others by name."""
+    names = {order.image for order in orders} | {service.image for service in spec.services}
+    found = {name: digest for name in sorted(names) if (digest := engine.image_id(name)) is not None}
+    first = found.pop(orders[0].image, None) if spec.image is None else engine.image_id(spec.image)
+    found.pop(spec.image or orders[0].image, None)
+    return {"image_digest": first, "image_digests": found}
+
+
+def _ready(bench: Bench, orders: Sequence[Order], beside: Sequence[ServiceOrder], stop: Stop, timings: Timings) -> None:
+    """Every image there, services started, the first container made; what is missing is known before anything runs."""
     with timings.phase("image"):
-        for order in orders:
-            bench.engine.prepare(order.image)
+        for image in (*(order.image for order in orders), *(service.image for service in beside)):
+            bench.engine.prepare(image)
+    for service in beside:
+        if not stop.event.is_set():
+            with timings.phase("start_services"):
+                bench.engine.serve(service)
     if not stop.event.is_set():
         with timings.phase("reserve"):
             bench.engine.reserve(orders[0])

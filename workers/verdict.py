@@ -28,7 +28,7 @@ from farmgate.errors import FarmgateError, ImageMissing, Refused
 from farmgate.messages import Result
 from farmgate.quantities import show_duration
 from workers.artifacts import BadArtifacts, NothingThere, OutsideWorkspace
-from workers.engines.engine import Ended, NotHere
+from workers.engines.engine import Ended, NotHere, ServiceFailed
 from workers.fetch import Blocked
 from workers.script import BadShell
 from workers.segments import Segment
@@ -79,7 +79,16 @@ def of_error(error: FarmgateError | OSError) -> Result:
     """What an error on the way means."""
     outcome: Outcome
     match error:
-        case ImageMissing() | OutsideWorkspace() | BadArtifacts() | BadShell() | Blocked() | NotHere() | Refused():
+        case (
+            ImageMissing()
+            | OutsideWorkspace()
+            | BadArtifacts()
+            | BadShell()
+            | Blocked()
+            | NotHere()
+            | ServiceFailed()
+            | Refused()
+        ):
             outcome = "error"
         case NothingThere():
             outcome = "failed"

@@ -28,7 +28,8 @@ from requests.exceptions import RequestException
 from farmgate.clock import stopwatch
 from farmgate.errors import EngineError, ImageMissing
 from farmgate.node_folder import Key
-from workers.engines.engine import Ended, Order, Places, Sink
+from workers.engines.companions import Companions
+from workers.engines.engine import Ended, Order, Places, ServiceOrder, ServiceState, Sink
 from workers.engines.frames import read_frames
 from workers.engines.holders import Holders
 from workers.engines.images import Images
@@ -59,6 +60,7 @@ class DockerEngine:
         self._reserved: dict[tuple[Key, int], str | Exception] = {}
         self._images = Images()
         self._holders = Holders(node, networks)
+        self._companions = Companions(node)
         self._joined: dict[Key, str] = {}
 
     # --- the engine's calls ------------------------------------------------------------------------------------------
@@ -84,6 +86,23 @@ class DockerEngine:
     def places(self, folder: Path) -> Places:
         at = [f"{_HOME}/{name}" for name in ("steps", "workspace", "home", "tmp")]
         return Places(*at)
+
+    def serve(self, order: ServiceOrder) -> None:
+        with _trouble():
+            api = self._api()
+            self._companions.start(api, order, min(order.limits.cpus, self._facts.get("NCPU") or order.limits.cpus))
+
+    def service(self, key: Key, name: str) -> ServiceState:
+        with _trouble():
+            return self._companions.look(self._api(), key, name)
+
+    def ask_service(self, key: Key, name: str, command: str) -> int:
+        with _trouble():
+            return self._companions.ask(self._api(), key, name, command)
+
+    def service_log(self, key: Key, name: str) -> Iterator[bytes]:
+        with _trouble():
+            yield from self._companions.log(self._api(), key, name)
 
     def reserve(self, order: Order) -> None:
         try:
@@ -134,8 +153,12 @@ class DockerEngine:
             self._running.pop(key, None)
             self._reserved = {this: kept for this, kept in self._reserved.items() if this[0] != key}
             joined = self._joined.pop(key, None)
-        for container in made:
+        services, network = self._companions.take(key)
+        for container in (*made, *services):
             self._remove(container)
+        if network is not None:
+            with _trouble():
+                self._companions.remove_network(self._api(), network)
         if joined is not None:
             self._holders.give_back(joined)
 
@@ -151,11 +174,13 @@ class DockerEngine:
                 removed.add(key)
             elif self._holders.is_orphan(entry["Id"], labels):
                 self._remove(entry["Id"])
+        with _trouble():
+            self._companions.sweep(self._api(), frozenset(keep()))
         return frozenset(removed)
 
     def close(self) -> None:
         with self._lock:
-            keys = [*self._made]
+            keys = {*self._made, *self._companions.keys()}
         for key in keys:
             with contextlib.suppress(EngineError):
                 self.discard(key)
@@ -238,7 +263,8 @@ class DockerEngine:
             memswap_limit=max(order.limits.memory_bytes, _LEAST_MEMORY_BYTES),
             nano_cpus=int(min(order.limits.cpus, self._facts.get("NCPU") or order.limits.cpus) * 1e9),
             pids_limit=order.limits.pids,
-            network_mode=self._network_for(order) if order.network else "none",
+            network_mode=self._companions.network_of(order.key)
+            or (self._network_for(order) if order.network else "none"),
             log_config=LogConfig(type="none"),
             init=True,
             restart_policy=None,

@@ -8,7 +8,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +18,10 @@ from farmgate.node_folder import Key
 
 Sink = Callable[[bytes], None]
 """Takes the script's output as it comes. It may block: that holds the script up, and memory does not grow."""
+
+
+class ServiceFailed(FarmgateError):
+    """A service that does not start, ends, or never becomes healthy: its author's."""
 
 
 class NotHere(FarmgateError):
@@ -60,6 +64,32 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceOrder:
+    """A container beside the job, on a network of the job's own, where it answers to its name."""
+
+    key: Key
+    name: str
+    image: str
+    environment: Mapping[str, str]
+    limits: Limits
+    command: tuple[str, ...] | None = None  # None: the image's own
+    entrypoint: tuple[str, ...] | None = None
+    own_check: bool = True  # the image's own HEALTHCHECK says whether it is well
+    outside: bool = True  # it reaches more than the job's network
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """How a service is. `health` is that of the image's own check: starting, healthy, unhealthy; empty: it has none."""
+
+    running: bool
+    exit_code: int = 0
+    out_of_memory: bool = False
+    health: str = ""
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """How the script ended. Times are seconds."""
 
@@ -99,6 +129,23 @@ class Engine(Protocol):
 
     def places(self, folder: Path) -> Places:
         """How a script whose `Order.folder` is `folder` sees its places. Needs no engine."""
+        ...
+
+    def serve(self, order: ServiceOrder) -> None:
+        """Start a service of a prepared image, before the `reserve` of its job, whose containers then see it. It ends
+        with `discard`. Raises NotHere, ServiceFailed, EngineError."""
+        ...
+
+    def service(self, key: Key, name: str) -> ServiceState:
+        """How it is now. Raises EngineError, also where the service was removed behind us."""
+        ...
+
+    def ask_service(self, key: Key, name: str, command: str) -> int:
+        """The exit code of a shell command in its container. Raises EngineError."""
+        ...
+
+    def service_log(self, key: Key, name: str) -> Iterator[bytes]:
+        """What it wrote; the newest of it where that is much. Raises EngineError."""
         ...
 
     def reserve(self, order: Order) -> None:

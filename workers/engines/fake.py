@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterator, Set
 from enum import Enum
 from pathlib import Path
 from typing import Final
 
 from farmgate.errors import EngineError, ImageMissing
 from farmgate.node_folder import Key
-from workers.engines.engine import Ended, Order, Places, Sink
+from workers.engines.engine import Ended, NotHere, Order, Places, ServiceOrder, ServiceState, Sink
 from workers.markers import prefix
 
 
@@ -66,6 +66,21 @@ class FakeEngine:
     def places(self, folder: Path) -> Places:
         at = [str(folder / name) for name in ("steps", "workspace", "home", "tmp")]
         return Places(*at)
+
+    def serve(self, order: ServiceOrder) -> None:
+        raise NotHere(
+            f"the service {order.name!r} needs containers, and this node runs jobs as the fake engine: give the job a "
+            "pool whose nodes have a Docker engine"
+        )
+
+    def service(self, key: Key, name: str) -> ServiceState:
+        raise NotHere(f"there is no service {name!r}")
+
+    def ask_service(self, key: Key, name: str, command: str) -> int:
+        raise NotHere(f"there is no service {name!r}")
+
+    def service_log(self, key: Key, name: str) -> Iterator[bytes]:
+        raise NotHere(f"there is no service {name!r}")
 
     def reserve(self, order: Order) -> None:
         this = (order.key, order.part)

@@ -23,7 +23,7 @@ from typing import IO, Final
 from farmgate.clock import stopwatch
 from farmgate.errors import EngineError
 from farmgate.node_folder import Key
-from workers.engines.engine import Ended, Order, Places, Sink
+from workers.engines.engine import Ended, NotHere, Order, Places, ServiceOrder, ServiceState, Sink
 
 MARK: Final = "FARMGATE_HELD_BY"
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -58,6 +58,21 @@ class ProcessEngine:
     def places(self, folder: Path) -> Places:
         at = [str(folder / name) for name in ("steps", "workspace", "home", "tmp")]
         return Places(*at)
+
+    def serve(self, order: ServiceOrder) -> None:
+        raise NotHere(
+            f"the service {order.name!r} needs containers, and this node runs jobs as plain processes: give the job a "
+            "pool whose nodes have a Docker engine"
+        )
+
+    def service(self, key: Key, name: str) -> ServiceState:
+        raise NotHere(f"there is no service {name!r}")
+
+    def ask_service(self, key: Key, name: str, command: str) -> int:
+        raise NotHere(f"there is no service {name!r}")
+
+    def service_log(self, key: Key, name: str) -> Iterator[bytes]:
+        raise NotHere(f"there is no service {name!r}")
 
     def reserve(self, order: Order) -> None:
         """A process needs no preparation."""
