@@ -21,6 +21,7 @@ from typing import Any, Final
 from docker.errors import APIError, NotFound
 from docker.types import Healthcheck, LogConfig
 
+from farmgate.errors import EngineError
 from farmgate.node_folder import Key
 from workers.engines.engine import ServiceFailed, ServiceOrder, ServiceState
 
@@ -98,6 +99,8 @@ class Companions:
 
     def look(self, api: Any, key: Key, name: str) -> ServiceState:
         known = api.inspect_container(self._containers[key, name])
+        if known["State"].get("Status") in ("removing", "dead"):
+            raise EngineError(f"the service {name!r} was removed behind us")
         state, networks = known["State"], known["NetworkSettings"]["Networks"]
         return ServiceState(
             running=bool(state["Running"]),
