@@ -25,7 +25,7 @@ from farmgate.pipeline import JobSpec
 from farmgate.reports.history import BAD
 from farmgate.reports.names import called, variant_of
 from farmgate.reports.packing import pack_rows, unpack_results
-from farmgate.store import attempts, courses, jobs, quarantines, reports, repositories, runs
+from farmgate.store import attempts, courses, holdings, jobs, quarantines, reports, repositories, runs
 from farmgate.store.intakes import storable
 from scheduler.context import Context
 
@@ -63,11 +63,13 @@ def take_page(context: Context, attempt: models.Attempt, body: ReportPage) -> No
 
 def take_end(context: Context, attempt: models.Attempt, body: ReportEnd) -> None:
     """All of a kind was sent. Raises StaleAttempt."""
-    for file in body.files:
-        if file.sha256 is not None and not context.blobs.exists(file.sha256):
-            raise BadPayload(f"files: the bytes of {file.path[:100]!r} were not sent")
     with context.store.writing() as connection:
         report = _report(connection, attempt, ReportKind(body.kind))
+        for file in body.files:
+            if file.sha256 is not None:
+                holdings.name(connection, file.sha256)
+                if not context.blobs.exists(file.sha256):
+                    raise BadPayload(f"files: the bytes of {file.path[:100]!r} were not sent")
         files = tuple(
             file.model_copy(
                 update={

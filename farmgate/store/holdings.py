@@ -33,6 +33,7 @@ NAMES: tuple[Name, ...] = (
     (artifacts, artifacts.c.sha256, (artifacts.c.removed_at.is_(None),)),
     (caches, caches.c.sha256, ()),
     (t.attempts, t.attempts.c.log_blob, (t.attempts.c.log_blob.is_not(None),)),
+    (t.report_files, t.report_files.c.sha256, (t.report_files.c.sha256.is_not(None),)),
 )
 AT_ONCE = 400
 """Names that one question asks about."""
