@@ -30,6 +30,9 @@ class Document:
             if found:  # else a union's tag, or something that is missing
                 mark = node.keys[part] if isinstance(part, str) else node.below[part].mark
                 node = node.below[part]
+        short = isinstance(node.value, list) if key else not isinstance(node.value, dict)
+        if not found and short:  # it stands for a mapping
+            return node.mark
         return mark if key or not found else node.mark
 
     def problem(self, location: Location, message: str, suggestion: str | None = None, *, key: bool = False) -> Problem:

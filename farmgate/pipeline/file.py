@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from farmgate.pipeline.parts import (
     MATRIX_KEYS,
-    AllowFileFailure,
+    AllowFailure,
     Approve,
     Artifacts,
     Build,
@@ -92,7 +92,7 @@ class JobFile(Written):
     labels: Mapping[Name, Value] = Field({}, description="labels that the node must have")
     priority: Annotated[int, Field(ge=-100, le=100)] = Field(0, description="more goes first, within the repository")
     retry: Retry | None = Field(None, description="further tries after a failure of its own")
-    allow_failure: bool | AllowFileFailure = Field(False, description="true: a failure is shown and does not decide")
+    allow_failure: AllowFailure = Field(False, description="true: a failure is shown and does not decide")
     when: WhenFile | None = Field(None, description="when the job runs")
     matrix: Matrix | None = Field(None, description="the job once for each combination")
     parallel: Annotated[int, Field(ge=1, le=200)] | None = Field(None, description="the job in so many shards")

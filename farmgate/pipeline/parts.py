@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from farmgate.documents import shown
 from farmgate.pipeline.values import (
+    ONE_OR_MANY,
     CachePath,
     Command,
     Cpus,
@@ -30,7 +31,6 @@ from farmgate.pipeline.values import (
     Value,
     Variable,
     Written,
-    one_or_many,
 )
 from farmgate.quantities import Duration
 
@@ -76,9 +76,10 @@ class NeedFile(Written):
     """A job that comes first, and what of its artifacts is put into this workspace."""
 
     job: Name = Field(description="the job")
-    artifacts: bool | Patterns = Field(
-        True, description="true: all its artifacts; false: none; patterns: those that fit"
-    )
+    artifacts: Annotated[
+        Annotated[bool, Tag("all")] | Annotated[Patterns, Tag("some")],
+        Discriminator(lambda value: "all" if isinstance(value, bool) else "some"),
+    ] = Field(True, description="true: all its artifacts; false: none; patterns: those that fit")
 
 
 Need = Annotated[NeedFile, _short("job", str), _either(NeedFile, TEXT)]
@@ -140,7 +141,7 @@ class RetryFile(Written):
     """Another try of a job whose own steps failed. Lost infrastructure has its own tries and counts none of these."""
 
     times: Annotated[int, Field(ge=0, le=10)] = Field(1, description="how many further tries")
-    on_exit: Annotated[tuple[Annotated[int, Field(ge=0, le=255)], ...], BeforeValidator(one_or_many)] = Field(
+    on_exit: Annotated[tuple[Annotated[int, Field(ge=0, le=255)], ...], ONE_OR_MANY] = Field(
         (), description="only after these exit codes; default: any"
     )
     pause: Duration = Field(timedelta(0), description="time before the next try", json_schema_extra={"default": "0s"})
@@ -152,9 +153,15 @@ Retry = Annotated[RetryFile, _short("times", int), _either(RetryFile, {"type": "
 class AllowFileFailure(Written):
     """A failure that does not decide."""
 
-    on_exit: Annotated[tuple[Annotated[int, Field(ge=1, le=255)], ...], BeforeValidator(one_or_many)] = Field(
+    on_exit: Annotated[tuple[Annotated[int, Field(ge=1, le=255)], ...], ONE_OR_MANY] = Field(
         description="only these exit codes"
     )
+
+
+AllowFailure = Annotated[
+    Annotated[bool, Tag("any")] | Annotated[AllowFileFailure, Tag("some")],
+    Discriminator(lambda value: "some" if isinstance(value, dict | AllowFileFailure) else "any"),
+]
 
 
 class WhenFile(Written):
@@ -162,12 +169,9 @@ class WhenFile(Written):
 
     branch: Globs | None = Field(None, description="patterns of branches; of a pull request: the branch it goes into")
     tag: Globs | None = Field(None, description="patterns of tags")
-    event: (
-        Annotated[
-            tuple[Literal["push", "tag", "pull", "person"], ...], BeforeValidator(one_or_many), Field(min_length=1)
-        ]
-        | None
-    ) = Field(None, description="why the run exists: push, tag, pull, person")
+    event: Annotated[tuple[Literal["push", "tag", "pull", "person"], ...], ONE_OR_MANY, Field(min_length=1)] | None = (
+        Field(None, description="why the run exists: push, tag, pull, person")
+    )
     paths: Globs | None = Field(None, description="patterns of changed paths, such as src/** or !**/*.md")
     result: Literal["passed", "failed", "always"] = Field(
         "passed", description="of what it needs: all passed, one failed, or however it ended"
@@ -249,10 +253,10 @@ class CacheFile(Written):
 
     key: Text = Field(description="its name; with `files` their hash is added")
     files: Patterns = Field((), description="files of the repository whose content belongs to the key")
-    fallback: Annotated[tuple[Text, ...], BeforeValidator(one_or_many)] | None = Field(
+    fallback: Annotated[tuple[Text, ...], ONE_OR_MANY] | None = Field(
         None, description="beginnings of keys to take the newest of, where the key itself is not there; default: `key`"
     )
-    paths: Annotated[tuple[CachePath, ...], BeforeValidator(one_or_many)] = Field(
+    paths: Annotated[tuple[CachePath, ...], ONE_OR_MANY] = Field(
         min_length=1, max_length=100, description="folders or files of the workspace, or of the home as ~/..."
     )
 
@@ -284,7 +288,7 @@ class ApproveFile(Written):
     """A person is asked; nothing runs and no slot is held meanwhile."""
 
     text: Text = Field(description="what is asked")
-    by: Annotated[tuple[Text, ...], BeforeValidator(one_or_many)] = Field(
+    by: Annotated[tuple[Text, ...], ONE_OR_MANY] = Field(
         (), description="names of those who may answer; default: whoever may write"
     )
     within: Duration = Field(
@@ -317,5 +321,7 @@ Secrets = Annotated[
     Mapping[Variable, Variable],
     BeforeValidator(_by_name),
     Field(max_length=100),
-    WithJsonSchema({"anyOf": [{"type": "array", "items": TEXT}, {"type": "object", "additionalProperties": TEXT}]}),
+    WithJsonSchema(
+        {"anyOf": [TEXT, {"type": "array", "items": TEXT}, {"type": "object", "additionalProperties": TEXT}]}
+    ),
 ]

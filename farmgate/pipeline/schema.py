@@ -81,8 +81,9 @@ def _loosened(schema: Any) -> Any:
     for key in ("items", "additionalProperties"):
         if isinstance(found.get(key), dict):
             found[key] = _or_placeholder(found[key])
-    if isinstance(found.get("anyOf"), list):
-        found["anyOf"] = [_loosened(one) for one in found["anyOf"]]
+    for key in ("anyOf", "oneOf"):
+        if isinstance(found.get(key), list):
+            found[key] = [_loosened(one) for one in found[key]]
     return found
 
 

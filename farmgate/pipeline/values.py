@@ -11,9 +11,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from farmgate.documents import as_written
 from farmgate.quantities import Duration, SizeBytes, show_duration
@@ -101,9 +112,21 @@ def _enough(size: int) -> int:
     return size
 
 
-def one_or_many(value: object) -> object:
-    """A single value stands for a list of one."""
-    return [value] if isinstance(value, str | bool | int | float) else value
+class _OneOrMany:
+    """A single value stands for a list of one; the schema says so."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def listed(value: object) -> object:
+            return [value] if isinstance(value, str | bool | int | float) else value
+
+        return core_schema.no_info_before_validator_function(listed, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        many = handler(schema)
+        return {"anyOf": [many["items"], many]}
+
+
+ONE_OR_MANY: Final = _OneOrMany()
 
 
 def _home_or_workspace(text: str) -> str:
@@ -138,10 +161,8 @@ Environment = Annotated[Mapping[Variable, Value], Field(max_length=500)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Folder = Annotated[str, AfterValidator(_folder)]
 CachePath = Annotated[str, AfterValidator(_home_or_workspace)]
-Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(one_or_many), Field(max_length=100)]
-Globs = Annotated[
-    tuple[Annotated[str, AfterValidator(_glob)], ...], BeforeValidator(one_or_many), Field(min_length=1, max_length=200)
-]
+Patterns = Annotated[tuple[Pattern, ...], ONE_OR_MANY, Field(max_length=100)]
+Globs = Annotated[tuple[Annotated[str, AfterValidator(_glob)], ...], ONE_OR_MANY, Field(min_length=1, max_length=200)]
 Timeout = Annotated[Duration, AfterValidator(_within_a_day)]
 Memory = Annotated[SizeBytes, AfterValidator(_enough)]
 Cpus = Annotated[float, Field(gt=0, le=1024, allow_inf_nan=False)]

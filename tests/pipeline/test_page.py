@@ -8,10 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from jsonschema import ValidationError, validate
 
+from farmgate.documents import read
 from farmgate.errors import BadDocument
 from farmgate.pipeline import parse
-from farmgate.pipeline.schema import schema_text
+from farmgate.pipeline.builtin import BUILT_IN, NAMES, built_in
+from farmgate.pipeline.expanding import expanded
+from farmgate.pipeline.schema import schema, schema_text, template_schema
+from farmgate.pipeline.templates import problems_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "pipeline.md").read_text()
@@ -35,6 +40,52 @@ def test_the_problems_of_the_page_are_told_as_it_says(text: str, answer: str) ->
 def test_the_page_has_examples() -> None:
     assert len(GOOD) >= 3
     assert len(REFUSED) >= 2
+
+
+def test_the_template_of_the_page_is_one() -> None:
+    (text,) = [text for kind, text in FENCES if kind == "yaml-template"]
+    name, problems = problems_of(text, "t.yml", BUILT_IN)
+    assert (name, problems) == ("team-python", ())
+    validate(read(text, "t.yml").data, template_schema())
+
+
+@pytest.mark.parametrize("text", GOOD)
+def test_the_examples_of_the_page_fit_the_schema(text: str) -> None:
+    validate(read(text, "x").data, schema())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_built_in_templates_fit_the_schema_and_so_does_what_they_become(name: str) -> None:
+    validate(read(built_in(name).text, name).data, template_schema())
+    given = "parameters: {name: shop}\n" if name == "container-service" else ""
+    validate(read(expanded(f"use: {name}\ntier: strict\n{given}"), name).data, schema())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "jobs: {a: {steps: [x], timout: 1m}}",
+        "jobs: {a: {steps: [x], timeout: soon}}",
+        "jobs: {a: {steps: [x], cpus: many}}",
+        "jobs: {a: {steps: [{name: x}]}}",
+        "jobs: {a: {steps: [x], when: {result: perhaps}}}",
+        "jobs: {a: {steps: [x], services: {b: 3}}}",
+        "jobs: {}",
+    ],
+)
+def test_the_schema_refuses_what_a_farm_refuses(text: str) -> None:
+    with pytest.raises(ValidationError):
+        validate(read(text, "x").data, schema())
+    with pytest.raises(BadDocument):
+        parse(text)
+
+
+def test_the_page_names_every_key() -> None:
+    made, template = schema(), template_schema()
+    definitions = template["$defs"] | made["$defs"] | {"file": made, "template": template}
+    keys = {key for definition in definitions.values() for key in definition.get("properties", {})}
+    assert {"image", "steps", "pool", "jobs"} <= keys
+    assert {key for key in keys if f"`{key}`" not in PAGE and f"{key}:" not in PAGE} == set()
 
 
 def test_the_schema_is_not_stale() -> None:
