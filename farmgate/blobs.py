@@ -61,6 +61,11 @@ class Blobs(Protocol):
 
     def delete(self, sha256: str) -> None: ...
 
+    def names(self) -> Iterator[str]:
+        """Every blob that is there, in any order; what comes or goes meanwhile may be among them. Raises
+        BlobsUnreachable."""
+        ...
+
 
 class MemoryBlobs:
     """For tests and the simulation."""
@@ -88,6 +93,11 @@ class MemoryBlobs:
     def delete(self, sha256: str) -> None:
         with self._lock:
             self._held.pop(sha256, None)
+
+    def names(self) -> Iterator[str]:
+        with self._lock:
+            held = list(self._held)
+        yield from held
 
     def _bytes(self, sha256: str) -> bytes:
         try:
@@ -147,6 +157,11 @@ class LocalBlobs:
         if _is_name(sha256):
             self._path(sha256).unlink(missing_ok=True)
 
+    def names(self) -> Iterator[str]:
+        for path in self.folder.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*"):
+            if _is_name(path.name):
+                yield path.name
+
     def _path(self, sha256: str) -> Path:
         name = _checked(sha256)
         return self.folder / name[:2] / name[2:4] / name
@@ -197,6 +212,18 @@ class S3Blobs:
             with self._speaking(sha256):
                 self._client.delete_object(Bucket=self.bucket, Key=self._key(sha256))
 
+    def names(self) -> Iterator[str]:
+        try:
+            with self._speaking("at all"):
+                prefix = f"{self.prefix}/" if self.prefix else ""
+                for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+                    for found in page.get("Contents", ()):
+                        name = found["Key"].rpartition("/")[2]
+                        if _is_name(name) and found["Key"] == self._key(name):
+                            yield name
+        except NotFound:  # no bucket, since nothing was put
+            return
+
     def _make_bucket(self) -> None:
         from botocore.exceptions import ClientError
 
@@ -226,7 +253,7 @@ class S3Blobs:
         try:
             yield
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in ("404", "NoSuchKey", "NotFound"):
+            if error.response.get("Error", {}).get("Code") in ("404", "NoSuchKey", "NoSuchBucket", "NotFound"):
                 raise NotFound(f"no blob {sha256} in s3://{self.bucket}/{self.prefix}") from None
             raise BlobsUnreachable(f"s3://{self.bucket}: {error}") from error
         except (BotoCoreError, S3UploadFailedError) as error:

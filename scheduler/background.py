@@ -15,7 +15,7 @@ log = structlog.get_logger("farmgate.background")
 class Background(Protocol):
     """Where long work is done."""
 
-    def start(self, key: str, work: Callable[[], None]) -> bool:
+    def start(self, key: str, work: Callable[[], object]) -> bool:
         """Begin it, unless work under the same key is under way; False then. Errors are logged, not raised."""
         ...
 
@@ -33,7 +33,7 @@ class Threads:
         self._busy: set[str] = set()
         self._lock = threading.Lock()
 
-    def start(self, key: str, work: Callable[[], None]) -> bool:
+    def start(self, key: str, work: Callable[[], object]) -> bool:
         with self._lock:
             if key in self._busy:
                 return False
@@ -49,7 +49,7 @@ class Threads:
         """Begin nothing more, and wait for what is under way."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _run(self, key: str, work: Callable[[], None]) -> None:
+    def _run(self, key: str, work: Callable[[], object]) -> None:
         try:
             work()
         except Exception as error:  # noqa: BLE001  # the next tick decides again from the rows
@@ -63,7 +63,7 @@ class Threads:
 class Inline:
     """At once, in the caller's thread: for tests and simulations."""
 
-    def start(self, key: str, work: Callable[[], None]) -> bool:
+    def start(self, key: str, work: Callable[[], object]) -> bool:
         work()
         return True
 

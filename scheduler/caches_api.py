@@ -21,13 +21,13 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from farmgate import models
-from farmgate.errors import BadPayload, BlobsUnreachable, Forbidden, NotFound, TooLarge
+from farmgate.errors import BadPayload, Forbidden, NotFound, TooLarge
 from farmgate.messages import CacheAnswer, CacheFound, CacheTaken
 from farmgate.models import Cache, Trust
-from farmgate.store import attempts, caches, events, holdings, repositories, runs
+from farmgate.store import attempts, caches, events, repositories, runs
 from farmgate.store.caches import LONGEST_KEY
 from scheduler.auth import AskingAttempt, LiveAttempt, Person, Writer
-from scheduler.blob_streams import pieces_of
+from scheduler.blob_streams import named, pieces_of
 from scheduler.context import Context
 from scheduler.streams import pieces
 
@@ -148,9 +148,7 @@ def save(context: Context, asking: LiveAttempt, key: str, chunks: Iterable[bytes
     now = context.clock.now()
     with context.store.writing() as connection:
         attempts.still_live(connection, asking.attempt.id)
-        holdings.name(connection, stored.sha256)
-        if not context.blobs.exists(stored.sha256):
-            raise BlobsUnreachable(f"blob {stored.sha256} went while it was named: send its bytes again")
+        named(context, connection, stored.sha256)
         kept = caches.keep(
             connection,
             run.repository_id,

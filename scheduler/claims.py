@@ -41,7 +41,8 @@ from farmgate.pipeline import JobSpec
 from farmgate.refs import HEADS, TAGS
 from farmgate.store import attempts, events, jobs, logs, nodes, repositories, reuse, runs, tokens
 from farmgate.store.intakes import storable
-from scheduler import reporting
+from scheduler import reporting, retention
+from scheduler.blob_streams import named
 from scheduler.context import Context
 
 HEARTBEAT = timedelta(seconds=5)
@@ -185,6 +186,8 @@ def take_artifact(
     with context.store.writing() as connection:
         attempts.still_live(connection, attempt.id)
         now = context.clock.now()
+        named(context, connection, stored.sha256)
+        spec = jobs.by_id(connection, attempt.job_id).spec
         attempts.keep_artifact(
             connection,
             attempt,
@@ -192,6 +195,7 @@ def take_artifact(
             stored.sha256,
             stored.size_bytes,
             now,
+            retention.ends_at(spec, path, now, context.settings.artifact_keep),
             executable=executable,
             kind=kind,
             image_id=storable(image_id)[:LONGEST_PATH] if image_id else None,

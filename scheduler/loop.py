@@ -6,6 +6,7 @@ Rules:
 3. A decision that fails is logged and recorded, and tried again at a growing pause; after a few failures it is
    quarantined for a while, so that one bad row never stops or floods the rest.
 4. Nothing that takes long happens in the tick.
+5. The leader lets bytes go whose time is over, in the background, soon after it began and then at intervals.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
 from farmgate.clock import random_token
 from farmgate.store import events, leaders
+from scheduler import retention
 from scheduler.apply import ACTOR, apply
 from scheduler.background import Background, Threads
 from scheduler.context import LOOP, Context
@@ -36,6 +39,7 @@ QUARANTINE_AFTER = 5
 FIRST_PAUSE = timedelta(seconds=1)
 QUARANTINE = timedelta(minutes=5)
 TICKS_AT_ONCE = 50
+TIDY_FIRST = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class Watched:
         self._key = key
         self.used = False
 
-    def start(self, key: str, work: Callable[[], None]) -> bool:
+    def start(self, key: str, work: Callable[[], object]) -> bool:
         self.used = True
 
         def watched() -> None:
@@ -82,6 +86,7 @@ class Loop:
         self._failures: dict[str, Failure] = {}
         self._fresh = True
         self._led_until: datetime | None = None
+        self._tidy_at: datetime | None = None
 
     def lead(self) -> bool:
         """Rule 1."""
@@ -143,6 +148,15 @@ class Loop:
         except Exception as second:  # noqa: BLE001  # the database itself fails: the log has it
             log.error("the failure could not be recorded", error=str(second))
 
+    def tidy(self) -> None:
+        """Rule 5."""
+        now = self.context.clock.now()
+        if self._tidy_at is None:
+            self._tidy_at = now + TIDY_FIRST
+        elif self._tidy_at <= now:
+            self._tidy_at = now + self.context.settings.sweep_every
+            self.background.start("retention", partial(retention.tidy, self.context))
+
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set."""
         log.info("the loop begins", holder=self.holder)
@@ -152,6 +166,7 @@ class Loop:
                     for _ in range(TICKS_AT_ONCE):
                         if stop.is_set() or not self.tick() or not self.lead():
                             break
+                    self.tidy()
             except Exception as error:  # noqa: BLE001  # the database may be away for a while
                 log.error("a tick failed", error=str(error), kind=type(error).__name__)
             if not stop.is_set():

@@ -17,6 +17,7 @@ from farmgate.models import LogChunk
 from farmgate.store import attempts, logs
 from farmgate.store.logs import Mark
 from scheduler import log_index
+from scheduler.blob_streams import named
 from scheduler.context import Context
 from scheduler.log_index import APART, Entry, Index
 
@@ -39,6 +40,7 @@ def pack(context: Context, attempt_id: int) -> None:
     stored = context.blobs.put(compressed(chunks(context, attempt_id), entries))
     index = context.blobs.put([log_index.write(entries)])
     with context.store.writing() as connection:
+        named(context, connection, stored.sha256, index.sha256)
         logs.packed(connection, attempt_id, stored.sha256, index.sha256)
 
 

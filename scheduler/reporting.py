@@ -27,6 +27,7 @@ from farmgate.reports.names import called, variant_of
 from farmgate.reports.packing import pack_rows, unpack_results
 from farmgate.store import attempts, courses, holdings, jobs, quarantines, reports, repositories, runs
 from farmgate.store.intakes import storable
+from scheduler.blob_streams import named
 from scheduler.context import Context
 
 FILE_LIMIT_BYTES = 256 * 2**20
@@ -79,6 +80,7 @@ def take_end(context: Context, attempt: models.Attempt, body: ReportEnd) -> None
             )
             for file in body.files
         )
+        named(context, connection, *(file.sha256 for file in files if file.sha256 is not None))
         reports.end(connection, report, body.model_copy(update={"files": files}))
     context.changes.touch(attempt.job_id)
 
@@ -88,6 +90,7 @@ def take_file(context: Context, attempt: models.Attempt, chunks: Iterable[bytes]
     stored = context.blobs.put(chunks, min(FILE_LIMIT_BYTES, context.settings.artifact_limit_bytes))
     with context.store.writing() as connection:
         attempts.still_live(connection, attempt.id)
+        named(context, connection, stored.sha256)
     return ArtifactTaken(sha256=stored.sha256, size_bytes=stored.size_bytes)
 
 

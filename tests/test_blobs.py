@@ -300,3 +300,12 @@ def test_a_stream_is_closed_by_its_reader(place: Blobs) -> None:
     with stream:
         stream.read()
     assert stream.closed
+
+
+def test_every_name_is_told(place: Blobs) -> None:
+    before = set(place.names())  # a bucket may be shared
+    kept = {place.put([f"a name to be told {number}".encode()]).sha256 for number in range(3)}
+    assert set(place.names()) == before | kept
+    gone = kept.pop()
+    place.delete(gone)
+    assert set(place.names()) == before | kept

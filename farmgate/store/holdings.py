@@ -33,6 +33,7 @@ NAMES: tuple[Name, ...] = (
     (artifacts, artifacts.c.sha256, (artifacts.c.removed_at.is_(None),)),
     (caches, caches.c.sha256, ()),
     (t.attempts, t.attempts.c.log_blob, (t.attempts.c.log_blob.is_not(None),)),
+    (t.attempts, t.attempts.c.log_index, (t.attempts.c.log_index.is_not(None),)),
     (t.report_files, t.report_files.c.sha256, (t.report_files.c.sha256.is_not(None),)),
 )
 AT_ONCE = 400
@@ -117,6 +118,15 @@ def spare(connection: Connection, shas: Sequence[str]) -> None:
         connection.execute(
             delete(doomed_blobs).where(doomed_blobs.c.sha256.in_(part), doomed_blobs.c.removing.is_(False))
         )
+
+
+def listed(connection: Connection, shas: Sequence[str]) -> set[str]:
+    """Which of them are on the list."""
+    found: set[str] = set()
+    for start in range(0, len(shas), AT_ONCE):
+        part = list(shas[start : start + AT_ONCE])
+        found.update(connection.execute(select(doomed_blobs.c.sha256).where(doomed_blobs.c.sha256.in_(part))).scalars())
+    return found
 
 
 def doomed(connection: Connection, until: datetime) -> list[DoomedBlob]:
