@@ -32,7 +32,7 @@ The paths, all below the scheduler's address:
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -216,7 +216,7 @@ class ReportEnd(Message):
     pages: int
     complete: bool
     files: tuple[ReportFile, ...] = Field(max_length=1000)
-    figures: dict[str, float] = Field(default_factory=dict, max_length=100)
+    figures: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = Field(default_factory=dict, max_length=100)
 
 
 class TimedTest(Message):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +59,27 @@ def test_pytest() -> None:
     assert found[1].text == "def test_bad():\n>       assert 1 == 2\nE       assert 1 == 2"
     assert [case.seconds for case in found] == [0.001, 0.5, 0, 0, 0.2]
     assert found[4].text == "boom"
+
+
+def test_what_this_pytest_writes_is_read(tmp_path: Path) -> None:
+    lines = (
+        "def test_good(): pass",
+        "def test_bad(): assert 'a\\x1b[1m' == '<b>'",
+        "class TestC:",
+        "    def test_c(self, no): pass",
+    )
+    (tmp_path / "test_real.py").write_text("\n".join(lines) + "\n")
+    line = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml=r.xml", "-c", "/dev/null"]
+    done = subprocess.run([*line, "--rootdir=.", "test_real.py"], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 1
+    found = {case.name: case for case in cases((tmp_path / "r.xml").read_bytes(), 1000)}
+    assert {name: case.outcome for name, case in found.items()} == {
+        "test_good": "passed",
+        "test_bad": "failed",
+        "test_c": "error",
+    }
+    assert found["test_c"].class_name == "test_real.TestC"
+    assert "'<b>'" in found["test_bad"].text
 
 
 def test_surefire_tells_its_tries() -> None:
