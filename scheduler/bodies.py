@@ -189,6 +189,7 @@ class RunDetail(BaseModel):
     deadline: datetime
     delays: dict[str, float]
     jobs: list[JobBody]
+    templates: list[dict[str, str]] = []  # that its pipeline came from: name, revision, sha256, commit
 
 
 class PlaceBody(BaseModel):

@@ -149,6 +149,7 @@ def run_detail(connection: Connection, run_id: int, settings: SchedulerSettings,
         deadline=run.deadline,
         delays=_delays(run, found),
         jobs=job_bodies(connection, found, why),
+        templates=run.origin.get("templates", []),
     )
 
 

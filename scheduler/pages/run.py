@@ -75,6 +75,7 @@ def read(
             "sha": run.sha,
             "ref": run.ref,
             "trust": run.trust,
+            "templates": run.origin.get("templates", []),
             "trigger_words": _TRIGGERS.get(str(run.trigger), "seen"),
             "created_at": run.created_at,
             "started_at": run.started_at,
@@ -122,15 +123,16 @@ def where(connection: Connection, repository_id: int, sha: str) -> list[dict[str
 def problems(context: Context, repository: Repository, run: Run) -> list[dict[str, Any]]:
     """A bad pipeline file's problems, each with the lines around it where the commit still has them."""
     found: list[dict[str, Any]] = []
-    lines: list[str] | None = None
+    files: dict[str, list[str]] = {}
     for told in (run.reason or "").splitlines():
         match = _PLACE.match(told)
         if match is None:
             if found:
                 found[-1]["more"].append(told)
             continue
-        if lines is None:
-            lines = _file(context, repository, run.sha, match["source"])
+        if match["source"] not in files:
+            files[match["source"]] = _file(context, repository, run.sha, match["source"])
+        lines = files[match["source"]]
         line = int(match["line"])
         around = [(n, lines[n - 1][:400]) for n in range(max(1, line - 2), line + 3) if n <= len(lines)]
         where = f"{match['source']}:{line}:{match['column']}"

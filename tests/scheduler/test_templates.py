@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from farmgate.pipeline.schema import schema_text
-from farmgate.store import runs
 from tests.git.repositories import RealRepository
 from tests.scheduler.farm import Farm
+from tests.scheduler.test_intake import pull_request
 
 TEMPLATE = """\
 template: {name: team, parameters: {word: {default: hi}}}
@@ -29,8 +29,7 @@ def newest_run(farm: Farm) -> dict[str, Any]:
 
 
 def origin(farm: Farm, run: int) -> list[dict[str, str]]:
-    with farm.store.reading() as connection:
-        found: list[dict[str, str]] = runs.by_id(connection, run).origin.get("templates", [])
+    found: list[dict[str, str]] = farm.run(run)["templates"]
     return found
 
 
@@ -160,6 +159,23 @@ def test_a_revision_that_cannot_be_had_is_told(shop: Farm, shared: RealRepositor
 def test_a_tag_that_came_after_the_last_look_is_fetched(shop: Farm, shared: RealRepository) -> None:
     shared.git("tag", "v2", shared.add("two", {"ci/team.yml": TEMPLATE.replace("hi", "two")}))
     assert origin(shop, push(shop, use("v2"))["id"])[0]["revision"] == "v2"
+
+
+@pytest.mark.parametrize("path", ["ci/team.yml", "ci/secret.yml"])
+def test_a_fork_takes_only_what_the_default_branch_takes(shop: Farm, shared: RealRepository, path: str) -> None:
+    push(shop, use("v1"))
+    shop.repository.git("update-ref", "refs/heads/tmp", str(shop.tip()))
+    file = use("v1", path) + "parameters: {word: x}\n"
+    head = shop.repository.add("proposal", {".farmgate.yml": file}, branch="tmp")
+    shop.repository.git("update-ref", "-d", "refs/heads/tmp")
+    shop.repository.git("update-ref", "refs/pull/7/head", head)
+    pull_request(shop, head, fork=True)
+    run = newest_run(shop)
+    assert (run["sha"], run["trust"]) == (head, "untrusted")
+    if path == "ci/team.yml":
+        assert run["templates"][0]["name"] == "shared/ci/team.yml"
+    else:
+        assert "a proposal from a fork cannot use shared/ci/secret.yml@v1: only what" in run["reason"]
 
 
 def test_the_schemas_are_served_to_everyone(farm: Farm) -> None:
