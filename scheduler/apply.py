@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from farmgate import states
 from farmgate.errors import BrokerUnreachable, LostRace
-from farmgate.models import Trigger, Trust
+from farmgate.models import ArtifactKind, Trigger, Trust
 from farmgate.refs import HEADS
 from farmgate.store import attempts, candidates, events, intakes, jobs, nodes, runs
 from scheduler import intake, packing, polling
@@ -157,6 +157,7 @@ def artifacts_of_run(connection: Connection, run_id: int) -> dict[str, str]:
         for attempt in attempts.of_jobs(connection, order)
         if attempt.state is states.Attempt.PASSED
     }
-    kept = attempts.artifacts_of(connection, list(passed))
+    made = attempts.artifacts_of(connection, list(passed))
+    kept = [artifact for artifact in made if artifact.kind is not ArtifactKind.LOG]
     kept.sort(key=lambda artifact: passed[artifact.attempt_id])
     return {artifact.path: f"sha256:{artifact.sha256}" for artifact in kept}

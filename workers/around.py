@@ -17,7 +17,7 @@ from farmgate.errors import FarmgateError, StaleAttempt
 from farmgate.messages import EMITTED_LIMIT, Claimed, Result
 from farmgate.node_folder import Key
 from farmgate.pipeline import JobSpec
-from workers import caches, reports, services, shards, verdict
+from workers import builds, caches, reports, services, shards, verdict
 from workers.artifacts import Workspace
 from workers.bench import Bench
 from workers.caches import Wanted
@@ -69,7 +69,9 @@ def after(around: Around, workspace: Workspace, result: Result) -> Result:
 
 def build(around: Around, workspace: Workspace, result: Result) -> Result:
     """Build the job's images once its steps have passed, within its time; gives the job's result."""
-    return result
+    if result.outcome != "passed" or not around.spec.builds:
+        return result
+    return _or_error(around, result, lambda: builds.build_all(around, workspace, result))
 
 
 def _or_error(around: Around, result: Result, part: Callable[[], Result]) -> Result:

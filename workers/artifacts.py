@@ -97,6 +97,15 @@ class Workspace:
             raise NothingThere(f"the artifact {found.path!r} is not a regular file")
         return descriptor
 
+    def folder(self, path: str) -> Path:
+        """Where a folder lies. Raises OutsideWorkspace, NothingThere."""
+        real = self._real(tuple(path.split("/")))
+        try:
+            with self._folder(real):
+                return self.path.joinpath(*real)
+        except OSError as error:
+            raise NothingThere(f"there is no folder {path!r} in the workspace: {error.strerror}") from None
+
     def read_text(self, path: str, limit_bytes: int) -> str:
         """A file's text. Raises OutsideWorkspace, NothingThere, and BadArtifacts for what is too long or no text."""
         found = self.find([path])

@@ -5,6 +5,7 @@
 | all steps ended with 0 and every artifact was taken                  | passed    |
 | a step failed, was killed for memory, or ran over the job's time     | failed    |
 | a promised artifact, or the file of further jobs, is not there       | failed    |
+| an image that the job builds cannot be built as it is written       | failed    |
 | the image cannot be had or cannot run a script                       | error     |
 | an artifact leads out, or the server does not take it (too large)    | error     |
 | what a needed job left cannot be put where it belongs                | error     |
@@ -28,7 +29,7 @@ from farmgate.errors import FarmgateError, ImageMissing, Refused
 from farmgate.messages import Result
 from farmgate.quantities import show_duration
 from workers.artifacts import BadArtifacts, NothingThere, OutsideWorkspace
-from workers.engines.engine import Ended, NotHere, ServiceFailed
+from workers.engines.engine import BuildFailed, Ended, NotHere, ServiceFailed
 from workers.fetch import Blocked
 from workers.script import BadShell
 from workers.segments import Segment
@@ -90,7 +91,7 @@ def of_error(error: FarmgateError | OSError) -> Result:
             | Refused()
         ):
             outcome = "error"
-        case NothingThere():
+        case NothingThere() | BuildFailed():
             outcome = "failed"
         case _:
             outcome = "lost"

@@ -27,9 +27,22 @@ from scheduler.snapshot import rules_of, snapshot
 SHOWN_JOBS = 40
 LISTED_JOBS = 120
 _PLACE = re.compile(r"^(?P<source>[^:\n]+):(?P<line>\d+):(?P<column>\d+): (?P<text>.*)$")
-_BEFORE_STEPS = ("claim", "mirror", "checkout", "image", "container")
+_BEFORE_STEPS = (
+    "claim",
+    "folder",
+    "mirror",
+    "checkout",
+    "fetch",
+    "caches",
+    "scripts",
+    "waited",
+    "services",
+    "container",
+)
+_BESIDE = ("image", "start_services", "reserve")  # done meanwhile: what they cost the job is `waited`
+_AFTER_STEPS = ("steps", "builds", "save_images", "service_logs", "reports", "artifacts", "save_caches")
 _MOMENTS = ("first_step", "total")  # counted from the beginning, so no part of the bar
-_PHASES = (*_BEFORE_STEPS, "steps", "reports", "artifacts")
+_PHASES = (*_BEFORE_STEPS, *_BESIDE, *_AFTER_STEPS)
 _WORST_FIRST = ("failed", "error", "lost", "running", "queued", "ready", "waiting", "cancelled", "skipped", "passed")
 _TRIGGERS = {"push": "pushed", "tag": "tagged", "pull": "proposed", "person": "asked for"}
 
@@ -212,6 +225,8 @@ def timing(phases: Mapping[str, float]) -> dict[str, Any] | None:
     """What each part of the way to the first step took, as a bar of 1000; None before anything was measured."""
     start = [(name, phases[name]) for name in _BEFORE_STEPS if phases.get(name, 0) > 0]
     start += [(name, seconds) for name, seconds in phases.items() if name not in (*_PHASES, *_MOMENTS) and seconds > 0]
+    if "waited" not in phases:  # of a worker that did not tell them apart
+        start += [(name, phases[name]) for name in _BESIDE if phases.get(name, 0) > 0]
     whole = sum(seconds for _, seconds in start)
     if whole <= 0:
         return None
@@ -221,5 +236,5 @@ def timing(phases: Mapping[str, float]) -> dict[str, Any] | None:
         parts.append({"name": name.replace("_", " "), "seconds": seconds, "x": round(x, 1), "width": round(width, 1)})
         x += width
     told = ", ".join(f"{part['name']} {words.span(float(str(part['seconds'])))}" for part in parts)
-    total = phases.get("total") or whole + phases.get("steps", 0) + phases.get("artifacts", 0)
+    total = phases.get("total") or whole + sum(phases.get(name, 0) for name in _AFTER_STEPS)
     return {"total": total, "start": phases.get("first_step") or whole, "words": told, "parts": parts}

@@ -18,7 +18,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Set
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
@@ -29,10 +29,11 @@ from farmgate.clock import stopwatch
 from farmgate.errors import EngineError, ImageMissing
 from farmgate.node_folder import Key
 from workers.engines.companions import Companions
-from workers.engines.engine import Ended, Order, Places, ServiceOrder, ServiceState, Sink
+from workers.engines.engine import BuildOrder, Ended, Order, Places, ServiceOrder, ServiceState, Sink
 from workers.engines.frames import read_frames
 from workers.engines.holders import Holders
 from workers.engines.images import Images
+from workers.engines.images_built import Builder
 
 NETWORK: Final = "farmgate-jobs"
 CHECK_SECONDS: Final = 5
@@ -61,6 +62,7 @@ class DockerEngine:
         self._images = Images()
         self._holders = Holders(node, networks)
         self._companions = Companions(node)
+        self._builder = Builder()
         self._joined: dict[Key, str] = {}
 
     # --- the engine's calls ------------------------------------------------------------------------------------------
@@ -136,7 +138,20 @@ class DockerEngine:
                 self._remove(container)
             raise
 
+    def build(self, order: BuildOrder, context: BinaryIO, sink: Sink) -> str:
+        with _trouble():
+            api = self._api()
+            image = self._builder.build(api, order, self._network() if order.outside else "none", context, sink)
+            self._builder.bound(api)
+            return image
+
+    def save(self, image: str) -> Iterator[bytes]:
+        with _trouble():
+            yield from self._api().get_image(image)
+
     def kill(self, key: Key) -> None:
+        if self._client is not None:
+            self._builder.kill(self._client, key)
         with self._lock:
             container = self._running.get(key)
         if container is not None:

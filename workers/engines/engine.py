@@ -11,13 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from farmgate.errors import FarmgateError
 from farmgate.node_folder import Key
 
 Sink = Callable[[bytes], None]
 """Takes the script's output as it comes. It may block: that holds the script up, and memory does not grow."""
+
+
+class BuildFailed(FarmgateError):
+    """An image that could not be built as it is written: its author's."""
 
 
 class ServiceFailed(FarmgateError):
@@ -76,6 +80,18 @@ class ServiceOrder:
     entrypoint: tuple[str, ...] | None = None
     own_check: bool = True  # the image's own HEALTHCHECK says whether it is well
     outside: bool = True  # it reaches more than the job's network
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOrder:
+    """An image to build; `dockerfile` is a path in the context."""
+
+    key: Key
+    dockerfile: str
+    arguments: Mapping[str, str]
+    limits: Limits
+    target: str | None = None
+    outside: bool = True  # its commands reach the network
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +178,18 @@ class Engine(Protocol):
         """
         ...
 
+    def build(self, order: BuildOrder, context: BinaryIO, sink: Sink) -> str:
+        """Build an image from a tar archive, after `run`; gives its id. `kill` ends it. Raises NotHere, BuildFailed,
+        EngineError."""
+        ...
+
+    def save(self, image: str) -> Iterator[bytes]:
+        """An image by its id, as `docker save` writes it. Raises EngineError."""
+        ...
+
     def kill(self, key: Key) -> None:
-        """End the script and everything it started, now. An attempt that does not run is no error: whoever calls
-        repeats it until `run` has returned. Raises EngineError if the engine does not answer."""
+        """End the script or the build, and everything it started, now. An attempt that does not run is no error:
+        whoever calls repeats it until `run` has returned. Raises EngineError if the engine does not answer."""
         ...
 
     def discard(self, key: Key) -> None:

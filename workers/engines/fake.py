@@ -13,11 +13,11 @@ import threading
 from collections.abc import Callable, Iterator, Set
 from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from farmgate.errors import EngineError, ImageMissing
 from farmgate.node_folder import Key
-from workers.engines.engine import Ended, NotHere, Order, Places, ServiceOrder, ServiceState, Sink
+from workers.engines.engine import BuildOrder, Ended, NotHere, Order, Places, ServiceOrder, ServiceState, Sink
 from workers.markers import prefix
 
 
@@ -114,6 +114,15 @@ class FakeEngine:
             return Ended(0)
         finally:
             del self._running[order.key]
+
+    def build(self, order: BuildOrder, context: BinaryIO, sink: Sink) -> str:
+        raise NotHere(
+            "images are built by a Docker engine, and this node runs jobs as the fake engine: give the job "
+            "a pool whose nodes have one"
+        )
+
+    def save(self, image: str) -> Iterator[bytes]:
+        raise NotHere("there are no images here")
 
     def kill(self, key: Key) -> None:
         self._answer()

@@ -18,12 +18,12 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Set
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, BinaryIO, Final
 
 from farmgate.clock import stopwatch
 from farmgate.errors import EngineError
 from farmgate.node_folder import Key
-from workers.engines.engine import Ended, NotHere, Order, Places, ServiceOrder, ServiceState, Sink
+from workers.engines.engine import BuildOrder, Ended, NotHere, Order, Places, ServiceOrder, ServiceState, Sink
 
 MARK: Final = "FARMGATE_HELD_BY"
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -109,6 +109,15 @@ class ProcessEngine:
             with self._lock:
                 self._running.pop(order.key, None)
         return Ended(code if code >= 0 else 128 - code, start_seconds=started)
+
+    def build(self, order: BuildOrder, context: BinaryIO, sink: Sink) -> str:
+        raise NotHere(
+            "images are built by a Docker engine, and this node runs jobs as plain processes: give the job "
+            "a pool whose nodes have one"
+        )
+
+    def save(self, image: str) -> Iterator[bytes]:
+        raise NotHere("there are no images here")
 
     def kill(self, key: Key) -> None:
         with self._lock:

@@ -1,0 +1,107 @@
+"""Images that jobs build, with the engine's own builder.
+
+Rules:
+1. A build is one request whose answer is its output; closing it ends the build, on the engine's side too.
+2. Its commands are limited in memory and processors, and reach a network only where the node's jobs do.
+3. The layers stay as the node's cache: of what was built here, the newest `KEPT` images and what they stand on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from typing import Any, BinaryIO, Final
+
+from docker.errors import APIError, NotFound
+
+from farmgate.errors import EngineError
+from farmgate.node_folder import Key
+from workers.engines.engine import BuildFailed, BuildOrder, Sink
+
+LABEL: Final = "farmgate.built"
+KEPT: Final = 20
+_PERIOD: Final = 100_000
+
+
+class Builder:
+    """The builds of one engine. What the client library raises, passes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._under_way: dict[Key, Any] = {}
+
+    def build(self, api: Any, order: BuildOrder, network: str, context: BinaryIO, sink: Sink) -> str:
+        params = {
+            "dockerfile": order.dockerfile,
+            "rm": True,
+            "forcerm": True,
+            "networkmode": network,
+            "memory": order.limits.memory_bytes,
+            "memswap": order.limits.memory_bytes,
+            "cpuperiod": _PERIOD,
+            "cpuquota": int(order.limits.cpus * _PERIOD),
+            "buildargs": json.dumps(dict(order.arguments)),
+            "labels": json.dumps({LABEL: "true"}),
+        }
+        if order.target is not None:
+            params["target"] = order.target
+        answer = api._post(
+            api._url("/build"),
+            data=context,
+            params=params,
+            headers={"Content-Type": "application/x-tar"},
+            stream=True,
+            timeout=None,
+        )
+        with self._lock:
+            self._under_way[order.key] = answer
+        try:
+            _checked(api, answer)
+            image = _follow(api, answer, sink)
+        finally:
+            with self._lock:
+                self._under_way.pop(order.key, None)
+            answer.close()
+        return image
+
+    def kill(self, api: Any, key: Key) -> None:
+        """Close the request, if there is one."""
+        with self._lock:
+            answer = self._under_way.get(key)
+        if answer is not None:
+            with contextlib.suppress(OSError, AttributeError):
+                connection = api._get_raw_response_socket(answer)
+                getattr(connection, "_sock", connection).shutdown(socket.SHUT_RDWR)
+
+    def bound(self, api: Any) -> None:
+        """Rule 3."""
+        built = sorted(api.images(filters={"label": LABEL}), key=lambda one: int(one["Created"]), reverse=True)
+        for one in built[KEPT:]:
+            with contextlib.suppress(NotFound, APIError):  # in use, or another worker was first
+                api.remove_image(one["Id"], force=True)
+
+
+def _checked(api: Any, answer: Any) -> None:
+    try:
+        api._raise_for_status(answer)
+    except APIError as error:
+        said = str(error.explanation)
+        if (error.status_code or 500) >= 500 and "dockerfile" not in said.lower():
+            raise
+        raise BuildFailed(f"the image cannot be built: {error.explanation}") from None
+
+
+def _follow(api: Any, answer: Any, sink: Sink) -> str:
+    image = ""
+    for line in api._stream_helper(answer, decode=True):
+        if "stream" in line:
+            sink(str(line["stream"]).encode())
+        elif "aux" in line:
+            image = str(line["aux"].get("ID") or image)
+        elif "error" in line:
+            raise BuildFailed(f"the image cannot be built: {str(line['error']).strip()}")
+    if not image:
+        raise EngineError("the Docker engine ended a build without saying what became of it")
+    return image
