@@ -1,5 +1,5 @@
 """`./farm bench`: the floor, the farm and Celery's own no-op, in one run, as ratios. Others: `fifty`, `log`,
-`reports` and `wide`.
+`reports`, `reuse` and `wide`.
 
 Needs a Docker engine, git, and busybox (`apt-get install busybox-static`). Absolute figures depend on the machine and
 on what else it does; the ratios are what to compare.
@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import celery_noop, farm, fifty, floor, image, log, reports, wide
+from benchmarks import celery_noop, farm, fifty, floor, image, log, reports, reuse, wide
 from benchmarks.repository import make
 from farmgate.embedded import EmbeddedRedis
 
@@ -26,7 +26,11 @@ from farmgate.embedded import EmbeddedRedis
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./farm bench", description=__doc__)
     parser.add_argument(
-        "what", nargs="?", choices=["floor", "fifty", "log", "reports", "wide"], default="floor", help="default: floor"
+        "what",
+        nargs="?",
+        choices=["floor", "fifty", "log", "reports", "reuse", "wide"],
+        default="floor",
+        help="default: floor",
     )
     parser.add_argument("--jobs", type=int, default=40, help="jobs of the throughput measurements (default 40)")
     parser.add_argument("--singles", type=int, default=20, help="jobs of the latency measurement (default 20)")
@@ -41,6 +45,8 @@ def main() -> int:
             return log.main(wanted.mebibytes)
         case "reports":
             return reports.main()
+        case "reuse":
+            return reuse.main()
         case "wide":
             return wide.main(1000, wanted.slots)
     out = Console(stderr=wanted.json)

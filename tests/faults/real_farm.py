@@ -81,6 +81,7 @@ class RealFarm:
         image: str | None = None,
         steps: Sequence[str] = STEPS,
         artifact: str = "service.tar.gz",
+        inputs: Sequence[str] = (),
     ) -> None:
         """`steps` find the file that tells who ran in RAN (the process engine only); `image`: for the docker engine."""
         self.folder = folder
@@ -90,6 +91,7 @@ class RealFarm:
         self._ports = free_ports(3)
         self._artifact = artifact
         job = {"steps": list(steps), "artifacts": [artifact]} | ({"image": image} if image else {})
+        job |= {"inputs": list(inputs)} if inputs else {}
         self._pipeline = json.dumps({"environment": {"RAN": str(self.ran)}, "jobs": {"build": job}})  # JSON is YAML
         self.farm = OwnFarm(
             Wanted(data=folder / "data", port=self._ports[0], slots=2, engine=engine, default_image=image),

@@ -140,7 +140,8 @@ class Engine(Protocol):
         ...
 
     def image_id(self, image: str) -> str | None:
-        """What a prepared image's name stands for, as sha256:...; None where images mean nothing."""
+        """What a prepared image's name stands for, as sha256:...; None where nobody
+        can tell; without images it is the machine."""
         ...
 
     def places(self, folder: Path) -> Places:

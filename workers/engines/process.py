@@ -53,7 +53,7 @@ class ProcessEngine:
         """Images mean nothing here."""
 
     def image_id(self, image: str) -> str | None:
-        return None
+        return f"process:{self._node}"  # the machine itself is what its jobs run in
 
     def places(self, folder: Path) -> Places:
         at = [str(folder / name) for name in ("steps", "workspace", "home", "tmp")]
