@@ -130,7 +130,8 @@ def _work(bench: Bench, claimed: Claimed, key: Key, stop: Stop, timings: Timings
             if result.reason and result.outcome != "cancelled":
                 stream.write(f"farmgate: {result.reason}\n".encode())
         try:
-            stream.close()
+            with timings.phase("log"):  # what of it was still on its way
+                stream.close()
         except StaleAttempt:
             raise
         except FarmgateError as error:

@@ -40,7 +40,7 @@ _BEFORE_STEPS = (
     "container",
 )
 _BESIDE = ("image", "start_services", "reserve")  # done meanwhile: what they cost the job is `waited`
-_AFTER_STEPS = ("steps", "builds", "save_images", "service_logs", "reports", "artifacts", "save_caches")
+_AFTER_STEPS = ("steps", "builds", "save_images", "service_logs", "reports", "artifacts", "save_caches", "log")
 _MOMENTS = ("first_step", "total")  # counted from the beginning, so no part of the bar
 _PHASES = (*_BEFORE_STEPS, *_BESIDE, *_AFTER_STEPS)
 _WORST_FIRST = ("failed", "error", "lost", "running", "queued", "ready", "waiting", "cancelled", "skipped", "passed")
