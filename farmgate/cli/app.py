@@ -10,6 +10,7 @@ import typer
 from farmgate.cli import (
     caches,
     door,
+    importing,
     lanes,
     logs,
     nodes,
@@ -58,6 +59,7 @@ app.command(rich_help_panel=BUILD)(logs.log)
 app.command("tests", rich_help_panel=BUILD)(results.of_run)
 app.add_typer(results.app, name="test", rich_help_panel=BUILD)
 app.add_typer(pipelines.app, name="pipeline", rich_help_panel=BUILD)
+pipelines.app.command("import")(importing.convert)
 app.add_typer(templates.app, name="template", rich_help_panel=BUILD)
 app.add_typer(caches.app, name="cache", rich_help_panel=BUILD)
 app.command(rich_help_panel=DELIVER)(lanes.lanes)

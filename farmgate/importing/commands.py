@@ -1,0 +1,149 @@
+"""Commands of a source, put into the steps of a job.
+
+Rules:
+1. Where the source runs its commands one after the other in one shell, each becomes a step, until one sets what only
+   that shell remembers (a variable, a folder): it and all that follow it become one step.
+2. A step that lost a command to `farmgate.importing.shell`'s rules counts as left, even if the rest of it runs.
+3. Jobs run without root: what pip or npm install for everyone goes below the home, and its `bin` onto the path.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from farmgate.documents import Document, Location
+from farmgate.importing.account import Account, Kind
+from farmgate.importing.draft import Draft
+from farmgate.importing.shell import clean, literal, needs_docker, shell_for, summary
+from farmgate.importing.writing import Noted
+
+_STATE: Final = re.compile(
+    r"(?:^|[;&]\s*|\n\s*)(?:export|cd|source|\.|pushd|popd|set|unset|alias|eval|shopt|conda activate|nvm use|umask|ulimit|trap)\s"  # noqa: E501
+    r"|^\s*[A-Za-z_][A-Za-z0-9_]*=(?:\S*|\"[^\"]*\"|'[^']*'|\$\(.*\)|`.*`)\s*(?:;.*)?$"
+    r"|^\s*(?:function\s+\w+|\w+\s*\(\)\s*\{)|&\s*$",
+    re.MULTILINE,
+)
+ROOT_REMEDY: Final = "steps run without root: use an image that has it"
+DOCKER_REMEDY: Final = "'builds' makes images, 'services' runs containers"
+OF_ROOT: Final = "a command needs root"
+OF_DOCKER: Final = "a command needs a Docker engine"
+_LONGEST: Final = 90_000
+
+
+@dataclass(slots=True)
+class Shell:
+    """One shell of the source: commands in order, each with its place."""
+
+    document: Document
+    account: Account
+    exports: list[str] = field(default_factory=list)  # lines in front of every step
+    commands: list[tuple[Location, str]] = field(default_factory=list)
+    own_words: bool = False  # the commands already speak of `${{ matrix.x }}`
+
+    def add(self, at: Location, command: str) -> None:
+        """One more command."""
+        if command.strip():
+            self.commands.append((at, command))
+
+    def into(self, draft: Draft, **more: Any) -> None:
+        """Make steps of the commands (rules 1 and 2)."""
+        good: list[tuple[str, list[str]]] = []  # commands, with the comments above them
+        notes: list[str] = []
+        for at, command in self.commands:
+            with self.account.noting(notes):
+                text = ready(self.account, self.document, at, command, own_words=self.own_words)
+            if text is not None:
+                good.append((text, notes))
+                notes = []
+        for text, above in _steps(good):
+            draft.pending += above
+            add(draft, text, self.exports, **more)
+        draft.pending += notes
+
+
+def _steps(good: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
+    found: list[tuple[str, list[str]]] = []
+    joined = False
+    for text, above in good:
+        if joined and len(found[-1][0]) + len(text) < _LONGEST:
+            found[-1] = (f"{found[-1][0]}\n{text}", [*found[-1][1], *above])
+            continue
+        found.append((text, above))
+        joined = joined or bool(_STATE.search(text))
+    return found
+
+
+def ready(account: Account, document: Document, at: Location, command: str, *, own_words: bool = False) -> str | None:
+    """A command that can run here, counted; None if nothing is left of it."""
+    text = command if own_words else literal(command)
+    if "\0" in text or len(text) > _LONGEST:
+        account.say(Kind.LEFT, document, at, "a command that is too long, or holds a NUL", "put it into a script")
+        account.step_left("too long")
+        return None
+    cleaned = clean(text.rstrip())
+    for one in cleaned.taken_out:
+        if needs_docker(one):
+            account.say(Kind.LEFT, document, at, f"needs a Docker engine: {one}", DOCKER_REMEDY)
+        else:
+            account.say(Kind.LEFT, document, at, f"needs root: {one}", ROOT_REMEDY)
+    if cleaned.taken_out:
+        account.step_left(OF_DOCKER if needs_docker(cleaned.taken_out[0]) else OF_ROOT)
+        return None if cleaned.empty else cleaned.text
+    account.converted += 1
+    return cleaned.text
+
+
+def add(draft: Draft, text: str, exports: Sequence[str] = (), **more: Any) -> None:
+    """Add a step, with what its shell needs to know first."""
+    used = [line for line in exports if line]
+    if used and "name" not in more:
+        more["name"] = summary(_first(text))
+    more.setdefault("shell", shell_for(text))
+    draft.step("\n".join([*used, text]), **more)
+
+
+def _first(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
+    return lines[0] if lines else "commands"
+
+
+# --- what is installed without root ------------------------------------------------------------------------------------  # noqa: E501
+
+_PIP: Final = re.compile(
+    r"\bpip[0-9.]*\s+install\b|\beasy_install\b|setup\.py\s+(?:install|develop)\b|\bpip[0-9.]*\s.*\binstall\b"
+)
+_NPM: Final = re.compile(
+    r"\b(?:npm|pnpm)\s+(?:[^\n;&|]*\s)?(?:-g|--global|--location=global)\b|\byarn\s+global\s+add\b"
+)
+_OWN_PLACE: Final = re.compile(r"\bvenv\b|\bvirtualenv\b|\bconda\b")
+_ON_PATH: Final = 'export PATH="$HOME/.local/bin:$PATH"'
+_PREFIX: Final = 'export NPM_CONFIG_PREFIX="$HOME/.local"'
+_QUIET: Final = re.compile(r"^(?:python[0-9.]*|pip[0-9.]*|echo|cat|ls|mkdir|cp|mv|rm|git|curl|wget|export|cd)\b")
+
+
+def without_root(draft: Draft) -> None:
+    """What is installed goes below the home, and is found there (rule 3)."""
+    installed = False
+    for at, step in enumerate(draft.steps):
+        body = step.value if isinstance(step, Noted) else step
+        said: dict[str, Any] = dict(body) if isinstance(body, dict) else {"run": body}
+        run = str(said.get("run", ""))
+        if said.get("image") or not run or (said.get("shell") or "sh").split()[0] not in ("sh", "bash"):
+            continue
+        lines = []
+        globally = bool(_NPM.search(run))
+        if globally:
+            lines.append(_PREFIX)
+        pip = bool(_PIP.search(run)) and not _OWN_PLACE.search(run)
+        several = "\n" in run.strip() or "&&" in run or ";" in run
+        if (installed and not _QUIET.match(run)) or ((globally or pip) and several):
+            lines.append(_ON_PATH)
+        installed = installed or globally or pip
+        if not lines:
+            continue
+        said.setdefault("name", summary(_first(run)))
+        said = {"name": said.pop("name"), **said, "run": "\n".join([*lines, run.rstrip("\n")]) + "\n"}
+        draft.steps[at] = Noted(said, step.notes) if isinstance(step, Noted) else said

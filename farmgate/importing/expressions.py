@@ -1,0 +1,435 @@
+"""GitHub's `${{ expressions }}`: what they become in commands, in values, in conditions.
+
+Rules:
+1. What is known before anything runs is put in: literals, the file's own `env`, what the machine is.
+2. What is known when a step runs is a variable of the shell; a value of the matrix is our own `${{ matrix.x }}`.
+3. What only GitHub knows (who acted, what an earlier step put out) cannot be said: `Unsaid` names it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from farmgate.importing.draft import good_variable, variable_of
+
+PLACEHOLDER: Final = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
+_TOKEN: Final = re.compile(
+    r"\s*(?:('(?:[^']|'')*')|(&&|\|\||==|!=|<=|>=|[!<>(),])|([A-Za-z_][\w.*-]*(?:\[[^\]]*\][\w.-]*)*)|(-?[0-9.]+))"
+)
+
+GITHUB: Final[Mapping[str, str]] = {
+    "github.sha": "$FARMGATE_SHA",
+    "github.event.after": "$FARMGATE_SHA",
+    "github.event.pull_request.head.sha": "$FARMGATE_SHA",
+    "github.ref": "$FARMGATE_REF",
+    "github.ref_name": "${FARMGATE_BRANCH:-$FARMGATE_TAG}",
+    "github.event.release.tag_name": "$FARMGATE_TAG",
+    "github.event.workflow_run.head_sha": "$FARMGATE_SHA",
+    "github.repository": "$FARMGATE_REPOSITORY",
+    "github.event.repository.name": "${FARMGATE_REPOSITORY##*/}",
+    "github.repository_owner": "${FARMGATE_REPOSITORY%%/*}",
+    "github.workspace": "$FARMGATE_WORKSPACE",
+    "github.run_id": "$FARMGATE_RUN",
+    "github.run_number": "$FARMGATE_RUN",
+    "github.run_attempt": "$FARMGATE_ATTEMPT",
+    "github.job": "$FARMGATE_JOB",
+    "github.event.number": "$FARMGATE_PULL",
+    "github.event.pull_request.number": "$FARMGATE_PULL",
+    "github.event.head_commit.message": "$FARMGATE_TITLE",
+    "github.event.repository.default_branch": "$FARMGATE_DEFAULT_BRANCH",
+    "github.server_url": "$FARMGATE_SERVER",
+    "runner.temp": "$TMPDIR",
+}
+_FIXED: Final[Mapping[str, str]] = {
+    "runner.os": "Linux",
+    "runner.arch": "X64",
+    "github.workflow": "ci",
+    "github.token": "",
+    "runner.debug": "",
+}
+EVENTS: Final[Mapping[str, str]] = {
+    "push": "push",
+    "pull_request": "pull",
+    "pull_request_target": "pull",
+    "workflow_dispatch": "person",
+    "schedule": "person",
+    "release": "tag",
+    "merge_group": "pull",
+}
+
+
+class Unsaid(Exception):
+    """An expression that has no words here; the text says which."""
+
+
+@dataclass(slots=True)
+class Scope:
+    """What expressions can name here."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)  # known before anything runs
+    matrix: Mapping[str, str] = field(default_factory=dict)  # name at GitHub -> name here
+    secret: Callable[[str], None] = lambda _: None  # called with each secret that is used
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    steps: set[str] = field(default_factory=set)  # ids of steps whose outputs are in files
+    constants: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A value: fixed, or text for the shell that gives it."""
+
+    text: str
+    fixed: bool
+
+
+def has(text: str) -> bool:
+    """True if there is an expression."""
+    return "${{" in text
+
+
+def known(path: str, scope: Scope) -> Word:
+    """What a name stands for. Raises Unsaid."""
+    path = re.sub(r"\[\s*'([^']*)'\s*\]", r".\1", path)
+    lower = path.lower()
+    head, _, name = path.partition(".")
+    match head.lower():
+        case "matrix" if name in scope.constants:
+            return Word(scope.constants[name], True)
+        case "matrix" if name in scope.matrix:
+            return Word(f"${{{{ matrix.{scope.matrix[name]} }}}}", False)
+        case "env" if name in scope.environment:
+            return Word(scope.environment[name], not has(scope.environment[name]))
+        case "env" if good_variable(name):
+            return Word(f"${{{name}}}", False)
+        case "secrets" if good_variable(name):
+            scope.secret(name)
+            return Word(f"${{{name}}}", False)
+        case "inputs" if name in scope.inputs:
+            return Word(scope.inputs[name], True)
+        case "steps" if (output := re.fullmatch(r"([\w-]+)\.outputs\.([\w-]+)", name)) and output[1] in scope.steps:
+            return Word(f"$(sed -n 's/^{output[2]}=//p' \"$TMPDIR/{output[1]}.out\" | tail -n 1)", False)
+    if lower in GITHUB:
+        return Word(GITHUB[lower], False)
+    if lower in _FIXED:
+        return Word(_FIXED[lower], True)
+    if lower in ("true", "false", "null"):
+        return Word("" if lower == "null" else lower, True)
+    raise Unsaid(f"${{{{ {path} }}}}")
+
+
+def in_command(text: str, scope: Scope) -> str:
+    """A command with everything put in (rules 1 and 2). Raises Unsaid."""
+
+    def one(found: re.Match[str]) -> str:
+        word = _word(found[1], scope)
+        by_shell = not word.fixed and not word.text.startswith("${{")
+        return f"'\"{word.text}\"'" if by_shell and _in_single_quotes(text[: found.start()]) else word.text
+
+    return PLACEHOLDER.sub(one, text)
+
+
+def _in_single_quotes(before: str) -> bool:
+    """True if a variable of the shell would not be seen here."""
+    quote, at = "", 0
+    while at < len(before):
+        character = before[at]
+        if character == "\\" and quote != "'":
+            at += 1
+        elif quote and character == quote:
+            quote = ""
+        elif not quote and character in "'\"":
+            quote = character
+        elif not quote and character == "#" and (at == 0 or before[at - 1].isspace()):
+            at = before.find("\n", at)
+            if at < 0:
+                return False
+        at += 1
+    return quote == "'"
+
+
+def in_value(text: str, scope: Scope) -> str:
+    """A value that no shell reads: only what is fixed, and the matrix. Raises Unsaid."""
+
+    def one(found: re.Match[str]) -> str:
+        word = _word(found[1], scope)
+        if not word.fixed and not word.text.startswith("${{ matrix."):
+            raise Unsaid(found[0])
+        return word.text
+
+    return PLACEHOLDER.sub(one, text)
+
+
+def only_secret(text: str) -> str | None:
+    """The name of the secret that a value is, if it is nothing else."""
+    found = re.fullmatch(r"\s*\$\{\{\s*secrets\.([A-Za-z_]\w*)\s*\}\}\s*", text)
+    if found:
+        return found[1]
+    if re.fullmatch(r"\s*\$\{\{\s*github\.token\s*\}\}\s*", text):
+        return "GITHUB_TOKEN"
+    return None
+
+
+def _word(inside: str, scope: Scope) -> Word:
+    tree = parse(inside)
+    return _value(tree, scope)
+
+
+# --- trees -----------------------------------------------------------------------------------------------------------
+
+Tree = tuple[str, tuple["Tree | str", ...]]
+
+
+def parse(text: str) -> Tree:
+    """An expression as a tree. Raises Unsaid where it is none."""
+    tokens: list[tuple[str, str]] = []
+    at = 0
+    text = text.strip()
+    while at < len(text):
+        found = _TOKEN.match(text, at)
+        if not found or found.end() == at or len(tokens) > 200:
+            raise Unsaid(f"${{{{ {text[:80]} }}}}")
+        for kind, group in (("text", 1), ("sign", 2), ("name", 3), ("number", 4)):
+            if found[group] is not None:
+                tokens.append((kind, found[group]))
+        at = found.end()
+    parser = _Parser(tokens, text)
+    tree = parser.either()
+    if parser.at != len(tokens):
+        raise Unsaid(f"${{{{ {text[:80]} }}}}")
+    return tree
+
+
+@dataclass(slots=True)
+class _Parser:
+    tokens: list[tuple[str, str]]
+    text: str
+    at: int = 0
+    depth: int = 0
+
+    def peek(self) -> str:
+        return self.tokens[self.at][1] if self.at < len(self.tokens) and self.tokens[self.at][0] == "sign" else ""
+
+    def either(self) -> Tree:
+        return self._chain("||", self.both)
+
+    def both(self) -> Tree:
+        return self._chain("&&", self.compared)
+
+    def _chain(self, sign: str, below: Callable[[], Tree]) -> Tree:
+        parts = [below()]
+        while self.peek() == sign:
+            self.at += 1
+            parts.append(below())
+        return parts[0] if len(parts) == 1 else (sign, tuple(parts))
+
+    def compared(self) -> Tree:
+        left = self.single()
+        if self.peek() in ("==", "!=", "<", ">", "<=", ">="):
+            sign = self.peek()
+            self.at += 1
+            return (sign, (left, self.single()))
+        return left
+
+    def single(self) -> Tree:
+        self.depth += 1
+        if self.at >= len(self.tokens) or self.depth > 100:
+            raise Unsaid(f"${{{{ {self.text[:80]} }}}}")
+        kind, text = self.tokens[self.at]
+        self.at += 1
+        try:
+            if text == "!" and kind == "sign":
+                return ("!", (self.single(),))
+            if text == "(" and kind == "sign":
+                inside = self.either()
+                self.expect(")")
+                return inside
+            if kind == "text":
+                return ("text", (text[1:-1].replace("''", "'"),))
+            if kind == "number":
+                return ("text", (text,))
+            if kind == "name" and self.peek() == "(":
+                self.at += 1
+                arguments: list[Tree | str] = [text.lower()]
+                while self.peek() != ")":
+                    arguments.append(self.either())
+                    if self.peek() == ",":
+                        self.at += 1
+                    elif self.peek() != ")":
+                        break
+                self.expect(")")
+                return ("call", tuple(arguments))
+            if kind == "name":
+                return ("name", (text,))
+        finally:
+            self.depth -= 1
+        raise Unsaid(f"${{{{ {self.text[:80]} }}}}")
+
+    def expect(self, sign: str) -> None:
+        if self.peek() != sign:
+            raise Unsaid(f"${{{{ {self.text[:80]} }}}}")
+        self.at += 1
+
+
+def shown(tree: Tree | str) -> str:
+    """A tree in words, for messages."""
+    if isinstance(tree, str):
+        return tree
+    kind, parts = tree
+    match kind:
+        case "text":
+            return f"'{parts[0]}'"
+        case "name":
+            return str(parts[0])
+        case "call":
+            return f"{parts[0]}({', '.join(shown(part) for part in parts[1:])})"
+        case "!":
+            return f"!{shown(parts[0])}"
+        case _:
+            return f" {kind} ".join(shown(part) for part in parts)
+
+
+def _value(tree: Tree | str, scope: Scope) -> Word:
+    if isinstance(tree, str):
+        return Word(tree, True)
+    kind, parts = tree
+    if kind == "text":
+        return Word(str(parts[0]), True)
+    if kind == "name":
+        return known(str(parts[0]), scope)
+    if kind in ("&&", "||"):
+        return _chosen(kind, parts, scope)
+    if kind == "call" and parts[0] == "format" and len(parts) > 1:
+        form, *values = (_value(part, scope) for part in parts[1:])
+        text = re.sub(r"\{([0-9]+)\}", lambda m: values[int(m[1])].text if int(m[1]) < len(values) else m[0], form.text)
+        return Word(text, all(value.fixed for value in values))
+    if kind in ("==", "!=", "!"):
+        fixed = truth(tree, scope)
+        if fixed is not None:
+            return Word("true" if fixed else "false", True)
+    raise Unsaid(f"${{{{ {shown(tree)[:80]} }}}}")
+
+
+def _chosen(kind: str, parts: tuple[Tree | str, ...], scope: Scope) -> Word:
+    """`a && b`, `a || b` where it is known which; or, for `||`, the shell's own default."""
+    for at, part in enumerate(parts):
+        decided = truth(part, scope)
+        last = at == len(parts) - 1
+        if decided is None and kind == "||" and at == len(parts) - 2:
+            first, second = _value(part, scope), _value(parts[-1], scope)
+            variable = re.fullmatch(r"\$\{?([A-Za-z_]\w*)\}?", first.text)
+            if variable and "}" not in second.text:
+                return Word(f"${{{variable[1]}:-{second.text}}}", False)
+        if decided is None and not last:
+            raise Unsaid(f"${{{{ {shown((kind, parts))[:80]} }}}}")
+        if last or decided is (kind == "||"):
+            return _value(part, scope)
+    raise Unsaid(f"${{{{ {shown((kind, parts))[:80]} }}}}")
+
+
+def truth(tree: Tree | str, scope: Scope) -> bool | None:
+    """Whether a condition holds, if that is known before anything runs."""
+    if isinstance(tree, str):
+        return bool(tree)
+    kind, parts = tree
+    if kind == "text":
+        return str(parts[0]) not in ("", "false", "0")
+    if kind == "name":
+        try:
+            word = known(str(parts[0]), scope)
+        except Unsaid:
+            return None
+        return word.text not in ("", "false", "0") if word.fixed else None
+    if kind == "!":
+        inside = truth(parts[0], scope)
+        return None if inside is None else not inside
+    if kind in ("&&", "||"):
+        found = [truth(part, scope) for part in parts]
+        if (kind == "||") in found:
+            return kind == "||"
+        return None if None in found else kind == "&&"
+    if kind in ("==", "!="):
+        try:
+            left, right = _value(parts[0], scope), _value(parts[1], scope)
+        except Unsaid:
+            return None
+        if left.fixed and right.fixed:
+            return (left.text.lower() == right.text.lower()) == (kind == "==")
+        return None
+    if kind == "call" and parts[0] == "success":
+        return True
+    if kind == "call" and parts[0] in ("startswith", "contains", "endswith") and len(parts) == 3:
+        try:
+            left, right = _value(parts[1], scope), _value(parts[2], scope)
+        except Unsaid:
+            return None
+        if left.fixed and right.fixed:
+            one, two = left.text.lower(), right.text.lower()
+            return {"startswith": one.startswith(two), "endswith": one.endswith(two)}.get(str(parts[0]), two in one)
+    return None
+
+
+# --- conditions ------------------------------------------------------------------------------------------------------
+
+
+def test(tree: Tree | str, scope: Scope) -> str:
+    """A condition as a command of the shell. Raises Unsaid."""
+    decided = truth(tree, scope)
+    if decided is not None:
+        return "true" if decided else "false"
+    if isinstance(tree, str):
+        raise Unsaid(tree)
+    kind, parts = tree
+    match kind:
+        case "!":
+            return f"! {{ {test(parts[0], scope)}; }}"
+        case "&&" | "||":
+            kept = [one for part in parts if (one := test(part, scope)) != ("true" if kind == "&&" else "false")]
+            return f" {kind} ".join(one if " && " not in one and " || " not in one else f"{{ {one}; }}" for one in kept)
+        case "==" | "!=":
+            one, other = (_quoted(part, scope) for part in parts)
+            sign = "=" if kind == "==" else "!="
+            if shown(parts[0]) == "github.event_name":
+                event = EVENTS.get(shown(parts[1]).strip("'"))
+                if event is None:
+                    return "false" if kind == "==" else "true"
+                return f'[ "$FARMGATE_TRIGGER" {sign} {event} ]'
+            return f"[ {one} {sign} {other} ]"
+        case "name":
+            return f"[ -n {_quoted(tree, scope)} ]"
+        case "call" if parts[0] in ("startswith", "endswith", "contains") and len(parts) == 3:
+            left, right = _quoted(parts[1], scope), _value(parts[2], scope)
+            if not right.fixed or not re.fullmatch(r"[\w./:@ -]*", right.text):
+                raise Unsaid(shown(tree))
+            word = f"'{right.text}'" if " " in right.text else right.text
+            pattern = {"startswith": f"{word}*", "endswith": f"*{word}", "contains": f"*{word}*"}[str(parts[0])]
+            return f"case {left} in {pattern}) true ;; *) false ;; esac"
+        case "call" if parts[0] == "success":
+            return "true"
+    raise Unsaid(f"${{{{ {shown(tree)[:80]} }}}}")
+
+
+def _quoted(tree: Tree | str, scope: Scope) -> str:
+    if not isinstance(tree, str) and tree[0] == "name" and str(tree[1][0]).lower() == "github.event_name":
+        return '"$FARMGATE_TRIGGER"'
+    word = _value(tree, scope)
+    if word.fixed:
+        return "'" + word.text.replace("'", "'\\''") + "'"
+    return f'"{word.text}"'
+
+
+def names(tree: Tree | str) -> list[str]:
+    """All names that a tree asks for."""
+    if isinstance(tree, str):
+        return []
+    kind, parts = tree
+    if kind == "name":
+        return [str(parts[0])]
+    return [name for part in parts for name in names(part)]
+
+
+def matrix_name(name: str) -> str:
+    """An axis' name here."""
+    return variable_of(name.replace(".", "_"))

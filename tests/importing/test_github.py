@@ -1,0 +1,331 @@
+"""GitHub Actions, key by key."""
+
+from __future__ import annotations
+
+from textwrap import indent
+
+import pytest
+
+from farmgate.importing import Format, Kind, convert
+from farmgate.importing.sources import Source
+from tests.importing.conversions import Result, imported
+
+G = Format.GITHUB
+
+
+def job(body: str, head: str = "on: [push, pull_request]\n") -> Result:
+    """A workflow with one job called `test`."""
+    return imported(G, f"{head}jobs:\n  test:\n    runs-on: ubuntu-latest\n{indent(body, '    ')}")
+
+
+def steps(*lines: str) -> str:
+    return "steps:\n" + "".join(f"  - {line}\n" for line in lines)
+
+
+def test_on_is_a_word_and_not_true() -> None:
+    made = imported(G, "on: push\njobs: {a: {runs-on: ubuntu-22.04, steps: [{run: make}]}}\n")
+    assert made.job("a").when.event == ("push", "tag")
+    assert made.job("a").image == "buildpack-deps:22.04"
+    assert made.left == []
+
+
+def test_a_checkout_is_needless_and_a_language_is_the_image() -> None:
+    made = job(
+        steps(
+            "uses: actions/checkout@v4",
+            "uses: actions/setup-python@v5\n    with: {python-version: '3.12'}",
+            "run: pytest",
+        )
+    )
+    assert (made.job("test").image, made.runs("test")) == ("python:3.12", ["pytest"])
+    assert made.left == []
+    assert made.imported.steps_converted == 3
+
+
+def test_a_second_language_is_left() -> None:
+    made = job(
+        steps(
+            "uses: actions/setup-go@v5\n    with: {go-version: '1.22'}",
+            "uses: actions/setup-node@v4\n    with: {node-version: 20}",
+            "run: make",
+        )
+    )
+    assert made.job("test").image == "golang:1.22"
+    assert "node beside go" in made.left[0]
+
+
+def test_a_matrix_with_include_exclude_and_limits() -> None:
+    made = job(
+        """\
+strategy:
+  fail-fast: false
+  max-parallel: 2
+  matrix:
+    python-version: ['3.11', '3.12']
+    db: [none, lite]
+    exclude: [{python-version: '3.11', db: lite}]
+    include: [{python-version: '3.13', db: none}]
+steps:
+  - uses: actions/setup-python@v5
+    with: {python-version: "${{ matrix.python-version }}"}
+  - run: tox -e ${{ matrix.db }}
+"""
+    )
+    cells = [(one.image, one.steps[0].run, one.family_at_once) for one in made.pipeline.jobs.values()]
+    assert cells == [
+        ("python:3.11", "tox -e none", 2),
+        ("python:3.12", "tox -e none", 2),
+        ("python:3.12", "tox -e lite", 2),
+        ("python:3.13", "tox -e none", 2),
+    ]
+
+
+def test_other_systems_of_a_matrix_are_left() -> None:
+    made = imported(
+        G,
+        """\
+        on: push
+        jobs:
+          test:
+            runs-on: ${{ matrix.os }}
+            strategy: {matrix: {os: [ubuntu-latest, windows-latest], v: [1, 2]}}
+            steps: [{run: 'make V=${{ matrix.v }}'}]
+        """,
+    )
+    assert [one.steps[0].run for one in made.pipeline.jobs.values()] == ["make V=1", "make V=2"]
+    assert made.left == ["5:16: 2 combinations on other systems than Linux"]
+
+
+def test_mappings_of_a_matrix_are_made_flat() -> None:
+    made = job(
+        "strategy: {matrix: {config: [{cc: gcc, std: 11}, {cc: clang, std: 17}]}}\n"
+        + steps("run: make CC=${{ matrix.config.cc }}")
+    )
+    assert [one.steps[0].run for one in made.pipeline.jobs.values()] == ["make CC=gcc", "make CC=clang"]
+
+
+def test_environment_on_three_levels() -> None:
+    made = imported(
+        G,
+        """\
+        on: push
+        env: {A: 1}
+        jobs:
+          test:
+            runs-on: ubuntu-latest
+            env: {B: 2}
+            steps:
+              - run: make
+                env: {C: 3}
+        """,
+    )
+    assert dict(made.job("test").environment) == {"A": "1", "B": "2"}
+    assert dict(made.job("test").steps[0].environment) == {"C": "3"}
+
+
+def test_secrets_are_named() -> None:
+    made = job("env: {TOKEN: '${{ secrets.DEPLOY_TOKEN }}'}\n" + steps('run: login -p "${{ secrets.OTHER }}"'))
+    assert dict(made.job("test").secrets) == {"TOKEN": "DEPLOY_TOKEN", "OTHER": "OTHER"}
+    assert made.runs("test") == ['login -p "${OTHER}"']
+
+
+def test_what_is_known_of_the_commit_is_a_variable_also_within_single_quotes() -> None:
+    made = job(steps("run: echo ${{ github.sha }}", "run: echo 'at ${{ github.ref }}'"))
+    assert made.runs("test") == ["echo $FARMGATE_SHA", "echo 'at '\"$FARMGATE_REF\"''"]
+
+
+def test_what_only_github_knows_leaves_the_step() -> None:
+    made = job(steps("run: echo ${{ github.actor }}", "run: make"))
+    assert made.runs("test") == ["make"]
+    assert made.left == ["6:9: ${{ github.actor }} in a command"]
+    assert "# TODO(import) .github/workflows/ci.yml:6:" in made.text
+
+
+def test_a_steps_condition_is_its_first_line() -> None:
+    made = job(steps("run: make\n    if: github.event_name == 'push' && github.ref == 'refs/heads/main'"))
+    assert made.runs("test")[0].startswith(
+        'if ! { [ "$FARMGATE_TRIGGER" = push ] && [ "$FARMGATE_REF" = \'refs/heads/main\' ]; }; then'
+    )
+
+
+def test_a_step_that_never_runs_on_linux_is_needless() -> None:
+    made = job(steps("run: dir\n    if: runner.os == 'Windows'", "run: ls\n    if: runner.os == 'Linux'"))
+    assert made.runs("test") == ["ls"]
+    assert made.left == []
+
+
+def test_a_step_after_a_failure_is_left() -> None:
+    made = job(steps("run: make", "run: ./tell\n    if: failure()"))
+    assert made.imported.steps_left == ("runs after a failure",)
+
+
+@pytest.mark.parametrize(
+    ("condition", "key", "value"),
+    [
+        ("github.ref == 'refs/heads/main'", "branch", ("main",)),
+        ("startsWith(github.ref, 'refs/tags/v')", "tag", ("v*",)),
+        ("github.event_name == 'pull_request'", "event", ("pull",)),
+        ("always()", "result", "always"),
+        ("failure()", "result", "failed"),
+        ("github.ref != 'refs/heads/old'", "branch", ("**", "!old")),
+    ],
+)
+def test_a_jobs_condition(condition: str, key: str, value: object) -> None:
+    first = "on: [push, pull_request]\njobs:\n  first: {runs-on: ubuntu-latest, steps: [{run: make}]}\n"
+    made = imported(
+        G, f'{first}  test: {{needs: first, if: "{condition}", runs-on: ubuntu-latest, steps: [{{run: make}}]}}\n'
+    )
+    assert getattr(made.job("test").when, key) == value
+    assert made.left == []
+
+
+def test_what_starts_a_workflow() -> None:
+    head = "on:\n  push: {branches: [main], paths-ignore: ['docs/**']}\n  schedule: [{cron: '0 0 * * *'}]\n"
+    made = job(steps("run: make"), head)
+    assert (made.job("test").when.branch, made.job("test").when.event) == (("main",), ("push",))
+    assert made.job("test").when.paths == ("**", "!docs/**")
+    assert made.left == ["3:3: a schedule"]
+
+
+def test_a_workflow_of_the_forge_stays_there() -> None:
+    made = convert(
+        [Source(".github/workflows/x.yml", "on: issues\njobs: {a: {runs-on: ubuntu-latest, steps: [{run: x}]}}\n")], G
+    )
+    assert made.text is None
+    assert made.steps_left == ("a workflow that the forge starts",)
+
+
+def test_several_workflows_are_one_pipeline() -> None:
+    first = "a: {runs-on: ubuntu-latest, steps: [{run: make}]}"
+    one = f"on: push\njobs: {{{first}, b: {{needs: a, runs-on: ubuntu-latest, steps: [{{run: x}}]}}}}\n"
+    made = imported(G, lint=one, test=one)
+    assert list(made.pipeline.jobs) == ["lint-a", "lint-b", "test-a", "test-b"]
+    assert made.job("test-b").needs == ("test-a",)
+
+
+def test_services_with_health() -> None:
+    made = job(
+        """\
+services:
+  db:
+    image: postgres:16
+    env: {POSTGRES_PASSWORD: x}
+    options: >-
+      --health-cmd "pg_isready -U postgres" --health-interval 10s
+  redis: {image: 'redis:7'}
+steps: [{run: make}]
+"""
+    )
+    db, redis = made.job("test").services
+    assert (db.image, db.health and db.health.command) == ("postgres:16", "pg_isready -U postgres")
+    assert redis.health is not None
+    assert redis.health.port == 6379
+
+
+def test_artifacts_go_from_job_to_job() -> None:
+    made = imported(
+        G,
+        """\
+        on: push
+        jobs:
+          build:
+            runs-on: ubuntu-latest
+            steps:
+              - run: make
+              - uses: actions/upload-artifact@v4
+                with: {name: out, path: dist/, retention-days: 5, if-no-files-found: error}
+          test:
+            needs: build
+            runs-on: ubuntu-latest
+            steps:
+              - uses: actions/download-artifact@v4
+                with: {name: out}
+              - run: make test
+          other:
+            needs: build
+            runs-on: ubuntu-latest
+            steps: [{run: make other}]
+        """,
+    )
+    (artifact,) = made.job("build").artifacts
+    assert (artifact.paths, artifact.keep and artifact.keep.days, artifact.optional) == (("dist/**",), 5, False)
+    assert [fetch.job for fetch in made.job("test").fetch] == ["build"]
+    assert made.job("other").fetch == ()
+
+
+def test_caches_images_limits_and_places() -> None:
+    made = job(
+        """\
+timeout-minutes: 90
+continue-on-error: true
+container: node:20
+defaults: {run: {working-directory: web}}
+steps:
+  - uses: actions/cache@v4
+    with: {path: ~/.npm, key: "${{ runner.os }}-npm-${{ hashFiles('**/package-lock.json') }}"}
+  - run: npm test
+  - run: print(1)
+    shell: python
+    working-directory: tools
+"""
+    )
+    found = made.job("test")
+    assert (found.image, found.timeout.total_seconds(), found.allow_failure) == ("node:20", 5400, True)
+    assert [(cache.key, cache.files, cache.paths) for cache in found.caches] == [
+        ("linux-npm", ("**/package-lock.json",), ("~/.npm",))
+    ]
+    assert [(step.working_directory, step.shell) for step in found.steps] == [("web", None), ("tools", "python3")]
+
+
+def test_an_image_is_built_by_the_node() -> None:
+    made = job(
+        steps(
+            "uses: docker/build-push-action@v6\n"
+            "    with: {context: web, push: true, tags: 'ghcr.io/acme/shop:latest', build-args: 'V=1'}"
+        )
+    )
+    (build,) = made.job("test").builds
+    assert (build.name, build.context, build.dockerfile, dict(build.arguments)) == (
+        "acme/shop",
+        "web",
+        "web/Dockerfile",
+        {"V": "1"},
+    )
+
+
+def test_values_are_handed_to_later_steps() -> None:
+    made = job(steps("id: v\n    run: echo version=1 >> $GITHUB_OUTPUT", "run: make V=${{ steps.v.outputs.version }}"))
+    assert made.runs("test")[0].startswith('export GITHUB_OUTPUT="$TMPDIR/v.out"')
+    assert "sed -n 's/^version=//p' \"$TMPDIR/v.out\"" in made.runs("test")[1]
+    assert made.left == []
+
+
+def test_an_identity_and_a_group() -> None:
+    made = job("permissions: {id-token: write}\nconcurrency: deploy\nenvironment: production\n" + steps("run: make"))
+    found = made.job("test")
+    assert found.deploys_to == "production"
+    assert found.concurrency is not None
+    assert (found.concurrency.group, "ID_TOKEN" in found.identity) == ("deploy", True)
+
+
+def test_actions_that_are_a_command() -> None:
+    made = job(
+        steps("uses: pre-commit/action@v3", "uses: golangci/golangci-lint-action@v6\n    with: {version: v1.60.1}")
+    )
+    assert "pre-commit run" in made.runs("test")[0]
+    assert made.job("test").steps[1].image == "golangci/golangci-lint:v1.60.1"
+
+
+def test_other_actions_and_reusable_workflows_are_left_with_a_remedy() -> None:
+    made = job(steps("uses: codecov/codecov-action@v4", "uses: ./.github/actions/x", "run: make"))
+    assert [said.partition(": ")[2] for said in made.left] == [
+        "action codecov/codecov-action",
+        "an action of this repository",
+    ]
+    remedies = [remark.problem.suggestion for remark in made.imported.of(Kind.LEFT)]
+    assert "cobertura" in str(remedies[0])
+
+
+def test_a_key_that_nobody_knows_is_listed() -> None:
+    made = job("frobnicate: 1\n" + steps("run: make"))
+    assert made.left == ["5:5: frobnicate of a job is not known to the importer"] or "frobnicate" in made.left[0]
