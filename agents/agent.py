@@ -187,6 +187,7 @@ class Agent:
             problem=problem,
             version=__version__,
             leaves=leaves,
+            labels=self._settings.labels,
             ended=tuple(key.held for key in sorted(self._ended)),
         )
 

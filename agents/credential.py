@@ -59,6 +59,7 @@ def join(folder: NodeFolder, settings: NodeSettings, client: NodeClient) -> Cred
         pool=settings.pool,
         slots=settings.slots,
         engine=settings.engine,
+        labels=settings.labels,
         version=__version__,
     )
     try:

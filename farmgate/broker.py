@@ -24,7 +24,7 @@ from redis.retry import Retry
 
 from farmgate.clock import Clock, stopwatch
 from farmgate.errors import BrokerUnreachable
-from farmgate.messages import TASK, queue_of
+from farmgate.messages import TASK, queue_of, queue_of_node
 
 TRANSPORT: dict[str, Any] = {
     "socket_timeout": 5,
@@ -41,8 +41,9 @@ HANGS_SECONDS = 0.5
 TELLING: dict[str, Any] = TRANSPORT | {"socket_timeout": 2, "socket_connect_timeout": 2, "retry_on_timeout": False}
 
 
-def make_app(url: str, pool: str | None = None) -> Celery:
-    """A Celery application on the broker at `url`; with `pool`, one that listens to the pool's queue only."""
+def make_app(url: str, pool: str | None = None, node: int | None = None) -> Celery:
+    """A Celery application on the broker at `url`; with `pool`, one that listens to the pool's queue and to the
+    node's own."""
     app = Celery("farmgate", broker=celery_url(url))
     app.conf.update(
         task_serializer="json",
@@ -63,7 +64,8 @@ def make_app(url: str, pool: str | None = None) -> Celery:
         task_create_missing_queues=True,
     )
     if pool is not None:
-        app.conf.task_queues = [Queue(queue_of(pool))]
+        own = [] if node is None else [Queue(queue_of_node(node))]
+        app.conf.task_queues = [*own, Queue(queue_of(pool))]
         app.conf.task_default_queue = queue_of(pool)
     return app
 
@@ -88,9 +90,9 @@ def after(since: float) -> float:
 
 
 class Bell(Protocol):
-    """Tells a pool that a job's attempt waits to be claimed. May be rung twice, may be lost."""
+    """Tells a pool, or one node, that a job's attempt waits to be claimed. May be rung twice, may be lost."""
 
-    def ring(self, pool: str, job: int, attempt: int) -> None:
+    def ring(self, pool: str, job: int, attempt: int, node: int | None = None) -> None:
         """Raises BrokerUnreachable."""
         ...
 
@@ -102,12 +104,13 @@ class CeleryBell:
         self.app = make_app(url)
         self._silent_until = 0.0  # on the stopwatch
 
-    def ring(self, pool: str, job: int, attempt: int) -> None:
+    def ring(self, pool: str, job: int, attempt: int, node: int | None = None) -> None:
+        queue = queue_of(pool) if node is None else queue_of_node(node)
         if stopwatch() < self._silent_until:
             raise BrokerUnreachable(f"the bell for job {job} is not rung: Redis did not answer a moment ago")
         since = stopwatch()
         try:
-            self.app.send_task(TASK, args=(job, attempt), queue=queue_of(pool), retry=False, ignore_result=True)
+            self.app.send_task(TASK, args=(job, attempt), queue=queue, retry=False, ignore_result=True)
         except (OperationalError, redis.RedisError, OSError) as error:
             self._silent_until = after(since)
             raise BrokerUnreachable(f"the bell for job {job} could not be rung: {error}") from error

@@ -46,6 +46,11 @@ def queue_of(pool: str) -> str:
     return f"farmgate.{pool}"
 
 
+def queue_of_node(node: int) -> str:
+    """The Celery queue of one node, for jobs that not every node of its pool fits. No pool's name has a dot."""
+    return f"farmgate.node.{node}"
+
+
 class Message(BaseModel):
     """A frozen body; unknown fields are ignored, so that neighbours of different versions understand each other."""
 
@@ -273,6 +278,7 @@ class Heartbeat(Message):
     problem: str | None = None
     version: str
     leaves: bool = False  # this is its last one: the node is not kept
+    labels: dict[str, str] | None = None  # as its settings say now
     ended: tuple[Held, ...] = ()  # their worker died and what it left is removed: nothing more will come of them
 
 

@@ -10,14 +10,33 @@ Rules:
 from __future__ import annotations
 
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from farmgate.errors import BadSettings
+
+LABEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+def _labels(value: object) -> object:
+    """`arch=arm64,gpu=a100`, as jobs write them: a name as of a pool, any text as the value."""
+    if not isinstance(value, str):
+        return value
+    found: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        name, equals, text = part.partition("=")
+        if not equals or LABEL.fullmatch(name.strip()) is None:
+            raise ValueError(f"{part!r} is not NAME=VALUE; a name has lower-case letters, digits, - and _")
+        found[name.strip()] = text.strip()
+    return found
+
+
+Labels = Annotated[dict[str, str], NoDecode, BeforeValidator(_labels)]
 
 
 class CommonSettings(BaseSettings):
@@ -115,6 +134,9 @@ class NodeSettings(BaseSettings):
     alive_file: Path | None = Field(None, description="touched at every heartbeat that was answered, for health checks")
     slots: int = Field(2, ge=1, le=256, description="jobs at a time")
     pool: str = Field("default", description="the pool that the node serves")
+    labels: Labels = Field(
+        {}, description="what jobs may ask of a node, as NAME=VALUE,NAME=VALUE, such as arch=arm64,gpu=a100"
+    )
     broker_url: SecretStr | None = Field(None, description="Redis URL; default: what the server said at joining")
     drain: timedelta = Field(timedelta(seconds=60), description="how long a node that goes down waits for its jobs")
     engine: str = Field("docker", pattern="^(docker|process)$", description="what runs the steps")
@@ -174,6 +196,8 @@ def environment_for_child(settings: BaseSettings | None = None, **extra: str) ->
             raw = value.get_secret_value() if isinstance(value, SecretStr) else value
             if isinstance(raw, timedelta):
                 raw = f"PT{raw.total_seconds()}S"
+            if isinstance(raw, dict):
+                raw = ",".join(f"{label}={text}" for label, text in raw.items())
             child[f"FARMGATE_{name.upper()}"] = str(raw)
     child.update(extra)
     return child

@@ -18,7 +18,7 @@ from farmgate import states
 from farmgate.errors import BrokerUnreachable, LostRace
 from farmgate.models import ArtifactKind, Trigger, Trust
 from farmgate.refs import HEADS
-from farmgate.store import attempts, candidates, events, intakes, jobs, nodes, runs
+from farmgate.store import attempts, candidates, events, intakes, jobs, nodes, runs, superseding
 from scheduler import intake, packing, polling
 from scheduler.background import Background
 from scheduler.context import DEPLOY, Context
@@ -27,6 +27,7 @@ from scheduler.decisions import (
     CancelRun,
     Decision,
     End,
+    EndOlder,
     Finish,
     GiveUp,
     MakeReady,
@@ -39,6 +40,7 @@ from scheduler.decisions import (
     Ring,
     RingAgain,
     Skip,
+    Supersede,
     key_of,
     log_key,
     repository_key,
@@ -66,17 +68,19 @@ def act(context: Context, background: Background, decision: Decision) -> None:
     match decision:
         case Ring():
             with context.store.writing() as connection:
-                jobs.queue(connection, decision.job_id, decision.attempt, now)
-            context.bell.ring(decision.pool, decision.job_id, decision.attempt)
+                jobs.queue(connection, decision.job_id, decision.attempt, now, decision.node_id)
+            context.bell.ring(decision.pool, decision.job_id, decision.attempt, decision.node_id)
         case RingAgain():
             with context.store.writing() as connection:
-                waiting = jobs.rung_again(connection, decision.job_id, decision.attempt, now, decision.rings)
+                waiting = jobs.rung_again(
+                    connection, decision.job_id, decision.attempt, now, decision.rings, decision.node_id
+                )
             if waiting:
                 try:
-                    context.bell.ring(decision.pool, decision.job_id, decision.attempt)
+                    context.bell.ring(decision.pool, decision.job_id, decision.attempt, decision.node_id)
                 except BrokerUnreachable:  # nobody could hear it: the pauses begin anew
                     with context.store.writing() as connection:
-                        jobs.rung_again(connection, decision.job_id, decision.attempt, now, 1)
+                        jobs.rung_again(connection, decision.job_id, decision.attempt, now, 1, decision.node_id)
                     raise
         case MakeReady():
             with context.store.writing() as connection:
@@ -100,6 +104,15 @@ def act(context: Context, background: Background, decision: Decision) -> None:
         case End():
             with context.store.writing() as connection:
                 jobs.end(connection, decision.job_id, decision.before, decision.after, now, decision.reason)
+        case Supersede():
+            with context.store.writing() as connection:
+                reason = superseding.reason(connection, decision.run_id, decision.by)
+                jobs.ask_to_end(connection, decision.job_ids, reason)
+                events.record(connection, now, "run.superseded", f"run/{decision.run_id}", ACTOR, reason)
+        case EndOlder():
+            with context.store.writing() as connection:
+                jobs.ask_to_end(connection, [decision.job_id], decision.reason)
+                events.record(connection, now, "job.superseded", f"job/{decision.job_id}", ACTOR, decision.reason)
         case Begin():
             with context.store.writing() as connection:
                 runs.begin(connection, decision.run_id, now)

@@ -52,6 +52,7 @@ class RepositoryBody(BaseModel):
     polled_at: datetime | None
     poll_error: str | None
     webhook_url: str
+    weight: int
     first_read: FirstRead | None = None
     secret: str | None = None
     post_receive: str | None = None
@@ -90,6 +91,8 @@ class RunSummary(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    superseded_by: int | None = None
+    estimate: str | None = None  # while nothing of it has begun: in about how long it starts
     jobs: list[JobSummary]
 
 
@@ -140,8 +143,9 @@ class ReusedBody(BaseModel):
 
 
 class JobBody(BaseModel):
-    """A job with its attempts. `why`: while it waits, why. Steps, timings and artifacts are the newest attempt's; those
-    of `reused_from`, where it took a result."""
+    """A job with its attempts. `why`: while it waits, why; `estimate`: for about how long, in words.
+
+    Steps, timings and artifacts are the newest attempt's; those of `reused_from`, where it took a result."""
 
     id: int
     name: str
@@ -154,6 +158,11 @@ class JobBody(BaseModel):
     reason: str | None
     reused_from: ReusedBody | None = None
     why: str | None
+    starts_at: datetime | None = None  # while it waits and that can be told: when it should start
+    estimate: str | None = None
+    priority: int = 0
+    labels: dict[str, str] = {}
+    group: str | None = None
     cancel_asked: str | None
     ready_at: datetime | None
     rung_at: datetime | None
@@ -187,6 +196,7 @@ class RunDetail(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     deadline: datetime
+    superseded_by: int | None = None
     delays: dict[str, float]
     jobs: list[JobBody]
     templates: list[dict[str, str]] = []  # that its pipeline came from: name, revision, sha256, commit

@@ -74,6 +74,9 @@ def _claim(context: Context, node: models.Node, body: Claim, server: str) -> Cla
         job = jobs.by_id(connection, body.job)
         if job.pool != node.pool:
             raise Conflict(f"job {job.id} is for pool {job.pool}, node {node.name} serves {node.pool}")
+        missing = [f"{name}={value}" for name, value in job.labels.items() if node.labels.get(name) != value]
+        if missing:
+            raise Conflict(f"job {job.id} needs a node with {', '.join(missing)}: {node.name} is none")
         if job.cancel_asked is not None:
             raise LostRace(f"job {job.id} is being cancelled")
         run = runs.by_id(connection, job.run_id)
@@ -290,7 +293,7 @@ def heartbeat(context: Context, node: models.Node, body: Heartbeat) -> Heard:
             nodes.set_state(connection, nodes.by_id(connection, node.id), states.Node.REMOVED)
             tokens.revoke_of_node(connection, node.id, now)
             events.record(connection, now, "node.removed", f"node/{node.id}", node.name, f"{node.name} left the farm")
-        unanswered = jobs.unanswered(connection, node.pool, now - DEAF_AFTER)
+        unanswered = jobs.unanswered(connection, node.pool, node.id, now - DEAF_AFTER)
     if node.state is states.Node.SILENT or ended:
         context.wake()
     for attempt in ended:

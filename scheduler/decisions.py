@@ -16,6 +16,7 @@ class Ring:
     attempt: int
     pool: str
     reason: str
+    node_id: int | None = None  # ring its own bell instead of the pool's
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class RingAgain:
     pool: str
     rings: int
     reason: str
+    node_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,24 @@ class End:
     job_id: int
     before: states.Job
     after: states.Job
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Supersede:
+    """A newer run of the same ref made a run needless: ask these jobs of it to end."""
+
+    run_id: int
+    by: int
+    job_ids: tuple[int, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndOlder:
+    """A newer job of its concurrency group does not wait for it."""
+
+    job_id: int
     reason: str
 
 
@@ -153,6 +173,8 @@ Decision = (
     | Retry
     | GiveUp
     | End
+    | Supersede
+    | EndOlder
     | Begin
     | CancelRun
     | Finish
@@ -177,9 +199,9 @@ def log_key(attempt_id: int) -> str:
 def key_of(decision: Decision) -> str:
     """What a decision is about, for telling the same decision twice."""
     match decision:
-        case Ring() | RingAgain() | MakeReady() | Skip() | Retry() | GiveUp() | End():
+        case Ring() | RingAgain() | MakeReady() | Skip() | Retry() | GiveUp() | End() | EndOlder():
             subject = f"job/{decision.job_id}"
-        case Begin() | CancelRun() | Finish():
+        case Begin() | Supersede() | CancelRun() | Finish():
             subject = f"run/{decision.run_id}"
         case MarkSilent():
             subject = f"node/{decision.node_id}"

@@ -20,7 +20,7 @@ from scheduler.context import Context, GitMirrors
 class NoBell:
     """Nobody is rung: nothing runs here."""
 
-    def ring(self, pool: str, job: int, attempt: int) -> None:
+    def ring(self, pool: str, job: int, attempt: int, node: int | None = None) -> None:
         return
 
 

@@ -11,6 +11,7 @@ from farmgate.pipeline import FILE_NAME, JobSpec, Pipeline, parse
 from farmgate.pipeline.builtin import BUILT_IN
 from farmgate.pipeline.templates import Templates
 from farmgate.store.runs import NewJob, NewRun
+from scheduler.groups import exclusion_of
 from scheduler.reuse import inputs_hash
 
 MISSING = (
@@ -32,7 +33,8 @@ def run_of(
     templates: Templates = BUILT_IN,
 ) -> NewRun:
     """The run of a commit, with its jobs or with its problems. Raises NotInRepository."""
-    jobs, problems, pipeline = read_pipeline(history, sha, templates)
+    pipeline, problems = read_pipeline(history, sha, templates)
+    specs = () if pipeline is None else tuple(pipeline.jobs.values())
     return NewRun(
         repository_id=repository_id,
         sha=sha,
@@ -41,7 +43,16 @@ def run_of(
         trust=trust,
         asked_by=asked_by,
         created_at=created_at,
-        jobs=jobs,
+        jobs=tuple(
+            new_job(
+                spec,
+                repository_id=repository_id,
+                ref=ref,
+                trust=trust,
+                inputs_hash=inputs_hash(history, sha, spec),
+            )
+            for spec in specs
+        ),
         problems=problems,
         ordinal=ordinal,
         cancel_superseded=None if pipeline is None else pipeline.cancel_superseded,
@@ -49,23 +60,20 @@ def run_of(
     )
 
 
-def read_pipeline(
-    history: History, sha: str, templates: Templates
-) -> tuple[tuple[NewJob, ...], str | None, Pipeline | None]:
-    """The jobs of the file at a commit, or what is wrong with it; and the pipeline, if nothing is."""
+def read_pipeline(history: History, sha: str, templates: Templates) -> tuple[Pipeline | None, str | None]:
+    """The pipeline of the file at a commit, or what is wrong with it."""
     try:
         text = history.read(sha, FILE_NAME)
         if text is None:
-            return (), MISSING, None
-        pipeline = parse(text, FILE_NAME, templates)
+            return None, MISSING
+        return parse(text, FILE_NAME, templates), None
     except (BadDocument, NotAFile) as error:
-        return (), str(error), None
-    made = tuple(new_job(spec, inputs_hash(history, sha, spec)) for spec in pipeline.jobs.values())
-    return made, None, pipeline
+        return None, str(error)
 
 
-def new_job(spec: JobSpec, inputs_hash: str | None = None) -> NewJob:
+def new_job(spec: JobSpec, *, repository_id: int, ref: str, trust: Trust, inputs_hash: str | None = None) -> NewJob:
     """A job of a pipeline, as a row to be made."""
+    group = spec.concurrency
     return NewJob(
         name=spec.name,
         needs=spec.needs,
@@ -78,4 +86,7 @@ def new_job(spec: JobSpec, inputs_hash: str | None = None) -> NewJob:
         labels=spec.labels,
         runs_when=spec.when.result,
         inputs_hash=inputs_hash,
+        exclusion=None if group is None else exclusion_of(group, repository_id, ref, trust),
+        exclusion_limit=1 if group is None else group.limit,
+        exclusion_cancels=group is not None and group.when_full == "cancel_older",
     )

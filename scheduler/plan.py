@@ -22,7 +22,7 @@ from datetime import datetime
 
 from farmgate import states
 from farmgate.states import is_final
-from scheduler import dispatch
+from scheduler import dispatch, supersede
 from scheduler.decisions import (
     Begin,
     CancelRun,
@@ -37,7 +37,6 @@ from scheduler.decisions import (
     ReadIntakes,
     RejectIntake,
     Retry,
-    RingAgain,
     Skip,
     log_key,
     repository_key,
@@ -68,8 +67,10 @@ def plan(snapshot: Snapshot, now: datetime) -> Plan:
                     ended.add(decision.job_id)
                 case _:
                     pass
+    decided += supersede.older_runs(snapshot, frozenset(ended))
+    decided += supersede.in_groups(snapshot, frozenset(ended))
     decided += dispatch.rings(snapshot, now, frozenset(made_ready), frozenset(ended))
-    decided += ring_again(snapshot, now, frozenset(ended))
+    decided += dispatch.ring_again(snapshot, now, frozenset(ended))
     decided += of_nodes(snapshot, now)
     decided += of_repositories(snapshot, now)
     decided += [
@@ -167,28 +168,6 @@ def verdict_reason(run: RunView, verdict: states.Run) -> str | None:
     ]
     told = "; ".join(f"{job.name}: {job.reason or job.state}" for job in worst[:3])
     return told + (f"; and {len(worst) - 3} more" if len(worst) > 3 else "")
-
-
-def ring_again(snapshot: Snapshot, now: datetime, ended: frozenset[int]) -> Iterator[RingAgain]:
-    """Rule 6: only where a slot is free, since nobody can answer while all are busy."""
-    pools = dispatch.capacity(snapshot.nodes, snapshot.rules)
-    running = Counter(job.pool for run in snapshot.runs for job in run.jobs if job.state is states.Job.RUNNING)
-    for run in snapshot.runs:
-        for job in run.jobs:
-            if job.state is not states.Job.QUEUED or job.id in ended or job.pool not in pools:
-                continue
-            if running[job.pool] >= pools[job.pool].slots:
-                continue
-            growth: int = 2 ** min(max(job.rings - 1, 0), 10)
-            pause = min(snapshot.rules.ring_again * growth, snapshot.rules.ring_again_at_most)
-            if job.rung_at is None or job.rung_at + pause <= now:
-                yield RingAgain(
-                    job.id,
-                    job.attempt,
-                    job.pool,
-                    job.rings + 1,
-                    f"nobody claimed it within {pause.total_seconds():g} s",
-                )
 
 
 def of_nodes(snapshot: Snapshot, now: datetime) -> Iterator[MarkSilent]:

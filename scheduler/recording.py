@@ -10,7 +10,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -20,6 +20,7 @@ from farmgate.models import IntakeRow, Repository, Trigger, Trust
 from farmgate.refs import HEADS
 from farmgate.store import events, intakes, repositories, runs
 from farmgate.store.runs import NewRun
+from scheduler import supersede
 from scheduler.context import Context
 from scheduler.pipelines import run_of
 from scheduler.reading import Placed
@@ -69,8 +70,7 @@ def run_for(reader: Reader, sha: str, ref: str, trigger: Trigger, intake: Intake
     from_fork = bool(intake.details.get("from_fork"))
     asked_by = str(intake.details.get("author") or ("webhook" if intake.delivery_id else "poll"))
     trust = Trust.UNTRUSTED if from_fork else Trust.TRUSTED
-    templates = FarmTemplates(reader.context, reader.repository, trust)
-    return run_of(
+    run = run_of(
         reader.history,
         reader.repository.id,
         sha,
@@ -79,8 +79,10 @@ def run_for(reader: Reader, sha: str, ref: str, trigger: Trigger, intake: Intake
         trust,
         asked_by,
         intake.created_at,
-        templates=templates,
+        templates=FarmTemplates(reader.context, reader.repository, trust),
     )
+    ends = supersede.ends_older(ref, reader.repository.default_branch, trigger, run.cancel_superseded, again=False)
+    return replace(run, ends_older=ends)
 
 
 def keep(connection: Connection, reader: Reader, branch: str, new: Sequence[Placed]) -> None:

@@ -55,6 +55,12 @@ class NewRepository(BaseModel):
         return short
 
 
+class RepositoryChange(BaseModel):
+    """What is given is changed. `weight`: the repository's share of the slots, against the others'."""
+
+    weight: int | None = Field(None, ge=1, le=100)
+
+
 def router(context: Context) -> APIRouter:
     routes = APIRouter(prefix="/api/repositories", tags=["repositories"])
 
@@ -103,6 +109,20 @@ def router(context: Context) -> APIRouter:
             row = repositories.by_name(connection, name)
             repositories.poll_now(connection, row.id)
             answer = views.repository(connection, row, context.public_url)
+        context.wake()
+        return answer
+
+    @routes.patch("/{name}")
+    def change(person: Admin, name: str, body: RepositoryChange) -> RepositoryBody:
+        """Change how a repository is treated."""
+        now = context.clock.now()
+        with context.store.writing() as connection:
+            row = repositories.by_name(connection, name)
+            if body.weight is not None and body.weight != row.weight:
+                repositories.set_weight(connection, row.id, body.weight)
+                text = f"weight {row.weight} -> {body.weight}"
+                events.record(connection, now, "repository.changed", f"repository/{name}", person.name, text)
+            answer = views.repository(connection, repositories.by_id(connection, row.id), context.public_url)
         context.wake()
         return answer
 

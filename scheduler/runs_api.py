@@ -13,12 +13,13 @@ from farmgate.errors import Conflict, NotFound
 from farmgate.models import Trigger
 from farmgate.store import attempts, events, jobs, repositories, runs
 from farmgate.store.intakes import storable
-from scheduler import views
+from scheduler import outlook, views
 from scheduler.auth import Person, Writer
 from scheduler.blob_streams import pieces_of
 from scheduler.bodies import CommitBody, RunDetail, RunSummary
 from scheduler.context import Context
 from scheduler.pipelines import run_of
+from scheduler.snapshot import rules_of
 from scheduler.templates import FarmTemplates
 
 
@@ -48,7 +49,12 @@ def router(context: Context) -> APIRouter:
             found = runs.find(
                 connection, repository_id=of, ref=full, sha=sha, state=state, before_id=before_id, limit=limit
             )
-            return views.summaries(connection, found)
+            listed = views.summaries(connection, found)
+            waiting = [run.id for run in found if run.state is states.Run.PENDING]
+            if waiting:
+                told = outlook.of_runs(connection, rules_of(context.settings), waiting, context.clock.now())
+                listed = [run.model_copy(update={"estimate": told.get(run.id)}) for run in listed]
+            return listed
 
     @routes.get("/runs/{run_id}")
     def one(person: Person, run_id: int) -> RunDetail:

@@ -80,6 +80,7 @@ class RunView:
     again_of: int | None = None
     weight: int = 1  # of its repository
     repository: str = ""
+    newest: bool | None = True  # its commit is the tip of its ref
 
 
 @dataclass(frozen=True, slots=True)

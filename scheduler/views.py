@@ -12,7 +12,7 @@ from farmgate import models, states
 from farmgate.models import Attempt, Commit, Job, Repository, Run, Step
 from farmgate.settings import SchedulerSettings
 from farmgate.store import attempts, candidates, intakes, jobs, lanes, nodes, repositories, runs
-from scheduler import dispatch
+from scheduler import outlook
 from scheduler.bodies import (
     ArtifactBody,
     AttemptBody,
@@ -31,9 +31,9 @@ from scheduler.bodies import (
     RunSummary,
     StepBody,
 )
-from scheduler.snapshot import rules_of, snapshot
-
-WAITS = (states.Job.WAITING, states.Job.READY, states.Job.QUEUED)
+from scheduler.groups import name_of
+from scheduler.outlook import Outlook
+from scheduler.snapshot import rules_of
 
 
 def repository(connection: Connection, row: Repository, public_url: str) -> RepositoryBody:
@@ -49,6 +49,7 @@ def repository(connection: Connection, row: Repository, public_url: str) -> Repo
         polled_at=row.polled_at,
         poll_error=row.poll_error,
         webhook_url=f"{public_url}/hooks/{row.name}",
+        weight=row.weight,
         first_read=None if first is None else FirstRead(state=first.state, reason=first.reason),
     )
 
@@ -115,6 +116,7 @@ def _summary(run: Run, of: Repository, commit: Commit | None, of_run: Sequence[t
         created_at=run.created_at,
         started_at=run.started_at,
         finished_at=run.finished_at,
+        superseded_by=run.superseded_by,
         jobs=[JobSummary(name=name, state=state) for name, state in of_run],
     )
 
@@ -125,9 +127,8 @@ def run_detail(connection: Connection, run_id: int, settings: SchedulerSettings,
     of = repositories.by_id(connection, run.repository_id)
     commit = repositories.commit(connection, run.repository_id, run.sha)
     found = jobs.of_run(connection, run.id)
-    why = {}
-    if any(job.state in WAITS for job in found):
-        why = dispatch.why(snapshot(connection, rules_of(settings)), now)
+    waiting = [job.id for job in found if job.state in outlook.WAITS]
+    told = outlook.of_jobs(connection, rules_of(settings), waiting, now) if waiting else outlook.NOTHING
     return RunDetail(
         id=run.id,
         repository=of.name,
@@ -147,8 +148,9 @@ def run_detail(connection: Connection, run_id: int, settings: SchedulerSettings,
         started_at=run.started_at,
         finished_at=run.finished_at,
         deadline=run.deadline,
+        superseded_by=run.superseded_by,
         delays=_delays(run, found),
-        jobs=job_bodies(connection, found, why),
+        jobs=job_bodies(connection, found, told),
         templates=run.origin.get("templates", []),
     )
 
@@ -163,7 +165,7 @@ def _delays(run: Run, found: Sequence[Job]) -> dict[str, float]:
     return {name: (at - run.created_at).total_seconds() for name, at in stages.items() if at is not None}
 
 
-def job_bodies(connection: Connection, found: Sequence[Job], why: dict[int, str]) -> list[JobBody]:
+def job_bodies(connection: Connection, found: Sequence[Job], told: Outlook) -> list[JobBody]:
     """Jobs with their attempts, steps and artifacts."""
     tries = attempts.of_jobs(connection, [jobs.told_by(job) for job in found])
     named = nodes.names(connection)
@@ -201,7 +203,12 @@ def job_bodies(connection: Connection, found: Sequence[Job], why: dict[int, str]
                 losses=job.losses,
                 reason=job.reason,
                 reused_from=taken.get(job.reused_from or 0),
-                why=why.get(job.id),
+                why=told.why.get(job.id),
+                starts_at=told.starts[job.id].starts_at if job.id in told.starts else None,
+                estimate=told.words.get(job.id),
+                priority=job.priority,
+                labels=job.labels,
+                group=None if job.exclusion is None else name_of(job.exclusion),
                 cancel_asked=job.cancel_asked,
                 ready_at=job.ready_at,
                 rung_at=job.rung_at,

@@ -134,15 +134,16 @@ class SimulatedBell:
         self.double = 0.0
         self.rung = 0
 
-    def ring(self, pool: str, job: int, attempt: int) -> None:
+    def ring(self, pool: str, job: int, attempt: int, node: int | None = None) -> None:
         if not self.reachable:
             raise BrokerUnreachable("connection refused")
         self.rung += 1
+        queue = self.queues[pool if node is None else f"node {node}"]
         if self._dice.random() < self.lose:
             return
-        self.queues[pool].append((job, attempt))
+        queue.append((job, attempt))
         if self._dice.random() < self.double:
-            self.queues[pool].append((job, attempt))
+            queue.append((job, attempt))
 
     def flush(self) -> None:
         self.queues.clear()
@@ -168,6 +169,7 @@ class SimulatedWorker:
     build: Callable[[], timedelta]
     verdict: Callable[[Claimed], Result]
     pool: str = "default"
+    labels: dict[str, str] = field(default_factory=dict)
     node_id: int = 0
     asleep: bool = False
     deaf: bool = False
@@ -180,7 +182,15 @@ class SimulatedWorker:
         now = self.context.clock.now()
         with self.context.store.writing() as connection:
             token = tokens.create(connection, self.context.vault, TokenKind.JOIN, self.name, now)
-        body = Join(token=token, name=self.name, pool=self.pool, slots=self.slots, engine="fake", version="0")
+        body = Join(
+            token=token,
+            name=self.name,
+            pool=self.pool,
+            slots=self.slots,
+            engine="fake",
+            version="0",
+            labels=self.labels,
+        )
         self.node_id = claims.join(self.context, body, "redis://nowhere").node
 
     def step(self) -> None:
@@ -223,7 +233,10 @@ class SimulatedWorker:
                 self._report((held.job, held.attempt), Result(outcome="cancelled"))
 
     def _listen(self) -> None:
-        queue = self.bell.queues[self.pool]
+        for queue in (self.bell.queues[f"node {self.node_id}"], self.bell.queues[self.pool]):
+            self._take_from(queue)
+
+    def _take_from(self, queue: deque[tuple[int, int]]) -> None:
         while queue and not self.deaf and len(self.work) < self.slots:
             job, attempt = queue.popleft()
             try:

@@ -63,7 +63,7 @@ def make_bench(settings: WorkerSettings, clock: Clock) -> Bench:
 
 def make_worker_app(settings: WorkerSettings, bench: Bench, gate: Gate) -> Celery:
     """The Celery application with the one task."""
-    app = make_app(settings.broker_url.get_secret_value(), settings.pool)
+    app = make_app(settings.broker_url.get_secret_value(), settings.pool, settings.node)
     nudge = Nudge()
     app.steps["consumer"].add(nudge.step())
 

@@ -81,13 +81,35 @@ def show_(name: Name, json: Json = False) -> None:
     if json:
         return show.as_json(row)
     out = show.console()
-    for heading in ("name", "url", "forge", "default_branch"):
+    for heading in ("name", "url", "forge", "default_branch", "weight"):
         out.print(f"{heading.replace('_', ' '):16}{row.get(heading) or '-'}")
     out.print(f"{'asked':16}{show.ago(row.get('polled_at'))}")
     if row.get("poll_error"):
         out.print(f"{'problem':16}{show.clean(str(row['poll_error']))}")
     connection(row)
     changes(row)
+    return None
+
+
+@app.command("set")
+def set_(
+    name: Name,
+    weight: Annotated[
+        int | None,
+        typer.Option(min=1, max=100, help="Its share of the slots: with 3 it gets three times what one with 1 gets."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Change how a repository is treated."""
+    wanted = {"weight": weight}
+    given = {key: value for key, value in wanted.items() if value is not None}
+    if not given:
+        raise typer.BadParameter("say what to change, such as --weight 3")
+    with door.connect() as farm:
+        answer = farm.change_repository(name, given)
+    if json:
+        return show.as_json(answer)
+    show.console().print(f"{name}: " + ", ".join(f"{key} {answer.get(key)}" for key in given))
     return None
 
 

@@ -39,7 +39,7 @@ def runs(
     if json:
         return show.as_json(rows)
     show.table(
-        ("run", "state", "repository", "ref", "commit", "title", "author", "pushed", "took"),
+        ("run", "state", "repository", "ref", "commit", "title", "author", "pushed", "took", "starts"),
         (
             (
                 row["id"],
@@ -51,10 +51,11 @@ def runs(
                 row.get("author"),
                 show.ago(row.get("created_at")),
                 show.between(row.get("created_at"), row.get("finished_at")),
+                row.get("estimate"),
             )
             for row in rows
         ),
-        spare=("author", "repository", "ref"),
+        spare=("author", "repository", "ref", "starts"),
         empty="no run yet: push a commit with a .farmgate.yml to a connected repository",
     )
     return None
@@ -205,7 +206,10 @@ def _grid(row: dict[str, Any]) -> Any:
 
 
 def _because(job: dict[str, Any]) -> str:
-    why = job.get("reason") or (None if job["state"] in JOB_OVER else job.get("why"))
+    over = job["state"] in JOB_OVER
+    why = job.get("reason") if over else job.get("why") or job.get("reason")
+    if why and not over and job.get("estimate"):
+        why = f"{why}; {job['estimate']}"
     return f": {show.clean(str(why))}" if why else ""
 
 

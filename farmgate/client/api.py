@@ -99,6 +99,9 @@ class Api:
     def poll_repository(self, name: str) -> Row:
         return self._post(f"/api/repositories/{_part(name)}/poll")
 
+    def change_repository(self, name: str, wanted: Mapping[str, object]) -> Row:
+        return _object(self._call("PATCH", f"/api/repositories/{_part(name)}", json=dict(wanted)))
+
     def remove_repository(self, name: str) -> None:
         self._call("DELETE", f"/api/repositories/{_part(name)}")
 

@@ -15,18 +15,21 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Text, case, cast, func, literal, select, update
+from sqlalchemy import Connection, Row, Text, and_, case, cast, func, literal, or_, select, update
 
 from farmgate import states
 from farmgate.errors import NotFound
 from farmgate.models import Job
-from farmgate.store import reuse
+from farmgate.store import exclusion, reuse
 from farmgate.store.database import many, move, one
 from farmgate.store.runs import WAIT_PATIENCE
-from farmgate.store.schema import jobs, repositories, runs
+from farmgate.store.schema import jobs, refs, repositories, runs
 
+UNDER_WAY = (states.Job.QUEUED, states.Job.RUNNING)
 FINISHING = timedelta(minutes=10)
 """What a job gets beyond its own time limit, for its workspace, its image and its artifacts."""
+RUNS_LOOKED_AT, JOBS_LOOKED_AT = 200, 5000
+"""How far back a repository's history goes where durations are asked for."""
 
 
 def by_id(connection: Connection, job_id: int) -> Job:
@@ -89,8 +92,13 @@ def of_open_runs(connection: Connection) -> tuple[list[Row[Any]], list[Row[Any]]
             runs.c.again_of,
             repositories.c.weight,
             repositories.c.name,
+            (refs.c.sha == runs.c.sha).label("newest"),
         )
-        .select_from(runs.join(repositories))
+        .select_from(
+            runs.join(repositories).outerjoin(
+                refs, and_(refs.c.repository_id == runs.c.repository_id, refs.c.name == runs.c.ref)
+            )
+        )
         .where(is_open)
         .order_by(runs.c.id)
     )
@@ -154,8 +162,9 @@ def skip(connection: Connection, job_id: int, now: datetime, reason: str) -> Non
     move(connection, jobs, {"id": job_id}, states.Job.WAITING, states.Job.SKIPPED, finished_at=now, reason=reason)
 
 
-def queue(connection: Connection, job_id: int, attempt: int, now: datetime) -> None:
-    """Before the bell is rung for the first time. Raises LostRace."""
+def queue(connection: Connection, job_id: int, attempt: int, now: datetime, rung_to: int | None = None) -> None:
+    """Before the bell is rung for the first time: the pool's, or one node's. Raises LostRace."""
+    exclusion.take(connection, job_id, UNDER_WAY)
     move(
         connection,
         jobs,
@@ -164,21 +173,25 @@ def queue(connection: Connection, job_id: int, attempt: int, now: datetime) -> N
         states.Job.QUEUED,
         rung_at=now,
         rings=1,
+        rung_to=rung_to,
     )
 
 
-def rung_again(connection: Connection, job_id: int, attempt: int, now: datetime, rings: int) -> bool:
+def rung_again(
+    connection: Connection, job_id: int, attempt: int, now: datetime, rings: int, rung_to: int | None = None
+) -> bool:
     """Before the bell is rung once more; False if the job is not waiting for it any more."""
     changed = connection.execute(
         update(jobs)
         .where(jobs.c.id == job_id, jobs.c.attempt == attempt, jobs.c.state == states.Job.QUEUED)
-        .values(rung_at=now, rings=rings)
+        .values(rung_at=now, rings=rings, rung_to=rung_to)
     )
     return changed.rowcount == 1
 
 
 def start(connection: Connection, job_id: int, attempt: int, now: datetime, timeout: timedelta) -> None:
     """A worker claims it. Raises LostRace."""
+    exclusion.take(connection, job_id, (states.Job.RUNNING,))
     move(
         connection,
         jobs,
@@ -223,6 +236,7 @@ def retry(connection: Connection, job_id: int, attempt: int, now: datetime, reas
         rings=0,
         ready_at=now,
         rung_at=None,
+        rung_to=None,
         started_at=None,
         deadline=now + WAIT_PATIENCE,
         reason=reason,
@@ -247,6 +261,21 @@ def ask_cancel(connection: Connection, run_id: int, why: str) -> int:
     ).rowcount
 
 
+def ask_to_end(connection: Connection, job_ids: Sequence[int], why: str) -> int:
+    """Ask these jobs to end, but none in the middle of what it does to an environment. How many."""
+    deploys = and_(jobs.c.state == states.Job.RUNNING, jobs.c.spec["deploys_to"].as_string().is_not(None))
+    return connection.execute(
+        update(jobs)
+        .where(
+            jobs.c.id.in_(list(job_ids)),
+            jobs.c.state.in_(states.open_states(states.Job)),
+            jobs.c.cancel_asked.is_(None),
+            ~deploys,
+        )
+        .values(cancel_asked=why)
+    ).rowcount
+
+
 def counts(connection: Connection) -> dict[states.Job, int]:
     """How many jobs are open, by state."""
     statement = (
@@ -265,11 +294,38 @@ def oldest_waiting(connection: Connection) -> datetime | None:
     return found
 
 
-def unanswered(connection: Connection, pool: str, since: datetime) -> bool:
-    """True if a bell of the pool, rung again at least once, has gone unanswered since then."""
+def unanswered(connection: Connection, pool: str, node_id: int, since: datetime) -> bool:
+    """True if a bell of the pool or of the node, rung again at least once, has gone unanswered since then."""
     statement = (
         select(jobs.c.id)
-        .where(jobs.c.pool == pool, jobs.c.state == states.Job.QUEUED, jobs.c.rings > 1, jobs.c.ready_at <= since)
+        .where(
+            jobs.c.pool == pool,
+            jobs.c.state == states.Job.QUEUED,
+            jobs.c.rings > 1,
+            jobs.c.ready_at <= since,
+            or_(jobs.c.rung_to.is_(None), jobs.c.rung_to == node_id),
+        )
         .limit(1)
     )
     return connection.execute(statement).first() is not None
+
+
+def recently_passed(connection: Connection, repository_id: int) -> list[tuple[int, str, timedelta]]:
+    """How long the jobs of a repository's latest runs took that passed by themselves, by family, the newest first."""
+    latest = (
+        select(runs.c.id).where(runs.c.repository_id == repository_id).order_by(runs.c.id.desc()).limit(RUNS_LOOKED_AT)
+    )
+    statement = (
+        select(jobs.c.family, jobs.c.started_at, jobs.c.finished_at)
+        .where(
+            jobs.c.run_id.in_(latest),
+            jobs.c.state == states.Job.PASSED,
+            jobs.c.reused_from.is_(None),
+            jobs.c.started_at.is_not(None),
+        )
+        .order_by(jobs.c.id.desc())
+        .limit(JOBS_LOOKED_AT)
+    )
+    return [
+        (repository_id, row.family, row.finished_at - row.started_at) for row in connection.execute(statement).all()
+    ]

@@ -81,7 +81,8 @@ def names(connection: Connection) -> dict[int, str]:
 
 
 def heard(connection: Connection, node: Node, body: Heartbeat, now: datetime) -> None:
-    """A heartbeat: a silent node is ready again."""
+    """A heartbeat: a silent node is ready again. Its labels are what its settings say now."""
+    labels = node.labels if body.labels is None else body.labels
     connection.execute(
         update(nodes)
         .where(nodes.c.id == node.id, nodes.c.state != states.Node.REMOVED)
@@ -90,6 +91,7 @@ def heard(connection: Connection, node: Node, body: Heartbeat, now: datetime) ->
             slots=body.slots,
             version=body.version,
             problem=body.problem,
+            labels=dict(labels),
             holding=[f"{held.job}/{held.attempt}" for held in body.holding],
         )
     )

@@ -90,6 +90,11 @@ def poll_now(connection: Connection, repository_id: int) -> None:
     connection.execute(update(repositories).where(repositories.c.id == repository_id).values(polled_at=None))
 
 
+def set_weight(connection: Connection, repository_id: int, weight: int) -> None:
+    """Its share of the slots, against other repositories'."""
+    connection.execute(update(repositories).where(repositories.c.id == repository_id).values(weight=weight))
+
+
 def set_default_branch(connection: Connection, repository_id: int, branch: str) -> None:
     """The remote's HEAD says another branch than was assumed."""
     connection.execute(update(repositories).where(repositories.c.id == repository_id).values(default_branch=branch))

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from farmgate import states
 from farmgate.errors import NotFound
 from farmgate.models import JobKind, Run, Trigger, Trust
-from farmgate.store import reuse
+from farmgate.store import reuse, superseding
 from farmgate.store.database import insert_if_absent, many, move, newest, one
 from farmgate.store.schema import jobs, runs
 
@@ -68,6 +68,7 @@ class NewRun:
     again_of: int | None = None
     reuse: bool = True
     cancel_superseded: bool | None = None
+    ends_older: bool = False  # the older open runs of its ref are needless now
     origin: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -107,6 +108,8 @@ def create(connection: Connection, new: NewRun, now: datetime) -> int | None:
     ).scalar_one()
     if new.jobs and not broken:
         add_jobs(connection, run_id, new.jobs, now)
+    if new.ends_older:
+        superseding.mark_older(connection, run_id)
     return run_id
 
 

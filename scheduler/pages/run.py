@@ -16,13 +16,14 @@ from farmgate.models import Artifact, Attempt, Job, Repository, Run, Step
 from farmgate.pipeline import FILE_NAME
 from farmgate.store import attempts, jobs, lanes, nodes, repositories, runs
 from scheduler import (
-    dispatch,
+    outlook,
     report_reading,
     views,
 )
 from scheduler.context import Context
+from scheduler.outlook import Outlook
 from scheduler.pages import graph, words
-from scheduler.snapshot import rules_of, snapshot
+from scheduler.snapshot import rules_of
 
 SHOWN_JOBS = 40
 LISTED_JOBS = 120
@@ -55,7 +56,7 @@ def read(
     repository = repositories.by_id(connection, run.repository_id)
     commit = repositories.commit(connection, run.repository_id, run.sha)
     rows = jobs.of_run(connection, run_id)
-    waiting = _why(context, connection, run, now)
+    waiting = _told(context, connection, run, rows, now)
     tried = attempts.of_jobs(connection, [jobs.told_by(job) for job in rows])
     taken = views.reused(connection, rows)
     names = nodes.names(connection)
@@ -66,7 +67,7 @@ def read(
     shown_attempts = {job.id: _choose(job, by_job[job.id], chosen) for job in rows}
     ids = [attempt.id for attempt in shown_attempts.values() if attempt is not None]
     steps, made = attempts.steps_of(connection, ids), attempts.artifacts_of(connection, ids)
-    told = [_job(job, by_job[job.id], shown_attempts[job.id], steps, made, names, waiting.get(job.id)) for job in rows]
+    told = [_job(job, by_job[job.id], shown_attempts[job.id], steps, made, names, waiting) for job in rows]
     for job, one in zip(rows, told, strict=True):
         one["reused"] = taken.get(job.reused_from or 0)
     _unfold_one(told)
@@ -163,11 +164,12 @@ def _file(context: Context, repository: Repository, sha: str, source: str) -> li
     return content.decode(errors="replace").splitlines() if content else []
 
 
-def _why(context: Context, connection: Connection, run: Run, now: datetime) -> dict[int, str]:
-    """Why each job waits; only an open run has any that do."""
+def _told(context: Context, connection: Connection, run: Run, found: Iterable[Job], now: datetime) -> Outlook:
+    """Why each job waits, and for about how long; only an open run has any that do."""
     if states.is_final(run.state):
-        return {}
-    return dispatch.why(snapshot(connection, rules_of(context.settings)), now)
+        return outlook.NOTHING
+    waiting = [job.id for job in found if job.state in outlook.WAITS]
+    return outlook.of_jobs(connection, rules_of(context.settings), waiting, now) if waiting else outlook.NOTHING
 
 
 def _choose(job: Job, tried: list[Attempt], chosen: tuple[str, int] | None) -> Attempt | None:
@@ -183,7 +185,7 @@ def _job(
     steps: Iterable[Step],
     made: Iterable[Artifact],
     names: Mapping[int, str],
-    why: str | None,
+    waiting: Outlook,
 ) -> dict[str, Any]:
     ended = states.is_final(job.state)
     return {
@@ -191,7 +193,8 @@ def _job(
         "name": job.name,
         "needs": job.needs,
         "state": str(job.state),
-        "why": why,
+        "why": waiting.why.get(job.id),
+        "estimate": waiting.words.get(job.id),
         "reason": job.reason if ended else None,
         "image": job.spec.get("image"),
         "node": names.get(shown.node_id) if shown else None,

@@ -38,7 +38,7 @@ LONG = timedelta(days=400)
 
 
 class NoBell:
-    def ring(self, pool: str, job: int, attempt: int) -> None:
+    def ring(self, pool: str, job: int, attempt: int, node: int | None = None) -> None:
         return
 
 

@@ -45,10 +45,10 @@ class HeardBell:
     rung: list[tuple[str, int, int]] = field(default_factory=list)
     broken: bool = False
 
-    def ring(self, pool: str, job: int, attempt: int) -> None:
+    def ring(self, pool: str, job: int, attempt: int, node: int | None = None) -> None:
         if self.broken:
             raise BrokerUnreachable("Redis is away")
-        self.rung.append((pool, job, attempt))
+        self.rung.append((pool if node is None else f"node {node}", job, attempt))
 
     def heard(self) -> list[tuple[int, int]]:
         """The rings since the last look: (job, attempt)."""

@@ -28,9 +28,9 @@ from scheduler.decisions import (
     RingAgain,
     Skip,
 )
-from scheduler.dispatch import why
 from scheduler.plan import plan
 from scheduler.view import AttemptView, IntakeView, JobView, NodeView, RepositoryView, RunView, Snapshot
+from scheduler.waiting import why
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
