@@ -205,6 +205,17 @@ def still_holding(farm: Farm) -> None:
     farm.update(t.nodes, farm.node, holding=[f"{farm.job}/1"], seen_at=NOW + HOUR)
 
 
+def an_overfull_group(farm: Farm) -> None:
+    for number in (1, 2):
+        rows.a_job(farm.connection, farm.run, NOW, states.Job.QUEUED, f"deploy-{number}", exclusion="1:all:deploy")
+
+
+def a_crowded_family(farm: Farm) -> None:
+    for number in (1, 2):
+        more = {"family": "test", "family_limit": 1}
+        rows.a_job(farm.connection, farm.run, NOW, states.Job.QUEUED, f"test-{number}", **more)
+
+
 FORBIDDEN: list[tuple[str, Callable[[Farm], object]]] = [
     ("I1", lambda farm: farm.update(t.intakes, farm.intake, after="8" * 40)),
     ("I1", lambda farm: farm.update(t.intakes, farm.intake, state=states.Intake.REJECTED)),
@@ -236,6 +247,8 @@ FORBIDDEN: list[tuple[str, Callable[[Farm], object]]] = [
     ("I9", lambda farm: farm.update(t.rollouts, farm.rollout, policy={"approval": {"people": 1}})),
     ("I12", a_removed_nodes_token),
     ("I12", still_holding),
+    ("I13", an_overfull_group),
+    ("I13", a_crowded_family),
 ]
 
 

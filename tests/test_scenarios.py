@@ -15,6 +15,7 @@ import yaml
 from sqlalchemy import select
 
 from farmgate import states
+from farmgate.store import runs
 from farmgate.store import schema as t
 from tests.world import World
 
@@ -114,6 +115,13 @@ def check(world: World, fact: str, wanted: Any, says: str) -> None:
             with world.store.reading() as connection:
                 covered = {sha for row in connection.execute(select(t.bans.c.covers)) for sha in row.covers}
             assert not {world.shas[name] for name in wanted} & covered, says
+        case "nothing_ran_on":
+            assert not any(world.ran_on[name] for name in wanted), f"{says}\n{world.ran_on}"
+        case "run_reasons":
+            for name, part in wanted.items():
+                with world.store.reading() as connection:
+                    said = [run.reason or "" for run in runs.find(connection, sha=world.shas[name])]
+                assert any(part in reason for reason in said), f"{says}\n{said}"
         case "ran_once":
             assert set(world.runs_per_commit.values()) == {1}, f"{says}\n{world.runs_per_commit}"
         case "runs_in_order":

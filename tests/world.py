@@ -74,6 +74,7 @@ class World:
         rollout_minutes: float = 4,
         lanes: Sequence[str] = ("production",),
         pipeline: str = PIPELINE,
+        labels: Sequence[Mapping[str, str]] = (),
         more_policy: Mapping[str, object] | None = None,
     ) -> None:
         self.dice = Dice(seed)
@@ -111,7 +112,15 @@ class World:
         self.scheduler = self._begin_scheduler()
         self.deployer = self._begin_deployer()
         self.workers = [
-            SimulatedWorker(f"node-{number}", door, self.bell, slots, self._build_time, self._verdict)
+            SimulatedWorker(
+                f"node-{number}",
+                door,
+                self.bell,
+                slots,
+                self._build_time,
+                self._verdict,
+                labels=dict(labels[number - 1]) if labels else {},
+            )
             for number in range(1, nodes + 1)
         ]
         for worker in self.workers:
@@ -462,6 +471,11 @@ class World:
                 if by_itself:
                     found.append(invariants.Violation("I11", f"lane/{lane.environment}", f"goes on: {decision}"))
         return found
+
+    @property
+    def ran_on(self) -> dict[str, int]:
+        """How many attempts each node began."""
+        return {worker.name: len(worker.begun) for worker in self.workers}
 
     # --- facts -------------------------------------------------------------------------------------------------------
 

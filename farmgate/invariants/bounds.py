@@ -1,4 +1,4 @@
-"""I10 to I12: nothing waits for ever, nothing outlives its purpose."""
+"""I10 to I13: nothing waits for ever, nothing outlives its purpose, no group is overfull."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, exists, func, select
+from sqlalchemy import Connection, Text, cast, exists, func, or_, select
 
 from farmgate import states
 from farmgate.invariants.registry import Finding, Violation, invariant, rows, with_states
@@ -55,6 +55,7 @@ def i11(connection: Connection, now: datetime) -> Iterator[Finding]:
     )
     stalled = (
         select(t.jobs.c.id, t.jobs.c.state, t.jobs.c.pool)
+        .join(t.runs, t.runs.c.id == t.jobs.c.run_id)
         .join(slots, slots.c.pool == t.jobs.c.pool)
         .join(busy, busy.c.pool == t.jobs.c.pool, isouter=True)
         .where(
@@ -62,6 +63,10 @@ def i11(connection: Connection, now: datetime) -> Iterator[Finding]:
             t.jobs.c.ready_at < since,
             slots.c.joined < since,
             func.coalesce(busy.c.many, 0) == 0,
+            # these wait for a person, for a time, for a node that fits: they say so
+            t.runs.c.hold.is_(None),
+            or_(t.jobs.c.not_before.is_(None), t.jobs.c.not_before < since),
+            cast(t.jobs.c.labels, Text) == "{}",
         )
     )
     for row in rows(connection, stalled):
@@ -123,3 +128,25 @@ def undrained(connection: Connection) -> list[Violation]:
             Violation("I11", f"{table.name}/{row.id}", f"still {row.state}") for row in rows(connection, still_open)
         ]
     return found
+
+
+@invariant
+def i13(connection: Connection, now: datetime) -> Iterator[Finding]:
+    """Of a concurrency group, and of a family of a run that has a limit, at most so many are under way."""
+    under_way = t.jobs.c.state.in_((states.Job.QUEUED, states.Job.RUNNING))
+    overfull = (
+        select(t.jobs.c.exclusion, func.count().label("many"), func.min(t.jobs.c.exclusion_limit).label("least"))
+        .where(under_way, t.jobs.c.exclusion.is_not(None))
+        .group_by(t.jobs.c.exclusion)
+        .having(func.count() > func.min(t.jobs.c.exclusion_limit))
+    )
+    for row in rows(connection, overfull):
+        yield f"group/{row.exclusion}", f"{row.many} of it are under way, at most {row.least} may be"
+    crowded = (
+        select(t.jobs.c.run_id, t.jobs.c.family, func.count().label("many"))
+        .where(under_way, t.jobs.c.family_limit.is_not(None))
+        .group_by(t.jobs.c.run_id, t.jobs.c.family)
+        .having(func.count() > func.min(t.jobs.c.family_limit))
+    )
+    for row in rows(connection, crowded):
+        yield f"run/{row.run_id}", f"{row.many} of {row.family} are under way"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Barrier
 from typing import Any
@@ -25,7 +26,7 @@ GROUP: dict[str, Any] = {"exclusion": "1:all:deploy"}
 def some_jobs(store: Store, now: datetime, count: int, *, one_run: bool = False, **more: Any) -> list[int]:
     with store.writing() as connection:
         repository = a_repository(connection, now)
-        made = [a_run(connection, repository, f"{0 if one_run else number:040x}", now) for number in range(1 if one_run else count)]
+        made = [a_run(connection, repository, f"{number:040x}", now) for number in range(1 if one_run else count)]
         return [a_job(connection, made[number % len(made)], now, name=f"j{number}", **more) for number in range(count)]
 
 
@@ -95,16 +96,15 @@ def test_the_smallest_limit_of_a_group_holds(store: Store, now: datetime) -> Non
 # --- superseded runs -------------------------------------------------------------------------------------------------
 
 
-def a_new_run(store: Store, now: datetime, repository: int, number: int, ref: str = "refs/heads/fix", **more: Any) -> int:
-    new = NewRun(repository, f"{number:040x}", ref, Trigger.PUSH, Trust.TRUSTED, "me", now, (NewJob("a", (), {}, "default"),))
+def a_new_run(
+    store: Store, now: datetime, repository: int, number: int, ref: str = "refs/heads/fix", **more: Any
+) -> int:
+    jobs_of_it = (NewJob("a", (), {}, "default"),)
+    new = NewRun(repository, f"{number:040x}", ref, Trigger.PUSH, Trust.TRUSTED, "me", now, jobs_of_it)
     with store.writing() as connection:
-        made = runs.create(connection, NewRun(**{**_fields(new), "ends_older": True, **more}), now)
+        made = runs.create(connection, replace(new, ends_older=True, **more), now)
     assert made is not None
     return made
-
-
-def _fields(new: NewRun) -> dict[str, Any]:
-    return {name: getattr(new, name) for name in NewRun.__dataclass_fields__}
 
 
 def marks(store: Store) -> dict[int, int | None]:
