@@ -9,6 +9,8 @@ Rules:
    shell are files that the script reads as values. Other values come by the environment.
 4. Standard error goes where standard output goes, so that their lines keep their order. Standard input is empty.
 5. Only what every shell has is used: reading a value starts no process.
+6. What a step installs for its user (`pip install` without root puts programs into ~/.local/bin) is on the path of the
+   steps after it, behind everything that the image has.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ farmgate_end='
 '
 cd {workspace} || exit 125
 [ ! -d "$farmgate_steps/bin" ] || PATH=$PATH:$farmgate_steps/bin
+[ -z "$HOME" ] || PATH=$PATH:$HOME/.local/bin
 farmgate_options=-e
 (set -o pipefail) 2>/dev/null && farmgate_options='-e -o pipefail'
 farmgate_mark() {{ printf '\\036%s%s %s\\n' {mark} "$1" "$(date +%s.%N 2>/dev/null)"; }}

@@ -84,6 +84,7 @@ def test_a_service_that_ends_before_it_is_healthy_is_an_error(docker_node: Node)
     [
         ({"image": "127.0.0.1:1/none:1"}, "127.0.0.1:1/none:1"),
         ({"entrypoint": ("/no/such/program",)}, "exit code 127 before it was healthy"),
+        ({"command": None}, "No command specified (its image has none: say 'command')"),
     ],
 )
 def test_a_service_that_cannot_start_is_an_error_in_words(

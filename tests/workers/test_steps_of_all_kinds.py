@@ -75,6 +75,17 @@ def test_a_step_is_given_as_a_file_to_the_shell_that_it_names(process_node: Node
     assert record.log.split()[-3:] == [b"1", b"one", b"two"]
 
 
+def test_a_program_that_a_step_installs_for_its_user_is_on_the_path_of_the_next_behind_the_images(node: Node) -> None:
+    result, record = node.run(
+        'mkdir -p ~/.local/bin; printf "#!/bin/sh\\necho mine\\n" | tee ~/.local/bin/ls > ~/.local/bin/linter',
+        "chmod +x ~/.local/bin/*",
+        "linter",
+        "ls README",
+    )
+    passed(result, record.log)
+    assert record.log.endswith(b"mine\nREADME\n")
+
+
 def test_a_shell_that_the_image_lacks_fails_the_step_in_its_own_words(node: Node) -> None:
     result, record = node.run(step("true", shell="no-such-shell -x"))
     assert result is not None

@@ -87,7 +87,9 @@ class Companions:
         except APIError as error:
             if error.status_code != 400:  # no command: the image has none, and the file names none
                 raise
-            raise ServiceFailed(f"the service {order.name!r} cannot start: {error.explanation}") from None
+            raise ServiceFailed(
+                f"the service {order.name!r} cannot start: {error.explanation} (its image has none: say 'command')"
+            ) from None
         with self._lock:
             self._containers[order.key, order.name] = container
         try:
