@@ -249,6 +249,7 @@ class Result(Message):
     log_bytes: int = 0
     image_digest: str | None = None  # of the job's image, as the node had it
     image_digests: dict[str, str] = Field(default_factory=dict)  # of other images that it used, by name
+    timed_out: bool = False  # of a failure: the job's own time was over, so its exit code says nothing
     emitted: str | None = None  # text of the file that the job `emits`, of a job that passed; at most EMITTED_LIMIT
 
 

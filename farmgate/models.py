@@ -48,6 +48,14 @@ class ArtifactKind(StrEnum):
     LOG = "log"  # what a service wrote
 
 
+class Verdict(StrEnum):
+    """What became of a question to a person."""
+
+    APPROVED = "approved"
+    DECLINED = "declined"
+    EXPIRED = "expired"  # nobody answered in time
+
+
 class ForkPolicy(StrEnum):
     """What a repository does with runs of forks."""
 
@@ -653,3 +661,17 @@ class TemplateVersion:
     text: str | None
     changed_by: str
     changed_at: datetime
+
+
+# --- what people answered ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """To a job that asked: once, and kept."""
+
+    job_id: int
+    verdict: Verdict
+    answered_by: str
+    text: str  # what they said with it
+    answered_at: datetime

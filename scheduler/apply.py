@@ -12,17 +12,15 @@ from __future__ import annotations
 from typing import assert_never
 
 import structlog
-from sqlalchemy import Connection
 
 from farmgate import states
 from farmgate.errors import BrokerUnreachable, LostRace
-from farmgate.models import ArtifactKind, Trigger, Trust
-from farmgate.refs import HEADS
-from farmgate.store import attempts, candidates, events, intakes, jobs, nodes, runs, superseding
-from scheduler import intake, packing, polling
+from farmgate.store import attempts, events, intakes, jobs, nodes, runs, superseding
+from scheduler import answers, handing_over, intake, packing, polling
 from scheduler.background import Background
 from scheduler.context import DEPLOY, Context
 from scheduler.decisions import (
+    Ask,
     Begin,
     CancelRun,
     Decision,
@@ -87,7 +85,10 @@ def act(context: Context, background: Background, decision: Decision) -> None:
                 jobs.make_ready(connection, decision.job_id, now)
         case Skip():
             with context.store.writing() as connection:
-                jobs.skip(connection, decision.job_id, now, decision.reason)
+                jobs.skip(connection, decision.job_id, now, decision.reason, forgiven=decision.forgiven)
+        case Ask():
+            with context.store.writing() as connection:
+                answers.ask(connection, decision.job_id, now)
         case Retry():
             with context.store.writing() as connection:
                 jobs.retry(connection, decision.job_id, decision.attempt, now, decision.reason)
@@ -101,6 +102,9 @@ def act(context: Context, background: Background, decision: Decision) -> None:
                 ended = states.Attempt(str(decision.state))
                 attempts.lose(connection, decision.attempt_id, ended, now, decision.reason, decision.lease_until)
                 events.record(connection, now, "job.given_up", f"job/{decision.job_id}", ACTOR, decision.reason)
+        case End() if decision.before is states.Job.ASKING and decision.after is states.Job.FAILED:
+            with context.store.writing() as connection:
+                answers.expire(connection, decision.job_id, now, decision.reason)
         case End():
             with context.store.writing() as connection:
                 jobs.end(connection, decision.job_id, decision.before, decision.after, now, decision.reason)
@@ -147,30 +151,16 @@ def act(context: Context, background: Background, decision: Decision) -> None:
 def finish(context: Context, decision: Finish) -> None:
     """End a run; a green one of a trusted branch becomes a candidate in the same transaction."""
     now = context.clock.now()
+    made = False
     with context.store.writing() as connection:
         run = runs.by_id(connection, decision.run_id)
-        runs.finish(connection, run.id, decision.state, now, decision.reason)
+        green = decision.state is states.Run.PASSED
+        reason = handing_over.why_not_alone(connection, run) if green else decision.reason
+        runs.finish(connection, run.id, decision.state, now, reason)
         events.record(
-            connection, now, "run.finished", f"run/{run.id}", ACTOR, f"{decision.state} {decision.reason or ''}".strip()
+            connection, now, "run.finished", f"run/{run.id}", ACTOR, f"{decision.state} {reason or ''}".strip()
         )
-        branch = run.ref.startswith(HEADS) and run.trigger in (Trigger.PUSH, Trigger.PERSON)
-        good = decision.state is states.Run.PASSED and run.trust is Trust.TRUSTED and branch
-        if good:
-            made = artifacts_of_run(connection, run.id)
-            candidates.put(connection, run.repository_id, run.sha, made, now, run_id=run.id)
-    if good:
+        if green:
+            made = handing_over.hand_over(connection, run, now)
+    if made:
         context.deploy_signals.wake(DEPLOY)
-
-
-def artifacts_of_run(connection: Connection, run_id: int) -> dict[str, str]:
-    """Path -> digest, of the attempts that passed; the later job of the pipeline file wins a path."""
-    order = [jobs.told_by(job) for job in jobs.of_run(connection, run_id)]
-    passed = {
-        attempt.id: order.index(attempt.job_id)
-        for attempt in attempts.of_jobs(connection, order)
-        if attempt.state is states.Attempt.PASSED
-    }
-    made = attempts.artifacts_of(connection, list(passed))
-    kept = [artifact for artifact in made if artifact.kind is not ArtifactKind.LOG]
-    kept.sort(key=lambda artifact: passed[artifact.attempt_id])
-    return {artifact.path: f"sha256:{artifact.sha256}" for artifact in kept}

@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import BaseModel
 
 from farmgate import states
-from farmgate.models import Trigger, Trust
+from farmgate.models import ForkPolicy, JobKind, Trigger, Trust, Verdict
 
 
 class FirstRead(BaseModel):
@@ -53,6 +53,7 @@ class RepositoryBody(BaseModel):
     poll_error: str | None
     webhook_url: str
     weight: int
+    forks: ForkPolicy
     first_read: FirstRead | None = None
     secret: str | None = None
     post_receive: str | None = None
@@ -67,10 +68,22 @@ class RepositoryDetail(RepositoryBody):
 
 
 class JobSummary(BaseModel):
-    """A job in a list of runs."""
+    """A job in a list of runs. `forgiven`: it counts as passed."""
 
     name: str
     state: states.Job
+    forgiven: bool = False
+
+
+class QuestionBody(BaseModel):
+    """What a job asks a person, who may answer (nobody named: whoever may write), and the answer."""
+
+    text: str
+    by: list[str]
+    verdict: Verdict | None = None
+    answered_by: str | None = None
+    answer: str | None = None
+    answered_at: datetime | None = None
 
 
 class RunSummary(BaseModel):
@@ -88,6 +101,8 @@ class RunSummary(BaseModel):
     state: states.Run
     reason: str | None
     asked_by: str
+    hold: str | None
+    again_of: int | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -145,11 +160,19 @@ class ReusedBody(BaseModel):
 class JobBody(BaseModel):
     """A job with its attempts. `why`: while it waits, why; `estimate`: for about how long, in words.
 
-    Steps, timings and artifacts are the newest attempt's; those of `reused_from`, where it took a result."""
+    Steps, timings and artifacts are the newest attempt's; those of `reused_from`, where it took a result. `forgiven`:
+    it counts as passed. `losses`: attempts lost to infrastructure; `failures`: its own, tried again."""
 
     id: int
     name: str
+    kind: JobKind
     needs: list[str]
+    runs_when: str
+    forgiven: bool
+    failures: int
+    not_before: datetime | None
+    emitted_by: str | None
+    question: QuestionBody | None
     pool: str
     image: str | None
     state: states.Job
@@ -192,6 +215,9 @@ class RunDetail(BaseModel):
     state: states.Run
     reason: str | None
     asked_by: str
+    hold: str | None
+    again_of: int | None
+    reuse: bool
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

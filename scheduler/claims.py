@@ -7,13 +7,14 @@ Rules:
 4. A node that hears no bells although it has free slots, and work waits for it, is told to restart its worker; not
    one that names a problem, since its worker waits for that to end.
 5. An agent that buried its worker says what it held: these attempts are lost at once, not when their leases run out.
+6. A job that failed by itself gets its next try while its `retry` lasts; what then remains may be allowed (`ends`).
 """
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
 from sqlalchemy import Connection
@@ -41,7 +42,7 @@ from farmgate.pipeline import JobSpec
 from farmgate.refs import HEADS, TAGS
 from farmgate.store import attempts, events, jobs, logs, nodes, repositories, reuse, runs, tokens
 from farmgate.store.intakes import storable
-from scheduler import reporting, retention
+from scheduler import emission, ends, reporting, retention
 from scheduler.blob_streams import named
 from scheduler.context import Context
 
@@ -218,6 +219,7 @@ def take_result(context: Context, attempt: models.Attempt, body: Result) -> None
     """The end of an attempt, and of its job unless infrastructure was lost. Raises StaleAttempt."""
     now = context.clock.now()
     reason = storable(body.reason)[:4000] if body.reason else None
+    emitted = emission.read(context, attempt, body)
     with context.store.writing() as connection:
         attempts.still_live(connection, attempt.id)
         job = jobs.by_id(connection, attempt.job_id)
@@ -228,20 +230,47 @@ def take_result(context: Context, attempt: models.Attempt, body: Result) -> None
         if body.outcome == "lost" and job.cancel_asked is None:
             _try_again(context, connection, job, reason or "the worker lost its infrastructure", "worker")
         else:
-            cancelled = job.cancel_asked is not None and body.outcome in ("cancelled", "lost")
-            state = states.Job.CANCELLED if cancelled else states.Job(body.outcome)
-            said = job.cancel_asked if cancelled else reason
             pardon = reporting.settle(connection, attempt, job, body.outcome, body.exit_code, now)
-            if pardon is not None and not cancelled:
-                said = f"{said}; {pardon.words}"
-            jobs.finish(connection, job.id, attempt.number, state, now, said)
-            if pardon is not None and pardon.forgiven and not cancelled:
-                jobs.forgive(connection, job.id)
-            if state is states.Job.PASSED and body.image_digest is not None:
+            _end(connection, job, body, reason, now, emitted, pardon)
+            if job.cancel_asked is None and body.outcome == "passed" and body.image_digest is not None:
                 used = {JobSpec.model_validate(job.spec).image or "": body.image_digest, **body.image_digests}
                 reuse.file_result(connection, job, used, now)
     context.changes.touch(attempt.job_id)
     context.wake()
+
+
+def _end(
+    connection: Connection,
+    job: models.Job,
+    body: Result,
+    reason: str | None,
+    now: datetime,
+    emitted: emission.Emitted | None,
+    pardon: reporting.Pardon | None,
+) -> None:
+    """The job's end, or its next try (rule 6). The caller has ended the attempt."""
+    if job.cancel_asked is not None and body.outcome in ("cancelled", "lost"):
+        jobs.finish(connection, job.id, job.attempt, states.Job.CANCELLED, now, job.cancel_asked)
+        return
+    if emitted is not None and job.cancel_asked is None:
+        problems = emission.add(connection, job, emitted, now)
+        state = states.Job.PASSED if problems is None else states.Job.ERROR
+        jobs.finish(connection, job.id, job.attempt, state, now, reason if problems is None else problems)
+        return
+    spec = JobSpec.model_validate(job.spec)
+    spared = pardon is not None and pardon.forgiven
+    tries = job.cancel_asked is None and not spared
+    pause = ends.pause_before_next_try(spec, job.failures, body) if tries else None
+    if pause is not None:
+        told = f"try {job.failures + 1} failed: {reason or 'not told why'}"
+        jobs.try_again(connection, job.id, job.attempt, now, pause, told)
+        return
+    if job.failures and body.outcome == "failed":
+        reason = f"{reason or 'it failed'}; it failed {job.failures + 1} times, no try is left"
+    if pardon is not None:
+        reason = f"{reason}; {pardon.words}"
+    allowed = spared or ends.is_allowed(spec, body)
+    jobs.finish(connection, job.id, job.attempt, states.Job(body.outcome), now, reason, forgiven=allowed)
 
 
 def _try_again(context: Context, connection: Connection, job: models.Job, reason: str, who: str) -> None:

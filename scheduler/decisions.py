@@ -40,11 +40,20 @@ class MakeReady:
 
 
 @dataclass(frozen=True, slots=True)
-class Skip:
-    """Something that it needs did not pass."""
+class Ask:
+    """All that it needs is over: a person is asked."""
 
     job_id: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Something that it needs did not end as it asks. `forgiven`: nothing is wrong with that."""
+
+    job_id: int
+    reason: str
+    forgiven: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +178,7 @@ Decision = (
     Ring
     | RingAgain
     | MakeReady
+    | Ask
     | Skip
     | Retry
     | GiveUp
@@ -199,7 +209,7 @@ def log_key(attempt_id: int) -> str:
 def key_of(decision: Decision) -> str:
     """What a decision is about, for telling the same decision twice."""
     match decision:
-        case Ring() | RingAgain() | MakeReady() | Skip() | Retry() | GiveUp() | End() | EndOlder():
+        case Ring() | RingAgain() | MakeReady() | Ask() | Skip() | Retry() | GiveUp() | End() | EndOlder():
             subject = f"job/{decision.job_id}"
         case Begin() | Supersede() | CancelRun() | Finish():
             subject = f"run/{decision.run_id}"

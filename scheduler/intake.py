@@ -25,10 +25,11 @@ import structlog
 from farmgate.errors import FarmgateError, LostRace, NotInRepository, RemoteUnreachable
 from farmgate.git import History
 from farmgate.git.command import same_server, without_password
-from farmgate.models import BranchCommit, IntakeRow, Ref, Trigger
+from farmgate.models import BranchCommit, ForkPolicy, IntakeRow, Ref, Trigger
 from farmgate.refs import HEADS, TAGS, is_branch_or_tag
 from farmgate.store import events, intakes, repositories, runs
 from farmgate.store.runs import NewRun
+from scheduler.compared import Place
 from scheduler.context import Context
 from scheduler.reading import LONGEST_REF, BranchReading, Placed, read_branch, read_range, read_tip
 from scheduler.recording import Reader, commit_values, done, end, keep, record, rejected, run_for
@@ -123,7 +124,8 @@ def _first(reader: Reader, intake: IntakeRow, due: Sequence[IntakeRow]) -> None:
             readings[name] = read_tip(history, sha)
     wanted: list[NewRun] = []
     if default in readings and default not in pushed:
-        wanted = [run_for(reader, readings[default].new[-1].commit.sha, default, Trigger.PUSH, intake)]
+        place = Place(default, Trigger.PUSH, tip_only=True)
+        wanted = [run_for(reader, readings[default].new[-1].commit.sha, place, intake)]
     now = reader.now
     with reader.context.store.writing() as connection:
         if default.removeprefix(HEADS) != repository.default_branch:
@@ -165,7 +167,7 @@ def _vanished(reader: Reader, intake: IntakeRow, known: Ref | None) -> None:
 
 def _tag(reader: Reader, intake: IntakeRow, tip: str, known: Ref | None) -> None:
     fresh = known is None or known.sha != tip
-    run = run_for(reader, tip, intake.ref, Trigger.TAG, intake) if fresh else None
+    run = run_for(reader, tip, Place(intake.ref, Trigger.TAG), intake) if fresh else None
     commit = reader.history.commit(tip)
     now = reader.now
     with reader.context.store.writing() as connection:
@@ -238,6 +240,9 @@ def _own_range(reader: Reader, intake: IntakeRow, reading: BranchReading, elsewh
 def _pull(reader: Reader, intake: IntakeRow) -> None:
     repository, details = reader.repository, intake.details
     source, url = str(details["fetch_ref"]), details.get("fetch_url")
+    if details.get("from_fork") and repository.fork_policy is ForkPolicy.REFUSE:
+        end(reader, intake, "it comes from a fork, and this repository refuses runs of forks", refused=True)
+        return
     if url is not None and not same_server(repository.url, str(url)):
         end(
             reader,
@@ -255,7 +260,8 @@ def _pull(reader: Reader, intake: IntakeRow) -> None:
     if head is None:
         end(reader, intake, f"{intake.ref} could not be fetched", refused=True)
         return
-    run = run_for(reader, head, intake.ref, Trigger.PULL, intake)
+    base = str(details["base"]) if details.get("base") else None
+    run = run_for(reader, head, Place(intake.ref, Trigger.PULL, base=base), intake)
     with reader.context.store.writing() as connection:
         repositories.see(connection, [commit_values(reader, reader.history.commit(head))])
         repositories.set_ref(connection, repository.id, intake.ref, head, reader.now)

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scheduler.problems import body
 
-WHOLE_BYTES = 4 * 2**20
+WHOLE_BYTES = 5 * 2**20
 _STREAMS = re.compile(r"/hooks/|/git/|/api/attempts/[^/]+/[^/]+/(log|artifacts|caches|reports/file)$")
 
 

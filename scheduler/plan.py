@@ -5,8 +5,11 @@ Rules, in their order:
    last, then the job is LOST. If the job was to be cancelled, or its run's time is over, it ends instead.
 2. What is asked to be cancelled and is held by no worker ends at once. What a worker holds ends when it hears of it.
 3. Every open row past its deadline is ended, with the reason (I10).
-4. A waiting job is ready when all it needs has passed, and skipped as soon as one of them did not.
-5. A run is over when all its jobs are; it is as bad as the worst of them.
+4. A waiting job is ready (or asks its person) when all it needs has passed, and skipped as soon as one of them did
+   not. One that runs `when` something failed, or always, waits until all it needs is over; where nothing failed, or
+   nothing ever began, it is left out. What is forgiven counts as passed. Nothing of a run that is held is ready.
+5. A run is over when all its jobs are; it is as bad as the worst of them. One all of whose jobs were left out by
+   their own conditions has passed: there was nothing to be said against the commit.
 6. Ready jobs get the places that there are (see `dispatch`); a bell that went unanswered while a slot was free is rung
    again, at growing intervals.
 7. A node without a heartbeat is silent. Changes are read and repositories polled one at a time per repository; logs
@@ -15,15 +18,17 @@ Rules, in their order:
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from farmgate import states
+from farmgate.models import JobKind
 from farmgate.states import is_final
 from scheduler import dispatch, supersede
 from scheduler.decisions import (
+    Ask,
     Begin,
     CancelRun,
     Decision,
@@ -84,7 +89,7 @@ def plan(snapshot: Snapshot, now: datetime) -> Plan:
 def of_run(run: RunView, attempts: dict[int, AttemptView], snapshot: Snapshot, now: datetime) -> Iterator[Decision]:
     """Rules 1 to 5 for one run."""
     late = run.deadline <= now
-    now_states = {job.name: job.state for job in run.jobs}
+    now_states = {job.name: job.counts_as for job in run.jobs}
     for job in run.jobs:
         decision = of_held(job, attempts.get(job.id), late, snapshot, now) or of_waiting(job, late, now)
         if decision is not None:
@@ -97,7 +102,7 @@ def of_run(run: RunView, attempts: dict[int, AttemptView], snapshot: Snapshot, n
     if all(is_final(state) for state in now_states.values()):
         # What this plan ends is seen as ended by the next one; a verdict is given on rows only.
         if all(is_final(job.state) for job in run.jobs):
-            verdict = states.roll_up(job.state for job in run.jobs)
+            verdict = states.roll_up(job.counts_as for job in run.jobs)
             yield Finish(run.id, verdict, verdict_reason(run, verdict))
     elif run.state is states.Run.PENDING and states.roll_up(now_states.values()) is states.Run.RUNNING:
         yield Begin(run.id, "its first job has begun")
@@ -134,37 +139,99 @@ def of_waiting(job: JobView, late: bool, now: datetime) -> End | None:
         return None
     if job.cancel_asked is not None:
         return End(job.id, job.state, states.Job.CANCELLED, job.cancel_asked)
+    if job.state is states.Job.ASKING and job.deadline <= now and not late:
+        return End(job.id, job.state, states.Job.FAILED, "declined: nobody answered until its deadline")
     if job.deadline <= now or late:
         return End(job.id, job.state, states.Job.CANCELLED, f"it waited until its deadline, {job.state}")
     return None
 
 
-def graph(run: RunView, now_states: dict[str, states.Job]) -> Iterator[MakeReady | Skip]:
-    """Rule 4, as far as it carries: a skipped job skips what needs it. Changes `now_states`."""
-    changed = True
-    while changed:
-        changed = False
-        for job in run.jobs:
-            if now_states[job.name] is not states.Job.WAITING:
+@dataclass(slots=True)
+class Needed:
+    """What a waiting job needs, as it stands. `bad`: what is over and did not pass, in words."""
+
+    open: int = 0
+    bad: list[str] = field(default_factory=list)
+    failed: bool = False
+    cancelled: int = 0
+
+    def see(self, name: str, state: states.Job) -> None:
+        """Another of them, by what it counts as."""
+        if state not in _OVER:
+            self.open += 1
+        elif state is not states.Job.PASSED:
+            self.bad.append(f"{name} {state}")
+            self.failed = self.failed or state is not states.Job.CANCELLED
+            self.cancelled += state is states.Job.CANCELLED
+
+
+_OVER = frozenset(state for state in states.Job if is_final(state))
+
+
+def graph(run: RunView, now_states: dict[str, states.Job]) -> Iterator[MakeReady | Ask | Skip]:
+    """Rule 4, as far as it carries: a skipped job skips what needs it. Changes `now_states`. Each need is looked at
+    once, and once more if it is skipped here: a chain of a thousand costs a thousand looks."""
+    if run.hold is not None:
+        return
+    waiting: list[tuple[JobView, Needed]] = []
+    followers: dict[str, list[tuple[JobView, Needed]]] = defaultdict(list)
+    for job in run.jobs:
+        if now_states[job.name] is not states.Job.WAITING:
+            continue
+        entry = (job, Needed())
+        waiting.append(entry)
+        for name in job.needs:
+            state = now_states.get(name, states.Job.ERROR)
+            entry[1].see(name, state)
+            if state is states.Job.WAITING:
+                followers[name].append(entry)
+    while waiting:
+        again: list[tuple[JobView, Needed]] = []
+        for job, needed in waiting:
+            decision = of_needs(job, needed, run) if now_states[job.name] is states.Job.WAITING else None
+            if decision is None:
                 continue
-            needed = [(name, now_states.get(name, states.Job.ERROR)) for name in job.needs]
-            bad = [f"{name} {state}" for name, state in needed if is_final(state) and state is not states.Job.PASSED]
-            if bad:
-                now_states[job.name] = states.Job.SKIPPED
-                changed = True
-                yield Skip(job.id, "needs " + ", ".join(bad))
-            elif all(state is states.Job.PASSED for _, state in needed):
-                now_states[job.name] = states.Job.READY
-                changed = True
-                yield MakeReady(job.id, "all that it needs has passed")
+            yield decision
+            match decision:
+                case Skip():
+                    now_states[job.name] = states.Job.SKIPPED
+                    counted = states.counted(states.Job.SKIPPED, decision.forgiven)
+                    for follower in followers[job.name]:
+                        follower[1].open -= 1
+                        follower[1].see(job.name, counted)
+                        again.append(follower)
+                case Ask():
+                    now_states[job.name] = states.Job.ASKING
+                case MakeReady():
+                    now_states[job.name] = states.Job.READY
+        waiting = again
+
+
+def of_needs(job: JobView, needed: Needed, run: RunView) -> MakeReady | Ask | Skip | None:
+    """Rule 4 for one waiting job."""
+    if job.runs_when == "passed":
+        if needed.bad:
+            return Skip(job.id, "needs " + ", ".join(needed.bad[:20]))
+        if needed.open:
+            return None
+        why = "all that it needs has passed"
+    elif needed.open:
+        return None
+    elif run.state is states.Run.PENDING and job.needs and needed.cancelled == len(job.needs):
+        return Skip(job.id, "the run was cancelled before anything that it needs began", forgiven=True)
+    elif job.runs_when == "failed" and not needed.failed:
+        return Skip(job.id, "runs only when something that it needs failed, and nothing did", forgiven=True)
+    else:
+        why = "something that it needs failed" if job.runs_when == "failed" else "all that it needs is over"
+    return Ask(job.id, why) if job.kind is JobKind.APPROVAL else MakeReady(job.id, why)
 
 
 def verdict_reason(run: RunView, verdict: states.Run) -> str | None:
     """What a person is told first of a run that is not green."""
     if verdict is states.Run.PASSED:
         return None
-    worst = [job for job in run.jobs if str(job.state) == str(verdict)] or [
-        job for job in run.jobs if job.state is not states.Job.PASSED
+    worst = [job for job in run.jobs if str(job.counts_as) == str(verdict)] or [
+        job for job in run.jobs if job.counts_as is not states.Job.PASSED
     ]
     told = "; ".join(f"{job.name}: {job.reason or job.state}" for job in worst[:3])
     return told + (f"; and {len(worst) - 3} more" if len(worst) > 3 else "")

@@ -5,6 +5,7 @@ Rules:
    that goes on.
 2. The newest `push_limit` commits of a push get a run; older ones are recorded without.
 3. What strangers wrote is made storable first.
+4. A run of a fork, where the repository's maintainers want to be asked, is held until one allows exactly this commit.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from farmgate.git import GitCommit, History
-from farmgate.models import IntakeRow, Repository, Trigger, Trust
+from farmgate.models import ForkPolicy, IntakeRow, Repository, Trigger, Trust
 from farmgate.refs import HEADS
 from farmgate.store import events, intakes, repositories, runs
 from farmgate.store.runs import NewRun
 from scheduler import supersede
+from scheduler.compared import Place
 from scheduler.context import Context
 from scheduler.pipelines import run_of
 from scheduler.reading import Placed
@@ -52,7 +54,7 @@ def record(reader: Reader, intake: IntakeRow, branch: str, new: Sequence[Placed]
     for start in range(0, len(new), AT_ONCE):
         part = new[start : start + AT_ONCE]
         wanted = [
-            run_for(reader, placed.commit.sha, HEADS + branch, Trigger.PUSH, intake)
+            run_for(reader, placed.commit.sha, _place(new, at, unrun, branch, tip_only), intake)
             for at, placed in enumerate(part, start)
             if at >= unrun
         ]
@@ -66,22 +68,34 @@ def record(reader: Reader, intake: IntakeRow, branch: str, new: Sequence[Placed]
     return made
 
 
-def run_for(reader: Reader, sha: str, ref: str, trigger: Trigger, intake: IntakeRow) -> NewRun:
+def _place(new: Sequence[Placed], at: int, unrun: int, branch: str, tip_only: bool) -> Place:
+    """The first that is run is compared with what stood before all that is not."""
+    unseen = at > 0 and at == unrun
+    before = next(iter(new[0].commit.parents), None) if unseen else None
+    return Place(HEADS + branch, Trigger.PUSH, before=before, tip_only=tip_only or (unseen and before is None))
+
+
+def run_for(reader: Reader, sha: str, place: Place, intake: IntakeRow) -> NewRun:
     from_fork = bool(intake.details.get("from_fork"))
     asked_by = str(intake.details.get("author") or ("webhook" if intake.delivery_id else "poll"))
     trust = Trust.UNTRUSTED if from_fork else Trust.TRUSTED
+    templates = FarmTemplates(reader.context, reader.repository, trust)
+    hold = None
+    if from_fork and reader.repository.fork_policy is ForkPolicy.ASK:
+        hold = f"held: a maintainer must allow commit {sha[:10]} first, since it comes from a fork"
     run = run_of(
         reader.history,
         reader.repository.id,
         sha,
-        ref,
-        trigger,
+        place,
         trust,
         asked_by,
         intake.created_at,
-        templates=FarmTemplates(reader.context, reader.repository, trust),
+        templates=templates,
+        hold=hold,
     )
-    ends = supersede.ends_older(ref, reader.repository.default_branch, trigger, run.cancel_superseded, again=False)
+    default, said = reader.repository.default_branch, run.cancel_superseded
+    ends = supersede.ends_older(place.ref, default, place.trigger, said, again=False)
     return replace(run, ends_older=ends)
 
 

@@ -6,11 +6,12 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from farmgate.clock import random_token
 from farmgate.errors import RemoteUnreachable
 from farmgate.git.command import checked_url
+from farmgate.models import ForkPolicy
 from farmgate.refs import HEADS, is_ref
 from farmgate.states import Intake
 from farmgate.store import events, intakes, repositories
@@ -56,9 +57,13 @@ class NewRepository(BaseModel):
 
 
 class RepositoryChange(BaseModel):
-    """What is given is changed. `weight`: the repository's share of the slots, against the others'."""
+    """What is given is changed. `weight`: the repository's share of the slots, against the others'. `forks`: run, ask
+    (a maintainer allows each exact commit first), refuse."""
+
+    model_config = ConfigDict(extra="forbid")
 
     weight: int | None = Field(None, ge=1, le=100)
+    forks: ForkPolicy | None = None
 
 
 def router(context: Context) -> APIRouter:
@@ -121,6 +126,10 @@ def router(context: Context) -> APIRouter:
             if body.weight is not None and body.weight != row.weight:
                 repositories.set_weight(connection, row.id, body.weight)
                 text = f"weight {row.weight} -> {body.weight}"
+                events.record(connection, now, "repository.changed", f"repository/{name}", person.name, text)
+            if body.forks is not None and body.forks is not row.fork_policy:
+                repositories.set_fork_policy(connection, row.id, body.forks)
+                text = f"forks: {row.fork_policy} -> {body.forks}"
                 events.record(connection, now, "repository.changed", f"repository/{name}", person.name, text)
             answer = views.repository(connection, repositories.by_id(connection, row.id), context.public_url)
         context.wake()

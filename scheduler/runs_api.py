@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
@@ -10,23 +10,43 @@ from pydantic import BaseModel, Field
 
 from farmgate import states
 from farmgate.errors import Conflict, NotFound
-from farmgate.models import Trigger
+from farmgate.models import Verdict
 from farmgate.store import attempts, events, jobs, repositories, runs
 from farmgate.store.intakes import storable
-from scheduler import outlook, views
+from scheduler import again, answers, outlook, views
 from scheduler.auth import Person, Writer
 from scheduler.blob_streams import pieces_of
 from scheduler.bodies import CommitBody, RunDetail, RunSummary
 from scheduler.context import Context
-from scheduler.pipelines import run_of
 from scheduler.snapshot import rules_of
-from scheduler.templates import FarmTemplates
 
 
 class Cancel(BaseModel):
     """Why."""
 
     reason: str = Field(min_length=1, max_length=1000)
+
+
+class Again(BaseModel):
+    """What to run again: everything, `failed` for only what failed, or one `job` by name. `reuse` false: nothing is
+    taken from earlier results."""
+
+    failed: bool = False
+    job: str | None = Field(None, max_length=200)
+    reuse: bool = True
+
+
+class Allow(BaseModel):
+    """The commit that is allowed, as a whole hash: refused where the run is of another one."""
+
+    sha: str | None = Field(None, pattern="^[0-9a-f]{40,64}$")
+
+
+class AnswerGiven(BaseModel):
+    """An answer to a job that asks."""
+
+    verdict: Literal["approve", "decline"]
+    text: str = Field("", max_length=2000)
 
 
 def router(context: Context) -> APIRouter:
@@ -69,9 +89,22 @@ def router(context: Context) -> APIRouter:
         return one(person, run_id)
 
     @routes.post("/runs/{run_id}/rerun", status_code=201)
-    def rerun_run(person: Writer, run_id: int) -> RunDetail:
-        """Run the same commit once more, as it stands in the repository."""
-        return one(person, rerun(context, run_id, person.name))
+    def rerun_run(person: Writer, run_id: int, body: Again | None = None) -> RunDetail:
+        """Run the same commit once more with the same inputs: all of it, only what failed, or one job."""
+        wish = again.Wish() if body is None else again.Wish(body.failed, body.job, body.reuse)
+        return one(person, again.run_again(context, run_id, wish, person.name))
+
+    @routes.post("/runs/{run_id}/allow")
+    def allow_run(person: Writer, run_id: int, body: Allow | None = None) -> RunDetail:
+        """Let a run begin that waits for a maintainer: of exactly this commit."""
+        allow(context, run_id, None if body is None else body.sha, person.name)
+        return one(person, run_id)
+
+    @routes.post("/jobs/{job_id}/answer")
+    def answer_job(person: Writer, job_id: int, body: AnswerGiven) -> RunDetail:
+        """Answer a job that asks a person. Once; 409 for one that does not ask (any more)."""
+        verdict = Verdict.APPROVED if body.verdict == "approve" else Verdict.DECLINED
+        return one(person, answers.answer(context, job_id, person, verdict, body.text).run_id)
 
     @routes.get("/commits/{repository}/{sha}")
     def commit(person: Person, repository: str, sha: str) -> CommitBody:
@@ -113,36 +146,19 @@ def cancel(context: Context, run_id: int, who: str, reason: str) -> None:
     context.wake()
 
 
-def rerun(context: Context, run_id: int, who: str) -> int:
-    """A new run of the same commit on the same ref; its id. Raises NotFound, NotInRepository, Conflict."""
+def allow(context: Context, run_id: int, sha: str | None, who: str) -> None:
+    """Let a held run begin: for exactly its commit. Raises NotFound, Conflict."""
     now = context.clock.now()
-    with context.store.reading() as connection:
-        before = runs.by_id(connection, run_id)
-        repository = repositories.by_id(connection, before.repository_id)
-        ordinal = runs.next_ordinal(connection, before)
-    if repository.removed_at is not None:
-        raise Conflict(f"the repository of run {run_id} was removed")
-    trigger = before.trigger if before.trigger in (Trigger.TAG, Trigger.PULL) else Trigger.PERSON
-    new = run_of(
-        context.mirrors.of(repository),
-        repository.id,
-        before.sha,
-        before.ref,
-        trigger,
-        before.trust,
-        who,
-        now,
-        ordinal,
-        FarmTemplates(context, repository, before.trust),
-    )
     with context.store.writing() as connection:
-        made = runs.create(connection, new, now)
-        if made is None:
-            raise Conflict("somebody else asked for the same at this moment: look at the newest run")
-        events.record(connection, now, "run.again", f"run/{made}", who, f"run {run_id} once more")
+        run = runs.by_id(connection, run_id)
+        if sha is not None and sha != run.sha:
+            raise Conflict(f"run {run_id} is of commit {run.sha}, not of {sha[:64]}: look at what is to be allowed")
+        if not runs.allow(connection, run_id, run.sha):
+            over = states.is_final(run.state)
+            raise Conflict(f"run {run_id} is over: {run.state}" if over else f"run {run_id} is not held")
+        events.record(connection, now, "run.allowed", f"run/{run_id}", who, f"commit {run.sha} may run")
     context.changes.touch()
     context.wake()
-    return made
 
 
 def _as_attachment(path: str) -> str:

@@ -58,6 +58,11 @@ class JobView:
     rung_to: int | None = None  # the node whose own bell was rung; None: its pool's
     deploys_to: str | None = None  # told only while it runs: it is not ended in the middle
 
+    @property
+    def counts_as(self) -> states.Job:
+        """For its run and for what needs it."""
+        return states.counted(self.state, self.forgiven)
+
 
 @dataclass(frozen=True, slots=True)
 class RunView:

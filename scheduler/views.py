@@ -9,9 +9,9 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from farmgate import models, states
-from farmgate.models import Attempt, Commit, Job, Repository, Run, Step
+from farmgate.models import Answer, Attempt, Commit, Job, Repository, Run, Step
 from farmgate.settings import SchedulerSettings
-from farmgate.store import attempts, candidates, intakes, jobs, lanes, nodes, repositories, runs
+from farmgate.store import answers, attempts, candidates, intakes, jobs, lanes, nodes, repositories, runs
 from scheduler import outlook
 from scheduler.bodies import (
     ArtifactBody,
@@ -24,6 +24,7 @@ from scheduler.bodies import (
     JobSummary,
     NodeBody,
     PlaceBody,
+    QuestionBody,
     RepositoryBody,
     RepositoryDetail,
     ReusedBody,
@@ -50,6 +51,7 @@ def repository(connection: Connection, row: Repository, public_url: str) -> Repo
         poll_error=row.poll_error,
         webhook_url=f"{public_url}/hooks/{row.name}",
         weight=row.weight,
+        forks=row.fork_policy,
         first_read=None if first is None else FirstRead(state=first.state, reason=first.reason),
     )
 
@@ -99,7 +101,9 @@ def summaries(connection: Connection, found: Sequence[Run]) -> list[RunSummary]:
     ]
 
 
-def _summary(run: Run, of: Repository, commit: Commit | None, of_run: Sequence[tuple[str, states.Job]]) -> RunSummary:
+def _summary(
+    run: Run, of: Repository, commit: Commit | None, of_run: Sequence[tuple[str, states.Job, bool]]
+) -> RunSummary:
     return RunSummary(
         id=run.id,
         repository=of.name,
@@ -113,11 +117,13 @@ def _summary(run: Run, of: Repository, commit: Commit | None, of_run: Sequence[t
         state=run.state,
         reason=run.reason,
         asked_by=run.asked_by,
+        hold=run.hold,
+        again_of=run.again_of,
         created_at=run.created_at,
         started_at=run.started_at,
         finished_at=run.finished_at,
         superseded_by=run.superseded_by,
-        jobs=[JobSummary(name=name, state=state) for name, state in of_run],
+        jobs=[JobSummary(name=name, state=state, forgiven=forgiven) for name, state, forgiven in of_run],
     )
 
 
@@ -144,6 +150,9 @@ def run_detail(connection: Connection, run_id: int, settings: SchedulerSettings,
         state=run.state,
         reason=run.reason,
         asked_by=run.asked_by,
+        hold=run.hold,
+        again_of=run.again_of,
+        reuse=run.reuse,
         created_at=run.created_at,
         started_at=run.started_at,
         finished_at=run.finished_at,
@@ -168,6 +177,8 @@ def _delays(run: Run, found: Sequence[Job]) -> dict[str, float]:
 def job_bodies(connection: Connection, found: Sequence[Job], told: Outlook) -> list[JobBody]:
     """Jobs with their attempts, steps and artifacts."""
     tries = attempts.of_jobs(connection, [jobs.told_by(job) for job in found])
+    names = {job.id: job.name for job in found}
+    given = answers.of_jobs(connection, [jobs.told_by(job) for job in found])
     named = nodes.names(connection)
     ids = [attempt.id for attempt in tries]
     steps: dict[int, list[StepBody]] = {number: [] for number in ids}
@@ -195,7 +206,14 @@ def job_bodies(connection: Connection, found: Sequence[Job], told: Outlook) -> l
             JobBody(
                 id=job.id,
                 name=job.name,
+                kind=job.kind,
                 needs=job.needs,
+                runs_when=job.runs_when,
+                forgiven=job.forgiven,
+                failures=job.failures,
+                not_before=job.not_before,
+                emitted_by=None if job.emitted_by is None else names.get(job.emitted_by),
+                question=question_body(job, given.get(jobs.told_by(job))),
                 pool=job.pool,
                 image=job.spec.get("image"),
                 state=job.state,
@@ -203,7 +221,7 @@ def job_bodies(connection: Connection, found: Sequence[Job], told: Outlook) -> l
                 losses=job.losses,
                 reason=job.reason,
                 reused_from=taken.get(job.reused_from or 0),
-                why=told.why.get(job.id),
+                why=told.why.get(job.id) or why_asking(job),
                 starts_at=told.starts[job.id].starts_at if job.id in told.starts else None,
                 estimate=told.words.get(job.id),
                 priority=job.priority,
@@ -231,6 +249,29 @@ def reused(connection: Connection, found: Sequence[Job]) -> dict[int, ReusedBody
         row.id: ReusedBody(job=row.id, run=row.run_id, name=row.name, finished_at=row.finished_at)
         for row in jobs.by_ids(connection, originals)
     }
+
+
+def question_body(job: Job, given: Answer | None) -> QuestionBody | None:
+    """What the job asks, and what was answered."""
+    asked = job.spec.get("approve")
+    if not asked:
+        return None
+    return QuestionBody(
+        text=asked["text"],
+        by=list(asked.get("by") or ()),
+        verdict=None if given is None else given.verdict,
+        answered_by=None if given is None else given.answered_by,
+        answer=None if given is None else given.text,
+        answered_at=None if given is None else given.answered_at,
+    )
+
+
+def why_asking(job: Job) -> str | None:
+    """Whom a job waits for that asks."""
+    asked = job.spec.get("approve")
+    if job.state is not states.Job.ASKING or not asked:
+        return None
+    return f"asks {', '.join(asked.get('by') or ()) or 'whoever may write'}: {asked['text']}"
 
 
 def step_body(step: Step) -> StepBody:

@@ -32,7 +32,7 @@ def why(snapshot: Snapshot, now: datetime) -> dict[int, str]:
         for job in run.jobs:
             match job.state:
                 case states.Job.WAITING | states.Job.READY if run.hold is not None:
-                    told[job.id] = f"the run is held: {run.hold}"
+                    told[job.id] = run.hold
                 case states.Job.WAITING:
                     told[job.id] = _why_waiting(job, by_name)
                 case states.Job.READY if rests(job, now):
@@ -62,7 +62,7 @@ def _why_waiting(job: JobView, by_name: dict[str, JobView]) -> str:
     open_ = [
         f"{name} ({by_name[name].state})"
         for name in job.needs
-        if name in by_name and by_name[name].state is not states.Job.PASSED
+        if name in by_name and by_name[name].counts_as is not states.Job.PASSED
     ]
     more = f" and {len(open_) - 20} more" if len(open_) > 20 else ""
     return "waits for " + ", ".join(open_[:20]) + more

@@ -27,16 +27,18 @@ from farmgate.blobs import MemoryBlobs
 from farmgate.clock import VirtualClock
 from farmgate.git.fake import FakeHistory
 from farmgate.messages import Claimed, Result
-from farmgate.models import Lane, Release, Rollout, RolloutKind
+from farmgate.models import Lane, Release, Rollout, RolloutKind, Verdict
 from farmgate.pipeline import FILE_NAME
 from farmgate.refs import HEADS
 from farmgate.settings import SchedulerSettings
-from farmgate.store import bans, events, holds, lane_views, lanes, releases, repositories, rollouts, runs
+from farmgate.store import answers, bans, events, holds, lane_views, lanes, releases, repositories, rollouts, runs
 from farmgate.store import schema as t
 from farmgate.store.database import Store
 from farmgate.store.migrate import migrate
 from farmgate.vault import Vault
 from scheduler import hooks
+from scheduler.answers import answer
+from scheduler.auth import Principal
 from scheduler.background import Inline
 from scheduler.context import LOOP, Context
 from scheduler.loop import Loop
@@ -174,6 +176,9 @@ class World:
         broken = self.history.read(claimed.sha, "tests") or b""
         if broken == self.names[claimed.sha].encode():
             return Result(outcome="failed", exit_code=1, reason="step test: exit code 1")
+        flaky = self.history.read(claimed.sha, "flaky") or b""
+        if flaky == self.names[claimed.sha].encode() and (claimed.name, claimed.attempt) == ("test", 1):
+            return Result(outcome="failed", exit_code=1, reason="step test: it failed this once")
         return Result(outcome="passed", exit_code=0)
 
     # --- what people do ----------------------------------------------------------------------------------------------
@@ -189,16 +194,20 @@ class World:
         breaks_tests: Iterable[str] = (),
         breaks_production: Iterable[str] = (),
         breaks_staging: Iterable[str] = (),
+        fails_once: Iterable[str] = (),
         fixes: Mapping[str, str] | None = None,
         webhook: str = "once",
     ) -> None:
-        """Commits on main in one push. `fixes`: commit -> the commit whose breakage it mends, and says so."""
+        """Commits on main in one push. `fixes`: commit -> the commit whose breakage it mends, and says so;
+        `fails_once`: whose tests fail at their first attempt."""
         before = self.history.resolve("main")
         for name in names:
             files: dict[str, str | None] = {"last": name}
             message = name
             if name in breaks_tests:
                 files["tests"] = name
+            if name in fails_once:
+                files["flaky"] = name
             if name in breaks_production:
                 files[f"broken/production/{name}"] = "yes"
             if name in breaks_staging:
@@ -273,6 +282,14 @@ class World:
             assert asking is not None
             rollouts.decide(connection, asking, verdict, "alice", "I looked", self.clock.now())
         self.signals.wake(DEPLOY)
+
+    def answer_all(self, verdict: str) -> None:
+        """A person answers every job that asks."""
+        who = Principal("alice", frozenset({"write"}), 0)
+        with self.store.reading() as connection:
+            asking = answers.asking(connection)
+        for job in asking:
+            answer(self.door, job.id, who, Verdict(verdict), "I looked")
 
     # --- faults ------------------------------------------------------------------------------------------------------
 

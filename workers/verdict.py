@@ -43,7 +43,7 @@ def of_stop(ending: Ending, timeout: timedelta) -> Result | None:
     """What is still said of an attempt that was stopped; None: nothing."""
     match ending:
         case Ending.TIMEOUT:
-            return Result(outcome="failed", reason=f"timed out after {show_duration(timeout)}")
+            return Result(outcome="failed", timed_out=True, reason=f"timed out after {show_duration(timeout)}")
         case Ending.CANCELLED:
             return Result(outcome="cancelled", reason="cancelled")
         case Ending.DRAIN:

@@ -81,7 +81,7 @@ def show_(name: Name, json: Json = False) -> None:
     if json:
         return show.as_json(row)
     out = show.console()
-    for heading in ("name", "url", "forge", "default_branch", "weight"):
+    for heading in ("name", "url", "forge", "default_branch", "weight", "forks"):
         out.print(f"{heading.replace('_', ' '):16}{row.get(heading) or '-'}")
     out.print(f"{'asked':16}{show.ago(row.get('polled_at'))}")
     if row.get("poll_error"):
@@ -98,13 +98,16 @@ def set_(
         int | None,
         typer.Option(min=1, max=100, help="Its share of the slots: with 3 it gets three times what one with 1 gets."),
     ] = None,
+    forks: Annotated[
+        str | None, typer.Option(help="Runs of forks: run, ask (a maintainer allows each commit), refuse.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Change how a repository is treated."""
-    wanted = {"weight": weight}
+    wanted = {"weight": weight, "forks": forks}
     given = {key: value for key, value in wanted.items() if value is not None}
     if not given:
-        raise typer.BadParameter("say what to change, such as --weight 3")
+        raise typer.BadParameter("say what to change, such as --weight 3 or --forks ask")
     with door.connect() as farm:
         answer = farm.change_repository(name, given)
     if json:

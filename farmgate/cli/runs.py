@@ -103,13 +103,65 @@ def cancel(
 
 
 @app.command()
-def rerun(run: Number, json: Json = False) -> None:
-    """Run the same commit again, as a new run."""
+def again(
+    run: Number,
+    failed: Annotated[bool, typer.Option("--failed", help="Only what failed, and what needs it.")] = False,
+    job: Annotated[str | None, typer.Option(help="Only this job, and what needs it.")] = None,
+    no_reuse: Annotated[bool, typer.Option("--no-reuse", help="Take nothing from earlier results.")] = False,
+    json: Json = False,
+) -> None:
+    """Run the same commit again with the same inputs, as a new run."""
     with door.connect() as farm:
-        row = farm.rerun(int(found(farm, run)["id"]))
+        row = farm.rerun(int(found(farm, run)["id"]), failed=failed, job=job, reuse=not no_reuse)
     if json:
         return show.as_json(row)
-    show.console().print(f"run {row.get('id', '-')} runs the same commit again")
+    what = f"job {job} of " if job else "what failed of " if failed else ""
+    show.console().print(f"run {row.get('id', '-')} runs {what}the same commit again")
+    return None
+
+
+@app.command()
+def allow(run: Number, json: Json = False) -> None:
+    """Let a run begin that waits for a maintainer: of exactly the commit that it shows."""
+    with door.connect() as farm:
+        row = found(farm, run)
+        row = farm.allow_run(int(row["id"]), str(row["sha"]))
+    if json:
+        return show.as_json(row)
+    show.console().print(f"run {row.get('id', run)} may run: commit {row.get('sha')}, and no other")
+    return None
+
+
+def approve(
+    run: Number,
+    job: Annotated[str, typer.Argument(help="The job that asks.", show_default=False)],
+    text: Annotated[str, typer.Option(help="What to say with it; kept with the answer.")] = "",
+    json: Json = False,
+) -> None:
+    """Say yes to a job that asks."""
+    return _answer(run, job, "approve", text, json)
+
+
+def decline(
+    run: Number,
+    job: Annotated[str, typer.Argument(help="The job that asks.", show_default=False)],
+    text: Annotated[str, typer.Option(help="What to say with it; kept with the answer.")] = "",
+    json: Json = False,
+) -> None:
+    """Say no to a job that asks."""
+    return _answer(run, job, "decline", text, json)
+
+
+def _answer(run: str, job: str, verdict: str, text: str, json: bool) -> None:
+    with door.connect() as farm:
+        row = found(farm, run)
+        names = {str(each["name"]): int(each["id"]) for each in row.get("jobs", ())}
+        if job not in names:
+            raise NotFound(f"run {row['id']} has no job {job}: it has {', '.join(names) or 'none'}")
+        row = farm.answer_job(names[job], verdict, text)
+    if json:
+        return show.as_json(row)
+    show.console().print(f"job {job} of run {row.get('id', run)} is {verdict}d")
     return None
 
 

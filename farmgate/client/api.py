@@ -153,8 +153,14 @@ class Api:
     def cancel_run(self, number: int, reason: str) -> Row:
         return self._post(f"/api/runs/{number}/cancel", {"reason": reason})
 
-    def rerun(self, number: int) -> Row:
-        return self._post(f"/api/runs/{number}/rerun")
+    def rerun(self, number: int, *, failed: bool = False, job: str | None = None, reuse: bool = True) -> Row:
+        return self._post(f"/api/runs/{number}/rerun", {"failed": failed, "job": job, "reuse": reuse})
+
+    def allow_run(self, number: int, sha: str) -> Row:
+        return self._post(f"/api/runs/{number}/allow", {"sha": sha})
+
+    def answer_job(self, job: int, verdict: str, text: str) -> Row:
+        return self._post(f"/api/jobs/{job}/answer", {"verdict": verdict, "text": text})
 
     def commit(self, repository: str, sha: str) -> Row:
         return self._get(f"/api/commits/{_part(repository)}/{_part(sha)}")

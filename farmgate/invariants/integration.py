@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, exists, func, or_, select
 
 from farmgate import states
 from farmgate.invariants.registry import Finding, invariant, rows, with_states
-from farmgate.models import Trust
+from farmgate.models import JobKind, Trust, Verdict
 from farmgate.store import schema as t
 
 
@@ -80,8 +80,17 @@ def i3(connection: Connection, now: datetime) -> Iterator[Finding]:
         .join(t.jobs, t.jobs.c.id == t.attempts.c.job_id)
         .where(t.attempts.c.number != t.jobs.c.attempt, t.attempts.c.state.in_(verdicts))
     )
-    for row in rows(connection, old):
+    tried_again = and_(t.attempts.c.state == states.Attempt.FAILED, t.attempts.c.number < t.jobs.c.attempt)
+    for row in rows(connection, old.where(~tried_again)):
         yield f"job/{row.job_id}", f"attempt {row.number} {row.state}, and the job is at attempt {row.attempt}"
+    failed = (
+        select(t.jobs.c.id, t.jobs.c.failures, func.count(t.attempts.c.id).label("many"))
+        .join(t.attempts, and_(t.attempts.c.job_id == t.jobs.c.id, tried_again), isouter=True)
+        .group_by(t.jobs.c.id, t.jobs.c.failures)
+        .having(func.count(t.attempts.c.id) != t.jobs.c.failures)
+    )
+    for row in rows(connection, failed):
+        yield f"job/{row.id}", f"{row.many} attempts failed before its last, and it counts {row.failures}"
     disagree = (
         select(t.jobs.c.id, t.jobs.c.state, t.attempts.c.state.label("attempted"))
         .join(t.attempts, and_(t.attempts.c.job_id == t.jobs.c.id, t.attempts.c.number == t.jobs.c.attempt))
@@ -91,6 +100,7 @@ def i3(connection: Connection, now: datetime) -> Iterator[Finding]:
         yield f"job/{row.id}", f"it {row.state}, its attempt {row.attempted}"
     never = select(t.jobs.c.id).where(
         t.jobs.c.state == states.Job.PASSED,
+        t.jobs.c.kind == JobKind.WORK,
         t.jobs.c.reused_from.is_(None),
         ~exists().where(t.attempts.c.job_id == t.jobs.c.id, t.attempts.c.number == t.jobs.c.attempt),
     )
@@ -109,6 +119,25 @@ def i3(connection: Connection, now: datetime) -> Iterator[Finding]:
     )
     for row in rows(connection, taken):
         yield f"job/{row.id}", "it took the result of a job that did not pass under the same key"
+    approved = exists().where(t.answers.c.job_id == t.jobs.c.id, t.answers.c.verdict == Verdict.APPROVED)
+    by_itself = select(t.jobs.c.id).where(
+        t.jobs.c.state == states.Job.PASSED,
+        t.jobs.c.kind == JobKind.APPROVAL,
+        t.jobs.c.reused_from.is_(None),
+        ~approved,
+    )
+    for row in rows(connection, by_itself):
+        yield f"job/{row.id}", "it asks a person, and passed without an approval"
+    begun = (
+        select(t.jobs.c.id, t.jobs.c.state, t.runs.c.id.label("run"))
+        .join(t.runs, t.runs.c.id == t.jobs.c.run_id)
+        .where(
+            t.runs.c.hold.is_not(None),
+            t.jobs.c.state.in_((states.Job.READY, states.Job.QUEUED, states.Job.RUNNING, states.Job.ASKING)),
+        )
+    )
+    for row in rows(connection, begun):
+        yield f"job/{row.id}", f"it is {row.state}, and run {row.run} is held"
     handed = (
         select(t.candidates.c.id, t.runs.c.id.label("run"), t.runs.c.state, t.runs.c.trust)
         .join(t.runs, t.runs.c.id == t.candidates.c.run_id)
@@ -142,7 +171,12 @@ def i4(connection: Connection, now: datetime) -> Iterator[Finding]:
     green = (
         select(t.runs.c.id, t.jobs.c.name, t.jobs.c.state)
         .join(t.jobs, t.jobs.c.run_id == t.runs.c.id)
-        .where(t.runs.c.state == states.Run.PASSED, t.jobs.c.state != states.Job.PASSED)
+        .where(t.runs.c.state == states.Run.PASSED, t.jobs.c.state != states.Job.PASSED, ~t.jobs.c.forgiven)
     )
     for row in rows(connection, green):
         yield f"run/{row.id}", f"it passed, and its job {row.name} {row.state}"
+    spared = select(t.jobs.c.id, t.jobs.c.state).where(
+        t.jobs.c.forgiven, t.jobs.c.state.not_in((states.Job.FAILED, states.Job.SKIPPED))
+    )
+    for row in rows(connection, spared):
+        yield f"job/{row.id}", f"it {row.state}, and is forgiven, which only a failure or a job left out can be"

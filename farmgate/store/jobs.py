@@ -1,17 +1,20 @@
 """Jobs: every move of a job is one function here, guarded by its state and its attempt number.
 
-WAITING -> READY        make_ready        what it needs has passed
-WAITING -> SKIPPED      skip              something it needs did not pass
+WAITING -> READY        make_ready        what it needs is over as its `when` asks
+WAITING -> ASKING       ask               the same, of a job that asks a person
+WAITING -> SKIPPED      skip              something it needs did not end as its `when` asks
+ASKING  -> final        answer            a person answered
 READY   -> QUEUED       queue             the bell is about to be rung
 QUEUED  -> RUNNING      start             a worker claimed it
 RUNNING -> final        finish            its worker reported
 RUNNING -> READY        retry             infrastructure was lost: the next attempt
+RUNNING -> READY        try_again         it failed by itself, and may try again
 open    -> final        end               cancelled, or its deadline has passed
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -55,14 +58,16 @@ def of_run(connection: Connection, run_id: int) -> list[Job]:
     return many(connection, Job, select(jobs).where(jobs.c.run_id == run_id).order_by(jobs.c.id))
 
 
-def of_runs(connection: Connection, run_ids: Sequence[int]) -> dict[int, list[tuple[str, states.Job]]]:
-    """The names and states of the jobs of several runs, by run."""
-    found: dict[int, list[tuple[str, states.Job]]] = {run_id: [] for run_id in run_ids}
+def of_runs(connection: Connection, run_ids: Sequence[int]) -> dict[int, list[tuple[str, states.Job, bool]]]:
+    """The names and states of the jobs of several runs, and whether they are forgiven, by run."""
+    found: dict[int, list[tuple[str, states.Job, bool]]] = {run_id: [] for run_id in run_ids}
     statement = (
-        select(jobs.c.run_id, jobs.c.name, jobs.c.state).where(jobs.c.run_id.in_(list(run_ids))).order_by(jobs.c.id)
+        select(jobs.c.run_id, jobs.c.name, jobs.c.state, jobs.c.forgiven)
+        .where(jobs.c.run_id.in_(list(run_ids)))
+        .order_by(jobs.c.id)
     )
     for row in connection.execute(statement):
-        found[row.run_id].append((row.name, row.state))
+        found[row.run_id].append((row.name, row.state, row.forgiven))
     return found
 
 
@@ -141,6 +146,16 @@ def of_open_runs(connection: Connection) -> tuple[list[Row[Any]], list[Row[Any]]
     return connection.execute(of_runs).all(), connection.execute(of_jobs).all()  # type: ignore[return-value]
 
 
+def name_emitters(connection: Connection, run_id: int, emitters: Mapping[str, str]) -> None:
+    """Note who emitted which job of a run: name of the job -> name of its emitter."""
+    ids = {
+        row.name: row.id for row in connection.execute(select(jobs.c.id, jobs.c.name).where(jobs.c.run_id == run_id))
+    }
+    for name, emitter in emitters.items():
+        if name in ids and emitter in ids:
+            connection.execute(update(jobs).where(jobs.c.id == ids[name]).values(emitted_by=ids[emitter]))
+
+
 def make_ready(connection: Connection, job_id: int, now: datetime) -> None:
     """It has passed at once if its result is there already (`reuse`). Raises LostRace."""
     move(
@@ -157,9 +172,48 @@ def make_ready(connection: Connection, job_id: int, now: datetime) -> None:
         reuse.take_ready(connection, job.run_id, now, job_id)
 
 
-def skip(connection: Connection, job_id: int, now: datetime, reason: str) -> None:
-    """Raises LostRace."""
-    move(connection, jobs, {"id": job_id}, states.Job.WAITING, states.Job.SKIPPED, finished_at=now, reason=reason)
+def ask(connection: Connection, job_id: int, now: datetime, within: timedelta) -> None:
+    """A person is asked from now on, for at most this long. Raises LostRace."""
+    move(
+        connection,
+        jobs,
+        {"id": job_id},
+        states.Job.WAITING,
+        states.Job.ASKING,
+        ready_at=now,
+        deadline=now + within,
+    )
+
+
+def skip(connection: Connection, job_id: int, now: datetime, reason: str, *, forgiven: bool = False) -> None:
+    """`forgiven`: nothing is wrong with that, as of a notice of failures where nothing failed. Raises LostRace."""
+    move(
+        connection,
+        jobs,
+        {"id": job_id},
+        states.Job.WAITING,
+        states.Job.SKIPPED,
+        finished_at=now,
+        reason=reason,
+        forgiven=forgiven,
+    )
+
+
+def answer(
+    connection: Connection, job_id: int, after: states.Job, now: datetime, reason: str, *, forgiven: bool = False
+) -> None:
+    """A person answered, or nobody did in time. Raises LostRace."""
+    move(
+        connection,
+        jobs,
+        {"id": job_id},
+        states.Job.ASKING,
+        after,
+        started_at=jobs.c.ready_at,
+        finished_at=now,
+        reason=reason,
+        forgiven=forgiven,
+    )
 
 
 def queue(connection: Connection, job_id: int, attempt: int, now: datetime, rung_to: int | None = None) -> None:
@@ -204,9 +258,16 @@ def start(connection: Connection, job_id: int, attempt: int, now: datetime, time
 
 
 def finish(
-    connection: Connection, job_id: int, attempt: int, state: states.Job, now: datetime, reason: str | None
+    connection: Connection,
+    job_id: int,
+    attempt: int,
+    state: states.Job,
+    now: datetime,
+    reason: str | None,
+    *,
+    forgiven: bool = False,
 ) -> None:
-    """Its worker reported, or it is given up. Raises LostRace."""
+    """Its worker reported, or it is given up; `forgiven`: its failure was allowed. Raises LostRace."""
     move(
         connection,
         jobs,
@@ -215,12 +276,28 @@ def finish(
         state,
         finished_at=now,
         reason=reason,
+        forgiven=forgiven,
     )
 
 
-def forgive(connection: Connection, job_id: int) -> None:
-    """Its failure does not count (states.counted); in the transaction that finishes it."""
-    connection.execute(update(jobs).where(jobs.c.id == job_id).values(forgiven=True))
+def try_again(connection: Connection, job_id: int, attempt: int, now: datetime, pause: timedelta, reason: str) -> None:
+    """It failed by itself and may try again, after a pause: its next attempt. Raises LostRace."""
+    move(
+        connection,
+        jobs,
+        {"id": job_id, "attempt": attempt},
+        states.Job.RUNNING,
+        states.Job.READY,
+        attempt=attempt + 1,
+        failures=jobs.c.failures + 1,
+        rings=0,
+        ready_at=now + pause,
+        not_before=now + pause if pause else None,
+        rung_at=None,
+        started_at=None,
+        deadline=now + pause + WAIT_PATIENCE,
+        reason=reason,
+    )
 
 
 def retry(connection: Connection, job_id: int, attempt: int, now: datetime, reason: str) -> None:

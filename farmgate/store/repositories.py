@@ -100,6 +100,11 @@ def set_default_branch(connection: Connection, repository_id: int, branch: str) 
     connection.execute(update(repositories).where(repositories.c.id == repository_id).values(default_branch=branch))
 
 
+def set_fork_policy(connection: Connection, repository_id: int, policy: ForkPolicy) -> None:
+    """What is done with runs of forks from now on."""
+    connection.execute(update(repositories).where(repositories.c.id == repository_id).values(fork_policy=policy))
+
+
 # --- refs --------------------------------------------------------------------------------------------------------
 
 

@@ -28,6 +28,20 @@ WAIT_PATIENCE = timedelta(days=3)
 """How long a job may wait for its turn."""
 
 
+LEFT_OUT = "left out: "
+"""How the reason of a job begins that its own condition left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A job that does not run: it stands as it stood in an earlier run. `of`: the job that made its result."""
+
+    state: states.Job
+    reason: str | None
+    forgiven: bool
+    of: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class NewJob:
     """A node of the graph; `spec` is farmgate.pipeline.JobSpec as JSON."""
@@ -46,6 +60,7 @@ class NewJob:
     exclusion_limit: int = 1
     exclusion_cancels: bool = False
     skipped: str | None = None  # why its own condition does not hold
+    taken: Taken | None = None  # from an earlier run, instead of running
     emitted_by: int | None = None
     inputs_hash: str | None = None  # see farmgate.store.reuse
 
@@ -107,22 +122,25 @@ def create(connection: Connection, new: NewRun, now: datetime) -> int | None:
         )
     ).scalar_one()
     if new.jobs and not broken:
-        add_jobs(connection, run_id, new.jobs, now)
+        add_jobs(connection, run_id, new.jobs, now, held=new.hold is not None)
     if new.ends_older:
         superseding.mark_older(connection, run_id)
     return run_id
 
 
-def add_jobs(connection: Connection, run_id: int, new: Sequence[NewJob], now: datetime) -> None:
-    """The jobs of a run: at its creation, and those that a job of it emits."""
-    connection.execute(insert(jobs), [_job_values(run_id, job, now) for job in new])
+def add_jobs(connection: Connection, run_id: int, new: Sequence[NewJob], now: datetime, *, held: bool = False) -> None:
+    """The jobs of a run: at its creation, and those that a job of it emits. Nothing of a held run is ready."""
+    connection.execute(insert(jobs), [_job_values(run_id, job, now, held) for job in new])
     if any(job.inputs_hash is not None for job in new):
         reuse.take_ready(connection, run_id, now)
 
 
-def _job_values(run_id: int, job: NewJob, now: datetime) -> dict[str, Any]:
-    ready = not job.needs and job.kind is JobKind.WORK and job.skipped is None and job.runs_when != "failed"
+def _job_values(run_id: int, job: NewJob, now: datetime, held: bool) -> dict[str, Any]:
+    ready = not (job.needs or held) and job.kind is JobKind.WORK and job.skipped is None and job.runs_when != "failed"
     state = states.Job.READY if ready else states.Job.WAITING if job.skipped is None else states.Job.SKIPPED
+    if job.taken is not None:
+        ready, state = False, job.taken.state
+    over = states.is_final(state)
     return {
         "run_id": run_id,
         "name": job.name,
@@ -136,9 +154,9 @@ def _job_values(run_id: int, job: NewJob, now: datetime) -> dict[str, Any]:
         "ready_at": now if ready else None,
         "rung_at": None,
         "started_at": None,
-        "finished_at": now if job.skipped is not None else None,
+        "finished_at": now if over else None,
         "deadline": now + WAIT_PATIENCE,
-        "reason": job.skipped,
+        "reason": job.taken.reason if job.taken is not None else job.skipped,
         "cancel_asked": None,
         "kind": job.kind,
         "family": job.family or job.name,
@@ -146,14 +164,14 @@ def _job_values(run_id: int, job: NewJob, now: datetime) -> dict[str, Any]:
         "priority": job.priority,
         "labels": dict(job.labels),
         "runs_when": job.runs_when,
-        "forgiven": job.skipped is not None,
+        "forgiven": job.taken.forgiven if job.taken is not None else job.skipped is not None,
         "failures": 0,
         "not_before": None,
         "exclusion": job.exclusion,
         "exclusion_limit": job.exclusion_limit,
         "exclusion_cancels": job.exclusion_cancels,
         "reuse_key": None,
-        "reused_from": None,
+        "reused_from": job.taken.of if job.taken is not None else None,
         "emitted_by": job.emitted_by,
         "inputs_hash": job.inputs_hash,
         "rung_to": None,
@@ -228,6 +246,50 @@ def finish(connection: Connection, run_id: int, state: states.Run, now: datetime
         finished_at=now,
         reason=reason,
     )
+
+
+def leaning_on(connection: Connection, run: Run, sha: str) -> Run | None:
+    """The green run of the same ref whose left-out jobs lean on a commit (`origin`), made after that commit's first."""
+    first = (
+        select(func.min(runs.c.id))
+        .where(runs.c.repository_id == run.repository_id, runs.c.ref == run.ref, runs.c.sha == sha)
+        .scalar_subquery()
+    )
+    statement = select(runs).where(
+        runs.c.repository_id == run.repository_id,
+        runs.c.id > first,
+        runs.c.ref == run.ref,
+        runs.c.state == states.Run.PASSED,
+        runs.c.origin["leans_on"].as_string() == sha,
+    )
+    return one(connection, Run, statement.order_by(runs.c.id).limit(1))
+
+
+def explain(connection: Connection, run_id: int, state: states.Run, reason: str | None) -> None:
+    """Another reason for where it stands; no effect if it does not stand there."""
+    connection.execute(update(runs).where(runs.c.id == run_id, runs.c.state == state).values(reason=reason))
+
+
+def set_origin(connection: Connection, run_id: int, origin: Mapping[str, Any]) -> None:
+    """What it is compared with, once more of it is known."""
+    connection.execute(update(runs).where(runs.c.id == run_id).values(origin=dict(origin)))
+
+
+def allow(connection: Connection, run_id: int, sha: str) -> bool:
+    """Let a held run of exactly this commit begin; False if it is not held any more."""
+    held = update(runs).where(
+        runs.c.id == run_id,
+        runs.c.sha == sha,
+        runs.c.hold.is_not(None),
+        runs.c.state.in_(states.open_states(states.Run)),
+    )
+    return connection.execute(held.values(hold=None)).rowcount == 1
+
+
+def held(connection: Connection, limit: int = 50) -> list[Run]:
+    """Those that wait for a maintainer, the oldest first."""
+    statement = select(runs).where(runs.c.state.in_(states.open_states(states.Run)), runs.c.hold.is_not(None))
+    return many(connection, Run, statement.order_by(runs.c.id).limit(limit))
 
 
 def counts(connection: Connection) -> dict[states.Run, int]:

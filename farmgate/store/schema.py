@@ -44,6 +44,7 @@ from farmgate.models import (
     TokenKind,
     Trigger,
     Trust,
+    Verdict,
 )
 
 NAMING = {
@@ -694,4 +695,16 @@ templates = Table(
     Column("text", Text, nullable=True),
     Column("changed_by", Text, nullable=False),
     _when("changed_at"),
+)
+
+# --- what people answered ---
+
+answers = Table(
+    "answers",
+    metadata,
+    _ref("job_id", "jobs.id", primary_key=True),
+    Column("verdict", State(Verdict), nullable=False),
+    Column("answered_by", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    _when("answered_at"),
 )

@@ -16,7 +16,8 @@ from fastapi.responses import RedirectResponse
 
 from farmgate import states
 from farmgate.errors import BadPayload, TooLarge
-from scheduler import lanes_api, node_api, runs_api
+from farmgate.models import Verdict
+from scheduler import again, answers, lanes_api, node_api, runs_api
 from scheduler.auth import Admin, Writer
 from scheduler.context import Context
 from scheduler.pages import rendering
@@ -56,6 +57,12 @@ def reason_in(fields: dict[str, str]) -> str:
     return reason[:500]
 
 
+def _wish(fields: dict[str, str]) -> again.Wish:
+    what = fields.get("what", "all")
+    job = what.removeprefix("job:") if what.startswith("job:") else None
+    return again.Wish(failed=what == "failed", job=job, reuse=fields.get("reuse") != "no")
+
+
 def back_to(where: str) -> Response:
     """To a page, by GET."""
     return RedirectResponse(where, 303)
@@ -70,8 +77,21 @@ def add(pages: APIRouter, context: Context) -> None:
         return back_to(f"/runs/{run_id}")
 
     @pages.post("/runs/{run_id}/rerun")
-    def rerun(person: Writer, run_id: int) -> Response:
-        return back_to(f"/runs/{runs_api.rerun(context, run_id, person.name)}")
+    def rerun(person: Writer, run_id: int, fields: Fields) -> Response:
+        return back_to(f"/runs/{again.run_again(context, run_id, _wish(fields), person.name)}")
+
+    @pages.post("/runs/{run_id}/allow")
+    def allow(person: Writer, run_id: int, fields: Fields) -> Response:
+        runs_api.allow(context, run_id, fields.get("sha") or None, person.name)
+        return back_to(f"/runs/{run_id}")
+
+    @pages.post("/runs/{run_id}/jobs/{job_id}/answer")
+    def answer(person: Writer, run_id: int, job_id: int, fields: Fields) -> Response:
+        given = {"approve": Verdict.APPROVED, "decline": Verdict.DECLINED}.get(fields.get("verdict", ""))
+        if given is None:
+            raise BadPayload("verdict: approve or decline")
+        answers.answer(context, job_id, person, given, fields.get("text", ""))
+        return back_to(f"/runs/{run_id}")
 
     @pages.post("/lanes/{application}/{environment}/rollback")
     def rollback(person: Writer, application: str, environment: str, fields: Fields) -> Response:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from farmgate import states
-from farmgate.models import Hold, Node, Rollout, SearchRow
+from farmgate.models import Hold, Job, Node, Rollout, Run, SearchRow
 from scheduler.pages import words
 
 
@@ -101,6 +101,33 @@ def of_lane(
             f"{words.plural(len(search.points), 'candidate')} sealed, {search.rollouts} further rollouts so far.",
             "Nothing to do: good halves go live on the way, and the culprit's author is told.",
             f"{href}#search",
+        )
+
+
+def of_questions(asking: Sequence[Job], held: Sequence[Run], now: datetime) -> Iterator[Alarm]:
+    """Jobs that ask a person, and runs of forks that wait for a maintainer."""
+    for job in asking:
+        asked = job.spec.get("approve") or {}
+        where = f"/runs/{job.run_id}"
+        yield Alarm(
+            "ask",
+            "hand",
+            f"{job.name} of run {job.run_id} asks {', '.join(asked.get('by') or ()) or 'a person'}",
+            str(asked.get("text", "")),
+            f"Answer it; without an answer {words.distance(job.deadline, now)} it counts as declined.",
+            where,
+            (Button("Answer", f"{where}/jobs/{job.id}/answer"),),
+        )
+    for run in held:
+        where = f"/runs/{run.id}"
+        yield Alarm(
+            "ask",
+            "hand",
+            f"Run {run.id} of {words.branch(run.ref)} waits for a maintainer",
+            run.hold or "",
+            "Look at the commit; allow it if it may run on your nodes, or cancel the run.",
+            where,
+            (Button(f"Allow {words.short(run.sha)}", f"{where}/allow"),),
         )
 
 

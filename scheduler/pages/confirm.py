@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 
 from farmgate import states
 from farmgate.errors import Conflict
-from farmgate.store import bans, lanes, nodes, rollouts, runs
+from farmgate.store import bans, jobs, lanes, nodes, rollouts, runs
+from scheduler import answers
 from scheduler.auth import Admin, Person, Writer
 from scheduler.context import Context
 from scheduler.pages import lane, words
@@ -42,7 +43,9 @@ def asked(title: str, action: str, back: str, submit: str, *lines: str, **more: 
         "takes": [],
         "hidden": [],
         "ask_for": False,
+        "anew": False,
         "reason": None,
+        "text": None,
         "live": False,
     }
     return {**values, **more}
@@ -72,13 +75,47 @@ def add(pages: APIRouter, context: Context, show: Show) -> None:
         return show(request, person, "confirm.html", read)
 
     @pages.get("/runs/{run_id}/rerun")
-    def rerun(request: Request, person: Writer, run_id: int) -> Response:
+    def rerun(request: Request, person: Writer, run_id: int, job: str = "") -> Response:
+        def read(connection: Connection, now: datetime) -> dict[str, Any]:
+            return _again(connection, run_id, job)
+
+        return show(request, person, "confirm.html", read)
+
+    @pages.get("/runs/{run_id}/allow")
+    def allow(request: Request, person: Writer, run_id: int) -> Response:
         def read(connection: Connection, now: datetime) -> dict[str, Any]:
             run = runs.by_id(connection, run_id)
-            told = (
-                f"A new run of {words.short(run.sha)} is made, from the pipeline file at that commit. This one stays."
-            )
-            return asked("Run again?", f"/runs/{run_id}/rerun", f"/runs/{run_id}", "Run again", told)
+            if run.hold is None or states.is_final(run.state):
+                raise Conflict(f"run {run_id} is not held")
+            where = f"/runs/{run_id}"
+            told = "Its commands run on a node, as those of a stranger: without secrets, and nothing it makes counts."
+            bound = f"This is for {run.sha} alone. A further commit of {words.branch(run.ref)} asks anew."
+            title = f"Let commit {words.short(run.sha)} run?"
+            return asked(title, f"{where}/allow", where, "Allow it", told, bound, hidden=[("sha", run.sha)])
+
+        return show(request, person, "confirm.html", read)
+
+    @pages.get("/runs/{run_id}/jobs/{job_id}/answer")
+    def answer(request: Request, person: Writer, run_id: int, job_id: int) -> Response:
+        def read(connection: Connection, now: datetime) -> dict[str, Any]:
+            job = jobs.by_id(connection, job_id)
+            question = answers.question(job)
+            if job.state is not states.Job.ASKING or job.run_id != run_id:
+                raise Conflict(f"{job.name} does not ask (any more): it is {job.state}")
+            run = runs.by_id(connection, run_id)
+            where = f"/runs/{run_id}"
+            submits = [
+                {"label": "Approve", "danger": False, "name": "verdict", "value": "approve"},
+                {"label": "Decline", "danger": True, "name": "verdict", "value": "decline"},
+            ]
+            lines = [
+                question.text,
+                f"For commit {words.short(run.sha)} of {words.branch(run.ref)}.",
+                f"Who may answer: {', '.join(question.by) or 'whoever may write'}.",
+                f"Without an answer {words.distance(job.deadline, now)} it counts as declined.",
+            ]
+            action = f"{where}/jobs/{job_id}/answer"
+            return asked(f"{job.name} asks", action, where, "", *lines, submits=submits, text=KEPT)
 
         return show(request, person, "confirm.html", read)
 
@@ -166,6 +203,23 @@ def add(pages: APIRouter, context: Context, show: Show) -> None:
             return asked(f"{word} {name}?", f"/nodes/{name}/{verb}", "/nodes", word, *lines, submits=submits)
 
         return show(request, person, "confirm.html", read)
+
+
+def _again(connection: Connection, run_id: int, job: str) -> dict[str, Any]:
+    run = runs.by_id(connection, run_id)
+    failed = [
+        row for row in jobs.of_run(connection, run_id) if row.state not in (states.Job.PASSED, states.Job.SKIPPED)
+    ]
+    submits = [{"label": "Run all of it again", "danger": False, "name": "what", "value": "all"}]
+    if failed and states.is_final(run.state):
+        submits.insert(0, {"label": "Only what failed", "danger": False, "name": "what", "value": "failed"})
+    if job:
+        submits.insert(0, {"label": f"Only {job}", "danger": False, "name": "what", "value": f"job:{job}"})
+    lines = [
+        f"A new run of {words.short(run.sha)} is made with exactly the inputs of this one. This one stays.",
+        "It never counts as newer than what was pushed since.",
+    ]
+    return asked("Run again?", f"/runs/{run_id}/rerun", f"/runs/{run_id}", "", *lines, submits=submits, anew=True)
 
 
 def danger(label: str) -> list[dict[str, Any]]:

@@ -9,7 +9,19 @@ from sqlalchemy import Connection, func, select
 
 from farmgate import states
 from farmgate.models import Hold, Lane, Rollout
-from farmgate.store import holds, jobs, lane_views, lanes, nodes, releases, repositories, rollouts, runs, searches
+from farmgate.store import (
+    answers,
+    holds,
+    jobs,
+    lane_views,
+    lanes,
+    nodes,
+    releases,
+    repositories,
+    rollouts,
+    runs,
+    searches,
+)
 from farmgate.store.schema import branch_commits, commits, rollout_commits
 from scheduler import lane_reading, views
 from scheduler.bodies import RunSummary
@@ -30,6 +42,7 @@ def read(connection: Connection, now: datetime) -> dict[str, Any]:
     machines = nodes.everyone(connection)
     open_jobs = jobs.counts(connection)
     known = repositories.all_connected(connection)
+    found.extend(alarms.of_questions(answers.asking(connection), runs.held(connection), now))
     # A farm that nobody uses yet needs no alarm about its nodes.
     found.extend(alarms.of_nodes(machines, now) if known or machines else ())
     return {

@@ -12,14 +12,10 @@ from sqlalchemy import Connection
 
 from farmgate import states
 from farmgate.errors import FarmgateError
-from farmgate.models import Artifact, Attempt, Job, Repository, Run, Step
+from farmgate.models import Answer, Artifact, Attempt, Job, JobKind, Repository, Run, Step
 from farmgate.pipeline import FILE_NAME
-from farmgate.store import attempts, jobs, lanes, nodes, repositories, runs
-from scheduler import (
-    outlook,
-    report_reading,
-    views,
-)
+from farmgate.store import answers, attempts, jobs, lanes, nodes, repositories, runs
+from scheduler import outlook, report_reading, views
 from scheduler.context import Context
 from scheduler.outlook import Outlook
 from scheduler.pages import graph, words
@@ -44,7 +40,19 @@ _BESIDE = ("image", "start_services", "reserve")  # done meanwhile: what they co
 _AFTER_STEPS = ("steps", "builds", "save_images", "service_logs", "reports", "artifacts", "save_caches", "log")
 _MOMENTS = ("first_step", "total")  # counted from the beginning, so no part of the bar
 _PHASES = (*_BEFORE_STEPS, *_BESIDE, *_AFTER_STEPS)
-_WORST_FIRST = ("failed", "error", "lost", "running", "queued", "ready", "waiting", "cancelled", "skipped", "passed")
+_WORST_FIRST = (
+    "failed",
+    "error",
+    "lost",
+    "asking",
+    "running",
+    "queued",
+    "ready",
+    "waiting",
+    "cancelled",
+    "skipped",
+    "passed",
+)
 _TRIGGERS = {"push": "pushed", "tag": "tagged", "pull": "proposed", "person": "asked for"}
 
 
@@ -68,7 +76,9 @@ def read(
     ids = [attempt.id for attempt in shown_attempts.values() if attempt is not None]
     steps, made = attempts.steps_of(connection, ids), attempts.artifacts_of(connection, ids)
     told = [_job(job, by_job[job.id], shown_attempts[job.id], steps, made, names, waiting) for job in rows]
+    given = answers.of_jobs(connection, [jobs.told_by(job) for job in rows if job.kind is JobKind.APPROVAL])
     for job, one in zip(rows, told, strict=True):
+        one |= _more(job, given.get(jobs.told_by(job)))
         one["reused"] = taken.get(job.reused_from or 0)
     _unfold_one(told)
     counts = Counter(str(job.state) for job in rows)
@@ -97,6 +107,9 @@ def read(
             "open": not states.is_final(run.state),
             "problems": problems(context, repository, run) if run.state is states.Run.ERROR else [],
             "reason": run.reason,
+            "hold": run.hold if not states.is_final(run.state) else None,
+            "again_of": run.again_of,
+            "reuse": run.reuse,
         },
         "results": report_reading.of_run(connection, run_id, now),
         "lanes": where(connection, run.repository_id, run.sha),
@@ -109,6 +122,22 @@ def read(
         "drawn": drawn,
         "by_name": {job["name"]: job for job in told},
     }
+
+
+def _more(job: Job, given: Answer | None) -> dict[str, Any]:
+    """What a person is told of how the job came to be what it is."""
+    told = []
+    if job.failures:
+        told.append(f"failed {words.plural(job.failures, 'time')} before, and tried again")
+    if job.losses:
+        told.append(f"lost its infrastructure {words.plural(job.losses, 'time')}; that is no failure of the job")
+    if job.forgiven and job.state is states.Job.FAILED:
+        told.append("its failure is allowed: it counts as passed")
+    if job.runs_when != "passed":
+        told.append({"failed": "runs when something failed", "always": "runs however it went"}[job.runs_when])
+    if job.emitted_by is not None:
+        told.append("emitted by a job of this run")
+    return {"told": told, "question": views.question_body(job, given)}
 
 
 def where(connection: Connection, repository_id: int, sha: str) -> list[dict[str, Any]]:

@@ -194,7 +194,7 @@ def test_a_run_that_ended_is_run_again_with_the_next_ordinal(shop: Farm) -> None
     worker.work("failed")
     assert shop.run(1)["state"] == "failed"
     again = shop.http.post("/api/runs/1/rerun").json()
-    assert (again["ordinal"], again["asked_by"], again["trigger"]) == (2, "ada", "person")
+    assert (again["ordinal"], again["asked_by"], again["trigger"]) == (2, "ada", "push")
     shop.settle()
     worker.work("passed")
     assert shop.run(again["id"])["state"] == "passed"

@@ -339,7 +339,7 @@ def test_a_pause_before_the_next_try_and_a_held_run_are_waited_for() -> None:
     assert rung(run(paused), held) == []
     told = why(Snapshot(runs=(run(paused), held), nodes=(node(),)), NOW)
     assert told[1] == "failed 1 times, tries again in 30 s; the last time: exit 1"
-    assert told[2] == "the run is held: a maintainer must allow the commit"
+    assert told[2] == "a maintainer must allow the commit"
 
 
 # --- estimates -------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from sqlalchemy import update
 from farmgate import invariants
 from farmgate.models import Trigger, Trust
 from farmgate.store import repositories, runs, schema
+from scheduler.compared import Place
 from scheduler.pipelines import run_of
 from tests.scheduler.farm import Farm, Worker
 from tests.store.rows import a_repository
@@ -214,7 +215,7 @@ def test_a_run_that_wants_no_reuse_runs_and_is_reused_later(world: World) -> Non
         history = world.farm.mirrors.of(repositories.by_id(connection, 1))
     now = world.farm.clock.now()
     sha = world.last()["sha"]
-    made = run_of(history, 1, sha, "refs/heads/main", Trigger.PERSON, Trust.TRUSTED, "ada", now, 2)
+    made = run_of(history, 1, sha, Place("refs/heads/main", Trigger.PERSON), Trust.TRUSTED, "ada", now, 2)
     with world.farm.store.writing() as connection:
         number = runs.create(connection, dataclasses.replace(made, reuse=False), now)
     world.farm.settle()

@@ -55,6 +55,7 @@ KINDS = {
     "test_flakes": models.Flake,
     "quarantines": models.Quarantine,
     "templates": models.TemplateVersion,
+    "answers": models.Answer,
 }
 TABLES = sorted(metadata.tables.values(), key=lambda table: table.name)
 
