@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, insert, update
 
 from farmgate import invariants, states
-from farmgate.models import RolloutKind, TokenKind, Trust
+from farmgate.models import ArtifactKind, RolloutKind, TokenKind, Trust
 from farmgate.store import schema as t
 from farmgate.store.database import Store
 from farmgate.store.migrate import migrate
@@ -157,12 +157,19 @@ def told_nothing(farm: Farm) -> None:
 
 
 def stale_log(farm: Farm) -> None:
-    chunk = {"offset": 0, "data": b"late", "received_at": NOW + timedelta(seconds=1)}
+    chunk = {"offset": 0, "data": b"late", "received_at": NOW + timedelta(seconds=1), "line": 0}
     farm.connection.execute(insert(t.log_chunks).values(attempt_id=farm.attempt, **chunk))
 
 
 def stale_artifact(farm: Farm) -> None:
-    values = {"job_id": farm.job, "path": "a", "sha256": "a" * 64, "size_bytes": 1}
+    values = {
+        "job_id": farm.job,
+        "path": "a",
+        "sha256": "a" * 64,
+        "size_bytes": 1,
+        "executable": False,
+        "kind": ArtifactKind.FILE,
+    }
     late = NOW + timedelta(seconds=1)
     farm.connection.execute(insert(t.artifacts).values(attempt_id=farm.attempt, created_at=late, **values))
 

@@ -157,7 +157,7 @@ def test_a_failure_of_its_own_is_tried_again_after_its_pause_and_each_try_is_sho
     job = farm.job(1, "test")
     assert (job["state"], job["attempt"], job["failures"], job["losses"]) == ("ready", 2, 1, 0)
     assert farm.bell.heard() == []
-    assert "it failed and pauses" in job["why"]
+    assert "failed 1 times, tries again in 30 s" in job["why"]
     farm.clock.advance(timedelta(seconds=31))
     worker.beat()
     assert worker.work() == 1
