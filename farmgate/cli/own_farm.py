@@ -55,6 +55,8 @@ class Wanted:
     engine: str | None = None  # docker or process; None: docker where it answers
     default_image: str | None = None
     any_port: bool = False  # a taken port is answered by taking the next free one
+    delivers: bool = True  # False: no deploy loop, only builds
+    push_limit: int | None = None  # commits of a push that get a run
 
 
 class OwnFarm:
@@ -64,7 +66,9 @@ class OwnFarm:
         self.clock = clock or SystemClock()
         self._tell = tell
         self._wanted = wanted
-        settings = read(SchedulerSettings, data=wanted.data, host=wanted.host, port=wanted.port)
+        settings = read(
+            SchedulerSettings, data=wanted.data, host=wanted.host, port=wanted.port, push_limit=wanted.push_limit
+        )
         self.data = settings.data.absolute()
         self._settings = settings
         self._lock: int | None = None
@@ -108,7 +112,8 @@ class OwnFarm:
             self._let_join(node)
             if not joins:
                 self._start_program("agents", self._agent_environment(node))
-            self._start_program("deploy", environment_for_child(self._deploy_settings()))
+            if self._wanted.delivers:
+                self._start_program("deploy", environment_for_child(self._deploy_settings()))
             (self.data / door.ADDRESS).write_text(json.dumps({"address": self.address, "pid": os.getpid()}))
         except BaseException:
             self.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,12 +18,38 @@ from farmgate.errors import NotFound
 if TYPE_CHECKING:
     from farmgate.client.api import Api
 
-app = typer.Typer(no_args_is_help=True, help="One commit's run.")
+app = typer.Typer(help="One commit's run.")
 
 Number = Annotated[str, typer.Argument(metavar="ID|SHA", help="A run's number, or a commit.", show_default=False)]
 LOOK_AGAIN = timedelta(milliseconds=500)
 OVER = frozenset(str(state) for state in states.Run if states.is_final(state))
 JOB_OVER = frozenset(str(state) for state in states.Job if states.is_final(state))
+
+
+@app.callback(invoke_without_command=True)
+def run(
+    context: typer.Context,
+    local: Annotated[
+        bool, typer.Option("--local", help="Run the pipeline on this working tree as it stands, without a server.")
+    ] = False,
+    job: Annotated[
+        list[str] | None, typer.Option("--job", help="With --local: only this job and what it needs; several times.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="With --local: put the artifacts into this folder.")] = None,
+    engine: Annotated[str | None, typer.Option(help="With --local: docker or process.")] = None,
+    slots: Annotated[int | None, typer.Option(min=1, max=256, help="With --local: jobs at a time.")] = None,
+    json: Json = False,
+) -> None:
+    """One commit's run. With --local: that of the working tree; exit code 0 if it passed, 1 if not."""
+    if context.invoked_subcommand is None and not local:
+        typer.echo(context.get_help())
+        leave(Exit.USAGE)
+    if local:
+        from farmgate.cli.local import run_locally
+        from farmgate.cli.up import check_engine
+
+        check_engine(engine)
+        run_locally(Path.cwd(), job, output, engine, slots, json)
 
 
 def runs(
