@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -68,10 +69,24 @@ def read_pipeline(
     except (BadDocument, NotAFile) as error:
         return (), str(error), None, origin
     specs = pipeline.jobs.values()
+    if problems := not_given_yet(specs):
+        return (), problems, None, origin
     facts, since = facts_of(history, sha, place, specs)
     owner = Owner(repository_id, place.ref, trust)
     made = tuple(new_job(history, sha, spec, facts, owner) for spec in specs)
     return made, None, pipeline, origin | origin_of(specs, facts, since)
+
+
+def not_given_yet(specs: Iterable[JobSpec]) -> str | None:
+    """A job that names a secret must not run without it as if nothing were missing."""
+    told = [
+        f"{FILE_NAME}: job {spec.name!r} names {what}, which this version of Farmgate does not give to jobs yet: "
+        f"take '{what}' out of the job"
+        for spec in specs
+        for what, named in (("secrets", spec.secrets), ("identity", spec.identity))
+        if named
+    ]
+    return "\n".join(told) or None
 
 
 @dataclass(frozen=True, slots=True)

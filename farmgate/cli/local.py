@@ -200,7 +200,7 @@ def _answer(api: Api, job: dict[str, Any]) -> None:
         said = "at the terminal"
     else:
         verdict, said = "decline", "nobody is at a terminal to ask"
-    api.answer(int(job["id"]), verdict, said)
+    api.answer_job(int(job["id"]), verdict, said)
 
 
 def _fetch(api: Api, row: dict[str, Any], output: Path, tell: Any) -> None:
