@@ -332,7 +332,9 @@ def heartbeat(context: Context, node: models.Node, body: Heartbeat) -> Heard:
     )
     claimed_lately = node.claimed_at is not None and node.claimed_at > now - DEAF_AFTER
     joined_lately = node.joined_at > now - DEAF_AFTER
-    deaf = unanswered and not claimed_lately and not joined_lately and len(live) < body.slots
+    # What has ended by our rows may still be cleared away there, and holds its slot as long.
+    busy = len(live.keys() | {(held.job, held.attempt) for held in body.holding})
+    deaf = unanswered and not claimed_lately and not joined_lately and busy < body.slots
     takes_work = node.state in (states.Node.READY, states.Node.SILENT)
     return Heard(
         heartbeat_seconds=HEARTBEAT.total_seconds(),

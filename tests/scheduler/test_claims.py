@@ -336,6 +336,17 @@ def test_a_deaf_worker_is_told_to_restart_and_a_busy_one_is_not(shop: Farm) -> N
     assert worker.beat(held)["restart_worker"] is False
 
 
+def test_a_worker_that_still_clears_away_a_job_is_not_taken_for_deaf(shop: Farm) -> None:
+    worker = shop.join(slots=1)
+    held = worker.claim(1)
+    held.end("passed")
+    shop.push("two")
+    for _ in range(3):
+        shop.advance(8)
+        assert worker.beat(held)["restart_worker"] is False
+    assert worker.beat()["restart_worker"] is True
+
+
 def test_a_persons_token_opens_no_workers_door_and_the_reverse(shop: Farm) -> None:
     worker = shop.join()
     assert shop.http.post("/api/worker/claim", json={"job": 1, "attempt": 1}).status_code == 401
