@@ -289,6 +289,8 @@ def _because(job: dict[str, Any]) -> str:
     why = job.get("reason") if over else job.get("why") or job.get("reason")
     if why and not over and job.get("estimate"):
         why = f"{why}; {job['estimate']}"
+    if job.get("forgiven") and job["state"] == "failed":
+        why = f"allowed to fail: {why or 'not told why'}"
     return f": {show.clean(str(why))}" if why else ""
 
 

@@ -85,8 +85,10 @@ def read(
     listed = sorted(told, key=lambda job: _WORST_FIRST.index(job["state"])) if len(told) > graph.MOST_DRAWN else told
     unlisted = listed[LISTED_JOBS:]
     drawn = graph.lay_out({job.name: job.needs for job in rows})
-    worth_showing = [job for job in listed if job["attempts"] or job["reason"] or job["why"]]
-    first = [job for job in worth_showing if chosen is not None and job["name"] == chosen[0]]
+    worth_showing = [job for job in listed if job["attempts"] or job["reason"] or job["why"] or job["question"]]
+    first = [
+        job for job in worth_showing if job["state"] == "asking" or (chosen is not None and job["name"] == chosen[0])
+    ]
     return {
         "here": "/runs",
         "run": {

@@ -9,6 +9,9 @@ import pytest
 
 from farmgate import states
 from farmgate.clock import stopwatch
+from farmgate.models import JobKind
+from farmgate.pipeline import parse
+from farmgate.store import jobs
 from tests.pages.farm import Farm
 
 if TYPE_CHECKING:
@@ -72,6 +75,23 @@ def test_a_long_log_shows_its_end_and_brings_what_is_before_when_asked(farm: Far
     assert page.locator(".log details").first.locator(".l").first.inner_text() == "1001\nline  1001"
     page.goto(f"{address}/runs/{run}#test-L77")
     page.locator("#test-L77.target").wait_for()
+
+
+def test_a_question_is_answered_on_the_page_of_its_run(farm: Farm, page: Page, address: str) -> None:
+    farm.commit(1)
+    run = farm.run(1)
+    spec = parse("jobs: {go: {approve: Ship <b>it</b>?}}").jobs["go"].model_dump(mode="json")
+    farm.job(run, "build", states.Job.PASSED)
+    job = farm.job(run, "go", states.Job.ASKING, ["build"], kind=JobKind.APPROVAL, spec=spec)
+    page.goto(f"{address}/runs/{run}")
+    page.get_by_text("Ship <b>it</b>?").first.wait_for()
+    page.get_by_role("link", name="Answer").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("textbox").fill("looks good")
+    dialog.get_by_role("button", name="Approve").click()
+    page.get_by_text("approved by ada").first.wait_for()
+    with farm.context.store.reading() as connection:
+        assert jobs.by_id(connection, job).state is states.Job.PASSED
 
 
 def test_a_text_is_found_in_the_whole_log_and_its_line_is_shown(farm: Farm, page: Page, address: str) -> None:
