@@ -365,13 +365,13 @@ def test_every_waiting_job_says_why() -> None:
 
 
 def test_a_plan_over_ten_thousand_jobs_takes_well_under_a_second() -> None:
-    from farmgate.clock import stopwatch
+    from time import process_time  # whatever else the machine does
 
     runs = tuple(
         run(*(job(number * 10 + at, Job.READY) for at in range(10)), number=number, repository_id=number % 7)
         for number in range(1000)
     )
-    begun = stopwatch()
+    begun = process_time()
     decided = decide(runs=runs, nodes=(node(8),))
     assert len(decided) == 12
-    assert stopwatch() - begun < 2
+    assert process_time() - begun < 2
