@@ -281,7 +281,7 @@ def test_an_image_is_built_by_the_node() -> None:
     made = job(
         steps(
             "uses: docker/build-push-action@v6\n"
-            "    with: {context: web, push: true, tags: 'ghcr.io/acme/shop:latest', build-args: 'V=1'}"
+            "    with: {context: web, push: true, tags: 'images.example.org/acme/shop:latest', build-args: 'V=1'}"
         )
     )
     (build,) = made.job("test").builds
