@@ -213,6 +213,8 @@ class S3Blobs:
                 self._client.delete_object(Bucket=self.bucket, Key=self._key(sha256))
 
     def names(self) -> Iterator[str]:
+        from botocore.exceptions import ClientError
+
         try:
             with self._speaking("at all"):
                 prefix = f"{self.prefix}/" if self.prefix else ""
@@ -221,8 +223,11 @@ class S3Blobs:
                         name = found["Key"].rpartition("/")[2]
                         if _is_name(name) and found["Key"] == self._key(name):
                             yield name
-        except NotFound:  # no bucket, since nothing was put
-            return
+        except BlobsUnreachable as error:
+            cause = error.__cause__
+            code = cause.response.get("Error", {}).get("Code") if isinstance(cause, ClientError) else None
+            if code != "NoSuchBucket":  # no bucket yet, since nothing was put
+                raise
 
     def _make_bucket(self) -> None:
         from botocore.exceptions import ClientError
@@ -253,7 +258,7 @@ class S3Blobs:
         try:
             yield
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in ("404", "NoSuchKey", "NoSuchBucket", "NotFound"):
+            if error.response.get("Error", {}).get("Code") in ("404", "NoSuchKey", "NotFound"):
                 raise NotFound(f"no blob {sha256} in s3://{self.bucket}/{self.prefix}") from None
             raise BlobsUnreachable(f"s3://{self.bucket}: {error}") from error
         except (BotoCoreError, S3UploadFailedError) as error:

@@ -166,10 +166,10 @@ def test_an_interrupted_set_up_leaves_nothing_half_made(checkout: Checkout, how:
     process = checkout.start(["setup"])
     wait_until_installing(checkout)
     process.send_signal(how)
-    process.wait(timeout=30)
+    process.wait(timeout=80)
     assert not checkout.venv.exists()
     (checkout.tools / "wait").unlink()  # a killed launcher's installer ends, and lets go of the lock
-    process.communicate(timeout=30)
+    process.communicate(timeout=80)
     assert checkout.farm("status")[:2] == (0, "['status']\n")
 
 

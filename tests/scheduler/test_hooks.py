@@ -25,7 +25,7 @@ def test_a_push_becomes_a_run_with_its_jobs(shop: Farm) -> None:
     sha = shop.push("second")[0]
     run = shop.runs()[-1]
     assert (run["sha"], run["title"], run["author"], run["state"]) == (sha, "second", "Ada", "pending")
-    assert run["jobs"] == [{"name": "test", "state": "ready"}]
+    assert run["jobs"] == [{"name": "test", "state": "ready", "forgiven": False}]
 
 
 def test_a_wrong_signature_is_refused_and_nothing_is_stored(shop: Farm) -> None:

@@ -140,8 +140,6 @@ def test_what_only_says_when_and_how_long_is_no_part_of_the_work(world: World, c
     [
         {"reuse": False},
         {"deploys_to": "production"},
-        {"secrets": ["TOKEN"]},
-        {"identity": {"ID": "aws"}},
         {"emits": "more.yml"},
         {"builds": ["shop"]},
         {"inputs": []},
