@@ -52,9 +52,12 @@ def queue_of_node(node: int) -> str:
 
 
 class Message(BaseModel):
-    """A frozen body; unknown fields are ignored, so that neighbours of different versions understand each other."""
+    """A frozen body; unknown fields are ignored, so that neighbours of different versions understand each other.
 
-    model_config = ConfigDict(frozen=True)
+    An error names the field, never what was in it: that may be a secret.
+    """
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
 
 class Claim(Message):
@@ -67,7 +70,7 @@ class Claimed(Message):
 
     job: int
     attempt: int
-    token: str
+    token: str = Field(repr=False)
     lease_seconds: float
     run: int
     repository: str
@@ -80,6 +83,10 @@ class Claimed(Message):
     spec: dict[str, Any]  # farmgate.pipeline.JobSpec as JSON
     variables: dict[str, str]  # FARMGATE_SHA, FARMGATE_REF, ...: set in every step
     log_limit_bytes: int
+    secrets: dict[str, str] = Field(
+        default_factory=dict, repr=False
+    )  # variable -> value in base64; identity tokens too
+    notices: tuple[str, ...] = ()  # lines for the beginning of the job's log
 
 
 class Held(Message):

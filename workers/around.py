@@ -23,6 +23,7 @@ from workers.bench import Bench
 from workers.caches import Wanted
 from workers.engines.engine import Places
 from workers.fetch import fetch
+from workers.masks import Masks
 from workers.stop import Stop
 from workers.timings import Timings
 from workers.upload import keep, wanted
@@ -41,6 +42,7 @@ class Around:
     stop: Stop
     timings: Timings
     say: Callable[[str], None]  # a line for the job's log
+    masks: Masks  # for whatever else of the job leaves the node as text
     caches: list[Wanted] = field(default_factory=list)  # found before the steps, for after them
 
 

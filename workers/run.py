@@ -7,6 +7,7 @@ Rules:
 4. A stopped attempt (time, cancellation, a lost lease, a refusal) is killed until it is over. A refused one uploads
    nothing more.
 5. The result is told before the container and the folder are removed, so that nobody waits for the cleaning.
+6. No text leaves the node unmasked: the output, what we say in the log, the result's reason.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ from workers import around, services, verdict
 from workers.artifacts import Workspace
 from workers.bench import Bench
 from workers.engines.engine import Ended, Engine, Limits, Order, ServiceOrder
+from workers.given import given, hand_over
 from workers.logs import LogStream, while_it_may_speak
+from workers.masks import Masks
 from workers.output import Output
 from workers.script import write_scripts
 from workers.segments import Segment, segments
@@ -84,7 +87,8 @@ def run_attempt(bench: Bench, key: Key) -> Result | None:
 
 def _report(bench: Bench, claimed: Claimed, result: Result, stop: Stop, timings: Timings) -> Result:
     timings.mark("total")
-    full = result.model_copy(update={"timings": timings.seconds})
+    reason = Masks(given(claimed).values()).text(result.reason) if result.reason else None
+    full = result.model_copy(update={"timings": timings.seconds, "reason": reason})
     while_it_may_speak(stop, lambda: bench.client.result(claimed, full))
     return full
 
@@ -105,10 +109,17 @@ def _clean_up(bench: Bench, key: Key) -> None:
 def _work(bench: Bench, claimed: Claimed, key: Key, stop: Stop, timings: Timings) -> Result | None:
     """Everything between claim and result. None: say nothing."""
     stream = LogStream(bench.client, claimed, stop)
+    masks = Masks(given(claimed).values())
+
+    def say(line: str) -> None:
+        stream.write(masks.text(f"farmgate: {line}\n").encode())
+
     try:
         try:
             spec = JobSpec.model_validate(claimed.spec)
-            result = _prepare_and_run(bench, claimed, spec, key, stop, stream, timings)
+            for notice in claimed.notices:
+                say(notice)
+            result = _prepare_and_run(bench, claimed, spec, key, stop, stream, timings, masks)
         except StaleAttempt:
             raise
         except (FarmgateError, OSError) as error:
@@ -128,7 +139,7 @@ def _work(bench: Bench, claimed: Claimed, key: Key, stop: Stop, timings: Timings
             result = stopped.model_copy(update={"exit_code": result.exit_code})
         with contextlib.suppress(StaleAttempt):
             if result.reason and result.outcome != "cancelled":
-                stream.write(f"farmgate: {result.reason}\n".encode())
+                say(result.reason)
         try:
             with timings.phase("log"):  # what of it was still on its way
                 stream.close()
@@ -146,7 +157,14 @@ def _timeout(claimed: Claimed) -> timedelta:
 
 
 def _prepare_and_run(
-    bench: Bench, claimed: Claimed, spec: JobSpec, key: Key, stop: Stop, stream: LogStream, timings: Timings
+    bench: Bench,
+    claimed: Claimed,
+    spec: JobSpec,
+    key: Key,
+    stop: Stop,
+    stream: LogStream,
+    timings: Timings,
+    masks: Masks,
 ) -> Result:
     with timings.phase("folder"):
         folder = make_folder(bench.folder, key, bench.settings.workspace_limit_bytes)
@@ -160,16 +178,20 @@ def _prepare_and_run(
         with timings.phase("mirror"):
             mirror.ensure(claimed.git_url, claimed.sha, {"Authorization": f"Bearer {claimed.token}"})
         nonce, places = random_token(), bench.engine.places(folder)
-        job = around.Around(
-            bench, claimed, spec, key, folder, places, stop, timings, lambda line: stream.write(f"{line}\n".encode())
-        )
+
+        def say(line: str) -> None:
+            stream.write(masks.text(f"{line}\n").encode())
+
+        job = around.Around(bench, claimed, spec, key, folder, places, stop, timings, say, masks)
         with timings.phase("checkout"), no_space_named(folder):
             _check_out(mirror, claimed.sha, folder / "workspace")
         with no_space_named(folder):
             around.before(job)
         with timings.phase("scripts"), no_space_named(folder):
             give_away(folder, order.user)
-            write_scripts(folder / "steps", spec.steps, parts, nonce, places.steps, places.workspace)
+            write_scripts(
+                folder / "steps", spec.steps, parts, nonce, places.steps, places.workspace, given=bool(order.given)
+            )
     finally:
         with timings.phase("waited"):
             _wait(ready)
@@ -178,7 +200,7 @@ def _prepare_and_run(
         with timings.phase("services"):
             services.wait(job)
     with Workspace(folder / "workspace") as workspace:
-        output = Output(spec.steps, nonce, stream, bench.clock, lambda: timings.mark("first_step"))
+        output = Output(spec.steps, nonce, stream, bench.clock, lambda: timings.mark("first_step"), masks)
         if not bench.engine.isolates:
             output(f"farmgate: plain processes, no container: the image {order.image!r} is ignored\n".encode())
         with watched(bench.clock, stop, spec.timeout, partial(bench.engine.kill, key)):
@@ -231,6 +253,7 @@ def _order(bench: Bench, claimed: Claimed, spec: JobSpec, key: Key, folder: Path
         user=owner() if bench.engine.isolates else None,
         network=settings.network == "bridge",
         read_only=(mirror.path / "objects",),
+        given=hand_over(given(claimed)),
     )
 
 

@@ -7,7 +7,8 @@ Rules:
 2. The first step that fails ends the script, with the step's exit code.
 3. Nothing of the job is put into the script's text: steps are copied as they stand; a step's variables, folder and
    shell are files that the script reads as values. Other values come by the environment.
-4. Standard error goes where standard output goes, so that their lines keep their order. Standard input is empty.
+4. Standard error goes where standard output goes, so that their lines keep their order. Standard input is empty, once
+   the job's secrets were read from it (see `given`).
 5. Only what every shell has is used: reading a value starts no process.
 6. What a step installs for its user (`pip install` without root puts programs into ~/.local/bin) is on the path of the
    steps after it, behind everything that the image has.
@@ -22,6 +23,7 @@ from typing import Final
 
 from farmgate.errors import FarmgateError
 from farmgate.pipeline import StepSpec
+from workers.given import TAKE
 from workers.markers import prefix
 from workers.segments import Segment
 
@@ -32,7 +34,8 @@ _STRICT: Final = {
 }
 
 _SCRIPT: Final = """\
-exec 2>&1 </dev/null
+exec 2>&1
+{take}exec </dev/null
 farmgate_steps={steps}
 farmgate_end='
 '
@@ -82,9 +85,10 @@ class BadShell(FarmgateError):
     """A step's `shell` that cannot be read as words."""
 
 
-def script(segment: Segment, nonce: str, steps_at: str, workspace_at: str) -> str:
-    """The script that runs the segment's steps, whose files are in the folder `steps_at`."""
+def script(segment: Segment, nonce: str, steps_at: str, workspace_at: str, *, given: bool = False) -> str:
+    """The script of the segment's steps, whose files are in the folder `steps_at`. `given`: secrets come to it."""
     return _SCRIPT.format(
+        take=TAKE if given else "",
         steps=_quoted(steps_at),
         workspace=_quoted(workspace_at),
         mark=_quoted(prefix(nonce)[1:].decode()),
@@ -94,7 +98,14 @@ def script(segment: Segment, nonce: str, steps_at: str, workspace_at: str) -> st
 
 
 def write_scripts(
-    folder: Path, steps: Sequence[StepSpec], parts: Sequence[Segment], nonce: str, steps_at: str, workspace_at: str
+    folder: Path,
+    steps: Sequence[StepSpec],
+    parts: Sequence[Segment],
+    nonce: str,
+    steps_at: str,
+    workspace_at: str,
+    *,
+    given: bool = False,
 ) -> None:
     """Write the scripts and what their steps need into `folder`. Raises BadShell."""
     for number, step in enumerate(steps, start=1):
@@ -108,7 +119,7 @@ def write_scripts(
             for name, value in step.environment.items():
                 _write(folder / f"{number}.environment" / name, value)
     for segment in parts:
-        _write(folder / segment.script, script(segment, nonce, steps_at, workspace_at))
+        _write(folder / segment.script, script(segment, nonce, steps_at, workspace_at, given=given))
 
 
 def words(shell: str) -> tuple[str, ...]:

@@ -125,14 +125,14 @@ class DockerEngine:
             self._running[order.key] = container
         try:
             try:
-                return self._run(container, sink, begun)
+                return self._run(container, order.given, sink, begun)
             except _HolderLost:
                 self._holders.forget()
                 self._remove(container)
                 container = self._create(order)
                 with self._lock:
                     self._running[order.key] = container
-                return self._run(container, sink, begun)
+                return self._run(container, order.given, sink, begun)
         except BaseException:
             with contextlib.suppress(EngineError):  # it may still run; what stays is found by the sweep
                 self._remove(container)
@@ -206,10 +206,11 @@ class DockerEngine:
 
     # --- how ---------------------------------------------------------------------------------------------------------
 
-    def _run(self, container: str, sink: Sink, begun: float) -> Ended:
+    def _run(self, container: str, given: bytes, sink: Sink, begun: float) -> Ended:
         api = self._api()
         with _trouble():
-            connection = api.attach_socket(container, params={"stdout": 1, "stderr": 1, "stream": 1})
+            ways = {"stdin": 1} if given else {}
+            connection = api.attach_socket(container, params={"stdout": 1, "stderr": 1, "stream": 1, **ways})
         try:
             # the engine may be silent for as long as the job is
             getattr(connection, "_sock", connection).settimeout(None)
@@ -225,6 +226,8 @@ class DockerEngine:
                     sink(f"{said}\n".encode())
                     return Ended(127, start_seconds=stopwatch() - begun)
             started = stopwatch() - begun
+            if given:
+                threading.Thread(target=_hand_over, args=(connection, given), name="given", daemon=True).start()
             for data in _frames(connection):
                 sink(data)
         finally:
@@ -291,6 +294,7 @@ class DockerEngine:
             environment=dict(order.environment),
             user=f"{user[0]}:{user[1]}",
             working_dir=f"{_HOME}/workspace",
+            stdin_open=bool(order.given),
             labels={
                 "farmgate.node": self._node,
                 "farmgate.job": str(order.key.job),
@@ -366,6 +370,12 @@ def _close(connection: Any) -> None:
         if part is not None:
             with contextlib.suppress(OSError, ValueError):  # closed by its neighbour
                 part.close()
+
+
+def _hand_over(connection: Any, given: bytes) -> None:
+    """To the script's standard input. A script that is over before it read has no use for it."""
+    with contextlib.suppress(OSError, ValueError):
+        getattr(connection, "_sock", connection).sendall(given)
 
 
 def _frames(connection: Any) -> Iterator[bytes]:

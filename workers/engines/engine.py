@@ -65,6 +65,7 @@ class Order:
     part: int = 0  # a job whose steps need several images has several scripts, one after the other
     script: str = "job.sh"  # of the folder `steps`
     read_only: tuple[Path, ...] = field(default=())  # seen at the same path: the mirror that the checkout borrows from
+    given: bytes = field(default=b"", repr=False)  # secret: to the script's standard input, and nowhere else
 
 
 @dataclass(frozen=True, slots=True)

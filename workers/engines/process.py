@@ -87,7 +87,7 @@ class ProcessEngine:
                 line,
                 env=environment,
                 cwd=order.folder,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if order.given else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -98,6 +98,8 @@ class ProcessEngine:
         with self._lock:
             self._running[order.key] = process
         started = stopwatch() - begun
+        if process.stdin is not None:
+            threading.Thread(target=_hand_over, args=(process.stdin, order.given), name="given", daemon=True).start()
         assert process.stdout is not None
         try:
             for data in _output(process, process.stdout, lambda: self._end(order.key, process)):
@@ -156,6 +158,12 @@ class ProcessEngine:
                 return
             for pid in marked:
                 _kill(pid)
+
+
+def _hand_over(pipe: IO[bytes], given: bytes) -> None:
+    """To the script's standard input. A script that is over before it read has no use for it."""
+    with contextlib.suppress(OSError), pipe:
+        pipe.write(given)
 
 
 def _output(process: subprocess.Popen[bytes], pipe: IO[bytes], end: Callable[[], None]) -> Iterator[bytes]:
