@@ -2,8 +2,8 @@
 
 Rules:
 1. Forms of a value: as it is; line by line; base64 (both alphabets) wherever it begins in what was encoded, also broken
-   into lines from its beginning; hexadecimal; URL-encoded; as a JSON string; as a shell quotes it. Upper and lower case
-   where that makes no difference.
+   into lines from its beginning; hexadecimal; URL-encoded; as a JSON string; in XML; as a shell quotes it. Upper and
+   lower case where that makes no difference.
 2. A value (or a form, or a line) of fewer than 4 bytes is not masked: it would mask half of the log.
 3. Where forms overlap, all they cover is one ***. Every other byte passes unchanged.
 4. However the stream is cut, the output is the same. Held back is only what is the beginning of a form, so memory is
@@ -133,11 +133,25 @@ def _written(value: bytes) -> Iterator[bytes]:
     yield from _either_case(quote_plus(value))
     yield value.replace(b"'", b"'\\''")
     yield value.replace(b"'", b"'\"'\"'")
+    yield from _in_markup(value)
     text = value.decode(errors="replace")
     for plain_ascii in (True, False):
         quoted = json.dumps(text, ensure_ascii=plain_ascii)[1:-1]
         yield quoted.encode()
         yield quoted.replace("/", "\\/").encode()
+
+
+def _in_markup(value: bytes) -> Iterator[bytes]:
+    """As XML and HTML write it, in text and in attributes."""
+    text = value.replace(b"&", b"&amp;").replace(b"<", b"&lt;")
+    yield text
+    text = text.replace(b">", b"&gt;")
+    yield text
+    for quotes in (b"&quot;", b"&#34;"):
+        quoted = text.replace(b'"', quotes)
+        yield quoted
+        for single in (b"&#39;", b"&#x27;", b"&apos;"):
+            yield quoted.replace(b"'", single)
 
 
 def _base64(value: bytes) -> Iterator[bytes]:

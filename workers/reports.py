@@ -7,6 +7,7 @@ Rules:
 3. A test that is told several times is one test: failed if any of it failed. Where a later one passed and the job
    passed too, it passed after tries that failed: that is how Gradle, gotestsum and others write their re-runs.
 4. Rows go in pages of bounded size; what failed goes last, with texts of TEXT_BYTES together at most.
+5. Of a job with secrets a masked copy is read and sent, never the file itself; and what its rows say is masked again.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING, Final, Literal
 
 from farmgate.errors import ServerUnreachable
 from farmgate.messages import CaseRow, CoveredFile, FindingRow, ReportEnd, ReportFile, ReportPage, Result
@@ -27,6 +29,7 @@ from farmgate.reports import BadReport, Case, Coverage, cobertura, cyclonedx, ju
 from farmgate.reports.results import name_of
 from workers.artifacts import Found, NothingThere, OutsideWorkspace, Workspace
 from workers.logs import while_it_may_speak
+from workers.masks import Masking, Masks
 
 if TYPE_CHECKING:
     from workers.around import Around
@@ -135,7 +138,7 @@ class _Reading:
                         level=one.level,
                         path=one.path,
                         line=one.line,
-                        message=one.message,
+                        message=self._around.masks.text(one.message),
                         print=one.print,
                     )
                     self._add(row, len(one.path) + len(one.message))
@@ -179,7 +182,12 @@ class _Reading:
                 continue
             try:
                 state = os.fstat(descriptor)
-                yield _Open(found[path], state.st_size, _time(state.st_mtime), descriptor)
+                if self._around.masks:
+                    with TemporaryFile(dir=self._around.folder) as copy:
+                        size = _masked(self._around.masks, descriptor, state.st_size, copy)
+                        yield _Open(found[path], size, _time(state.st_mtime), copy.fileno())
+                else:
+                    yield _Open(found[path], state.st_size, _time(state.st_mtime), descriptor)
             finally:
                 os.close(descriptor)
 
@@ -213,17 +221,18 @@ class _Reading:
     # --- rows ---------------------------------
 
     def _case(self, case: Case, ordinal: int) -> None:
+        hide = self._around.masks.text  # again: what was written with entities is plain only now
         row = CaseRow(
-            suite=case.suite,
-            class_name=case.class_name,
-            name=case.name,
+            suite=hide(case.suite),
+            class_name=hide(case.class_name),
+            name=hide(case.name),
             file=case.file,
             outcome=case.outcome,
             seconds=case.seconds,
             failed_tries=case.failed_tries,
             ordinal=ordinal,
-            message=case.message,
-            text=case.text,
+            message=hide(case.message),
+            text=hide(case.text),
         )
         self._add(row, len(case.name) + len(case.class_name) + len(case.suite) + len(case.message) + len(case.text))
 
@@ -354,6 +363,16 @@ def _keep(around: Around, path: str, descriptor: int) -> str:
     if taken.sha256 != digest.hexdigest():
         raise ServerUnreachable(f"the report {path!r} arrived damaged")
     return taken.sha256
+
+
+def _masked(masks: Masks, descriptor: int, size: int, copy: IO[bytes]) -> int:
+    """Rule 5: write it masked, as far as it is read at all; the size to go by."""
+    masking = Masking(masks)
+    for data in _pieces(descriptor, min(size, READ_BYTES)):
+        copy.write(masking.feed(data))
+    copy.write(masking.flush())
+    copy.flush()
+    return size if size > READ_BYTES else copy.tell()
 
 
 def _time(seconds: float) -> datetime:

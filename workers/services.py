@@ -4,7 +4,8 @@ Rules:
 1. The steps begin when every service is healthy: by its command, port or HTTP answer, else by its image's own check,
    else as soon as it runs.
 2. A service that ends, or is not healthy in its time, ends the job in error, with the last of what it wrote in the log.
-3. What each service wrote is kept as `farmgate-services/NAME.log`, however the job ended, unless it was stopped.
+3. What each service wrote is kept as `farmgate-services/NAME.log`, masked, however the job ended, unless it was
+   stopped.
 4. A service that ended while the steps ran is told, and named in the reason of a job that failed.
 """
 
@@ -29,6 +30,7 @@ from farmgate.quantities import show_duration
 from farmgate.settings import NodeSettings
 from workers.engines.engine import Engine, Limits, ServiceFailed, ServiceOrder, ServiceState
 from workers.logs import while_it_may_speak
+from workers.masks import Masking
 from workers.stop import Ending
 from workers.upload import send_file
 
@@ -106,9 +108,11 @@ def keep_logs(around: Around) -> None:
     folder.mkdir(exist_ok=True)
     for spec in around.spec.services:
         path = folder / f"{spec.name}.log"
+        masking = Masking(around.masks)  # what a step told the service may come back in its log
         with path.open("wb") as file:
             for data in around.bench.engine.service_log(around.key, spec.name):
-                file.write(data)
+                file.write(masking.feed(data))
+            file.write(masking.flush())
         _send(around, path, f"{FOLDER}/{spec.name}.log")
 
 
@@ -184,9 +188,10 @@ def _ended(state: ServiceState) -> str:
 def _say_tail(around: Around, spec: ServiceSpec) -> None:
     if around.stop.ending is not None and around.stop.ending is not Ending.TIMEOUT:
         return
-    data = b""
+    data, masking = b"", Masking(around.masks)  # masked before it is cut: the end of a value tells of it, too
     with contextlib.suppress(FarmgateError):
         for piece in around.bench.engine.service_log(around.key, spec.name):
-            data = (data + piece)[-8192:]
+            data = (data + masking.feed(piece))[-8192:]
+    data += masking.flush()
     for line in data.decode(errors="replace").splitlines()[-_TAIL_LINES:]:
         around.say(f"{spec.name} | {line}")

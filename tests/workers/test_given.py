@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import docker
 
 from farmgate.pipeline import StepSpec
+from farmgate.pipeline.models import HealthSpec, ReportsSpec, ServiceSpec
 from tests.workers.conftest import Node
 from tests.workers.test_engine_contract import wait_until
 from tests.workers.test_run import in_background
@@ -70,6 +72,39 @@ def test_a_value_is_in_no_configuration_no_argument_and_no_file(docker_node: Nod
     docker_node.bench.engine.kill(key)
     thread.join(30)
     assert not thread.is_alive()
+
+
+def test_a_report_tells_no_value_in_its_rows_nor_in_its_file(process_node: Node) -> None:
+    value = b"<s3cret> & 'more'"
+    script = """cat > r.xml <<END
+<testsuite name="s"><testcase classname="c" name="plain $WORD"><failure message="$WORD">got $WORD</failure></testcase>
+<testcase classname="c" name="b"><failure>&lt;s3cret&gt; &amp; 'more' &#60;s3cret> &#38; 'more'</failure></testcase>
+</testsuite>
+END"""
+    reports = ReportsSpec(junit=("r.xml",))
+    _, record = process_node.run(script, reports=reports, claimed=claimed(MARKUP=value, WORD=TOKEN))
+    rows = record.reports["tests"]["rows"]
+    assert [(row["name"], row["message"], row["text"]) for row in rows] == [
+        ("plain ***", "***", "got ***"),
+        ("b", rows[1]["message"], "*** ***"),
+    ]
+    assert "s3cret" not in json.dumps(record.reports)
+    assert TOKEN not in record.report_files[0]
+    assert record.report_files[0].count(b"***") == 4
+
+
+def test_a_service_that_tells_a_value_is_masked_in_the_log_that_is_kept(docker_node: Node) -> None:
+    serve = "while true; do nc -l -p 9000; done"
+    spec = ServiceSpec(
+        name="web",
+        image=str(docker_node.image),
+        command=("sh", "-c", serve),
+        environment={},
+        health=HealthSpec(port=9000, timeout=timedelta(seconds=20)),
+    )
+    told = 'echo "before $TOKEN after" | nc -w 1 web 9000 || true; sleep 0.3'
+    _, record = docker_node.run(told, services=(spec,), claimed=claimed(TOKEN=TOKEN))
+    assert b"before *** after" in record.artifacts["farmgate-services/web.log"], record.log
 
 
 def test_nothing_is_handed_over_where_nothing_is_given() -> None:
