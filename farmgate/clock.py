@@ -65,6 +65,11 @@ def stopwatch() -> float:
     return time.perf_counter()
 
 
+def random_bytes(number: int) -> bytes:
+    """For keys and nonces."""
+    return secrets.token_bytes(number)
+
+
 def random_token() -> str:
     """256 random bits, URL-safe."""
     return secrets.token_urlsafe(32)

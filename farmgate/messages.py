@@ -87,6 +87,7 @@ class Claimed(Message):
         default_factory=dict, repr=False
     )  # variable -> value in base64; identity tokens too
     notices: tuple[str, ...] = ()  # lines for the beginning of the job's log
+    refused: str | None = None  # why it must not run as written: the attempt ends in error
 
 
 class Held(Message):

@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -675,3 +675,21 @@ class Answer:
     answered_by: str
     text: str  # what they said with it
     answered_at: datetime
+
+
+# --- secrets of repositories ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A value that jobs of trusted runs may name. Its place (repository, environment, branch, name) is unique."""
+
+    id: int
+    repository_id: int
+    name: str
+    environment: str  # that the job deploys to; empty: any job
+    branch: str  # a pattern; empty: any ref
+    sealed: str = field(repr=False)  # farmgate.sealing
+    key_id: str
+    changed_by: str
+    changed_at: datetime

@@ -60,6 +60,9 @@ class CommonSettings(BaseSettings):
     secret_key: SecretStr | None = Field(
         None, description="key that hashes tokens and encrypts secrets; default: drawn once into data/secret.key"
     )
+    sealing_keys: SecretStr | None = Field(
+        None, description="keys that seal secrets, as id=key,id=key, the newest last; default: data/sealing.keys"
+    )
     embedded: bool = Field(False, description="one machine, one user: set by `farmgate up` and `farmgate demo`")
     log_format: str = Field("text", pattern="^(text|json)$", description="how the processes log: text or json")
 

@@ -1,8 +1,8 @@
-"""The farm's one secret key, and the two things made with it: token hashes and encrypted secrets.
+"""The farm's one secret key, and what is made with it: token hashes, encrypted secrets, the first sealing key.
 
 Rules:
 1. A token is stored as a keyed hash only; a secret that must be read again is stored encrypted and authenticated.
-2. Both keys are derived from the one key (HKDF, RFC 5869), so that there is one thing to keep.
+2. All keys are derived from the one key (HKDF, RFC 5869), so that there is one thing to keep.
 3. The key comes from the settings; else it is drawn once into `data/secret.key`, readable by its owner alone. Two
    processes that start at once end up with the same key.
 """
@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken
@@ -22,6 +23,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from farmgate.clock import random_token
 from farmgate.errors import BadSettings
+from farmgate.sealing import Keyring, keys_in
 from farmgate.settings import CommonSettings
 
 LEAST_BYTES = 16
@@ -30,7 +32,7 @@ LEAST_BYTES = 16
 class Vault:
     """Hashes tokens and keeps secrets. Safe to share between threads."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, *, file: Path | None = None, fixed: Mapping[str, bytes] | None = None) -> None:
         if len(key) < LEAST_BYTES:
             raise BadSettings(
                 f"FARMGATE_SECRET_KEY: {len(key)} bytes are too few, at least {LEAST_BYTES}; "
@@ -38,6 +40,7 @@ class Vault:
             )
         self._hash_key = _derive(key, b"farmgate: token hashes")
         self._fernet = Fernet(base64.urlsafe_b64encode(_derive(key, b"farmgate: stored secrets")))
+        self.keyring = Keyring(_derive(key, b"farmgate: sealed secrets"), file=file, fixed=fixed)
 
     def hash(self, token: str) -> str:
         """HMAC-SHA256 of the token, as hex."""
@@ -62,12 +65,14 @@ class Vault:
 
 def load(settings: CommonSettings) -> Vault:
     """The vault of this farm. Raises BadSettings."""
+    fixed = keys_in(settings.sealing_keys.get_secret_value()) if settings.sealing_keys is not None else None
+    file = settings.data / "sealing.keys"
     if settings.secret_key is not None:
-        return Vault(settings.secret_key.get_secret_value().strip().encode())
+        return Vault(settings.secret_key.get_secret_value().strip().encode(), file=file, fixed=fixed)
     path = settings.data / "secret.key"
     if not path.exists():
         _draw(path)
-    return Vault(path.read_text().strip().encode())
+    return Vault(path.read_text().strip().encode(), file=file, fixed=fixed)
 
 
 def _draw(path: Path) -> None:

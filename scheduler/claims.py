@@ -45,6 +45,7 @@ from farmgate.store.intakes import storable
 from scheduler import emission, ends, reporting, retention
 from scheduler.blob_streams import named
 from scheduler.context import Context
+from scheduler.giving import given_to
 
 HEARTBEAT = timedelta(seconds=5)
 DEAF_AFTER = timedelta(seconds=10)
@@ -83,11 +84,12 @@ def _claim(context: Context, node: models.Node, body: Claim, server: str) -> Cla
         run = runs.by_id(connection, job.run_id)
         repository = repositories.by_id(connection, run.repository_id)
         commit = repositories.commit(connection, run.repository_id, run.sha)
-        timeout = JobSpec.model_validate(job.spec).timeout
-        jobs.start(connection, job.id, body.attempt, now, timeout)
+        spec = JobSpec.model_validate(job.spec)
+        jobs.start(connection, job.id, body.attempt, now, spec.timeout)
         until = now + context.settings.lease
         attempts.claim(connection, job.id, body.attempt, node.id, context.vault.hash(token), now, until)
         runs.begin(connection, run.id, now)
+        given = given_to(connection, context.vault.keyring, repository, run, spec)
     context.changes.touch(job.id)
     return Claimed(
         job=job.id,
@@ -105,6 +107,9 @@ def _claim(context: Context, node: models.Node, body: Claim, server: str) -> Cla
         spec=job.spec,
         variables=variables(context, repository, run, commit.title if commit else ""),
         log_limit_bytes=context.settings.log_limit_bytes,
+        secrets=given.values,
+        notices=given.notices,
+        refused=given.refused,
     )
 
 

@@ -78,13 +78,12 @@ def read_pipeline(
 
 
 def not_given_yet(specs: Iterable[JobSpec]) -> str | None:
-    """A job that names a secret must not run without it as if nothing were missing."""
+    """A job that names an identity must not run without it as if nothing were missing."""
     told = [
-        f"{FILE_NAME}: job {spec.name!r} names {what}, which this version of Farmgate does not give to jobs yet: "
-        f"take '{what}' out of the job"
+        f"{FILE_NAME}: job {spec.name!r} names identity, which this version of Farmgate does not give to jobs yet: "
+        "take 'identity' out of the job"
         for spec in specs
-        for what, named in (("secrets", spec.secrets), ("identity", spec.identity))
-        if named
+        if spec.identity
     ]
     return "\n".join(told) or None
 

@@ -119,7 +119,10 @@ def _work(bench: Bench, claimed: Claimed, key: Key, stop: Stop, timings: Timings
             spec = JobSpec.model_validate(claimed.spec)
             for notice in claimed.notices:
                 say(notice)
-            result = _prepare_and_run(bench, claimed, spec, key, stop, stream, timings, masks)
+            if claimed.refused is not None:
+                result = Result(outcome="error", reason=claimed.refused)
+            else:
+                result = _prepare_and_run(bench, claimed, spec, key, stop, stream, timings, masks)
         except StaleAttempt:
             raise
         except (FarmgateError, OSError) as error:

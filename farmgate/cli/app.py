@@ -18,6 +18,7 @@ from farmgate.cli import (
     repositories,
     results,
     runs,
+    secrets,
     server,
     templates,
     up,
@@ -62,6 +63,7 @@ app.command("tests", rich_help_panel=BUILD)(results.of_run)
 app.add_typer(results.app, name="test", rich_help_panel=BUILD)
 app.add_typer(pipelines.app, name="pipeline", rich_help_panel=BUILD)
 pipelines.app.command("import")(importing.convert)
+app.add_typer(secrets.app, name="secret", rich_help_panel=BUILD)
 app.add_typer(templates.app, name="template", rich_help_panel=BUILD)
 app.add_typer(caches.app, name="cache", rich_help_panel=BUILD)
 app.command(rich_help_panel=DELIVER)(lanes.lanes)

@@ -105,6 +105,22 @@ class Api:
     def remove_repository(self, name: str) -> None:
         self._call("DELETE", f"/api/repositories/{_part(name)}")
 
+    # --- secrets ---
+
+    def secrets(self, repository: str) -> list[Row]:
+        return self._rows(f"/api/repositories/{_part(repository)}/secrets")
+
+    def set_secret(self, repository: str, name: str, value: str, environment: str, branch: str) -> None:
+        body = {"value": value, "environment": environment, "branch": branch}
+        self._call("PUT", f"/api/repositories/{_part(repository)}/secrets/{_part(name)}", json=body)
+
+    def remove_secret(self, repository: str, name: str, environment: str, branch: str) -> None:
+        path = f"/api/repositories/{_part(repository)}/secrets/{_part(name)}"
+        self._call("DELETE", path, params={"environment": environment, "branch": branch})
+
+    def rotate_secrets(self) -> Row:
+        return self._post("/api/secrets/rotate")
+
     # --- templates ---
 
     def templates(self) -> list[Row]:

@@ -708,3 +708,20 @@ answers = Table(
     Column("text", Text, nullable=False),
     _when("answered_at"),
 )
+
+# --- secrets of repositories ---
+
+secrets = Table(
+    "secrets",
+    metadata,
+    _id(),
+    _ref("repository_id", "repositories.id"),
+    Column("name", String(100), nullable=False),
+    Column("environment", String(100), nullable=False),
+    Column("branch", String(255), nullable=False),
+    Column("sealed", Text, nullable=False),
+    Column("key_id", String(64), nullable=False, index=True),
+    Column("changed_by", Text, nullable=False),
+    _when("changed_at"),
+    UniqueConstraint("repository_id", "name", "environment", "branch"),
+)

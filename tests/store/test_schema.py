@@ -56,6 +56,7 @@ KINDS = {
     "quarantines": models.Quarantine,
     "templates": models.TemplateVersion,
     "answers": models.Answer,
+    "secrets": models.Secret,
 }
 TABLES = sorted(metadata.tables.values(), key=lambda table: table.name)
 

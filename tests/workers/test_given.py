@@ -109,3 +109,12 @@ def test_a_service_that_tells_a_value_is_masked_in_the_log_that_is_kept(docker_n
 
 def test_nothing_is_handed_over_where_nothing_is_given() -> None:
     assert hand_over({}) == b""
+
+
+def test_a_job_that_must_not_run_ends_in_error_before_any_step(node: Node) -> None:
+    result, record = node.run("echo ran", claimed={"refused": "job 'a' names secrets that are not there: TOKEN"})
+    assert result is not None
+    assert result.outcome == "error"
+    assert "names secrets that are not there: TOKEN" in (result.reason or "")
+    assert b"farmgate: job 'a' names secrets" in record.log
+    assert b"ran" not in record.log

@@ -1,4 +1,4 @@
-"""Secrets at rest, keys of identity tokens"""
+"""Nothing: it was set aside for secrets, and landed empty; they came with 0009"""
 
 from __future__ import annotations
 
