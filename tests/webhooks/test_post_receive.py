@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import shutil
 import subprocess
@@ -87,3 +88,24 @@ def test_the_line_is_one_line_and_quotes_what_it_is_given() -> None:
 def test_the_page_shows_the_line_as_it_is() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "webhooks.md").read_text()
     assert post_receive_line("https://farm.example/the/address", "the-secret") in page
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl on this machine")
+@pytest.mark.parametrize("secret", [SECRET, "x" * 64, "longer than a block " * 5, "ключ", "%s\\n"])
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_the_signature_is_right_and_no_program_is_given_the_secret(tmp_path: Path, shell: str, secret: str) -> None:
+    """openssl and curl are watched: they note their arguments, and what the signature was."""
+    openssl = shutil.which("openssl")
+    for name, does in (("openssl", f'exec {openssl} "$@"'), ("curl", "cat >/dev/null")):
+        watched = tmp_path / name
+        watched.write_text(f'#!/bin/sh\nprintf "%s\\n" {name} "$@" >>{tmp_path}/noted\n{does}\n')
+        watched.chmod(0o755)
+    line = post_receive_line("http://farm.example/hook", secret)
+    script = f'PATH="{tmp_path}:$PATH"\n{line}'
+    told = subprocess.run([shell, "-c", script], input=b"a b refs/heads/main\n", check=True, capture_output=True)
+    assert told.stderr == b""
+    noted = (tmp_path / "noted").read_text()
+    body = b'{"ref":"refs/heads/main","before":"a","after":"b"}'
+    assert f"X-Farmgate-Signature: sha256={hmac.new(secret.encode(), body, 'sha256').hexdigest()}\n" in noted
+    assert secret not in noted
+    assert "\\0" not in noted, "nor its pads"
