@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from farmgate.clock import random_token
 from farmgate.errors import RemoteUnreachable
-from farmgate.git.command import checked_url
+from farmgate.git.command import checked_url, without_password
 from farmgate.models import ForkPolicy
 from farmgate.refs import HEADS, is_ref
 from farmgate.states import Intake
@@ -85,7 +85,7 @@ def router(context: Context) -> APIRouter:
             sealed = context.vault.encrypt(secret)
             row = repositories.add(connection, body.name, body.url, str(body.forge), sealed, body.default_branch, now)
             intakes.put(connection, row.id, [NewIntake("first", HEADS + row.default_branch)], now)
-            text = f"{row.name} at {row.url}"
+            text = f"{row.name} at {without_password(row.url)}"
             events.record(connection, now, "repository.connected", f"repository/{row.name}", person.name, text)
         context.wake()
         until = now + timedelta(seconds=wait)
@@ -142,7 +142,9 @@ def router(context: Context) -> APIRouter:
         with context.store.writing() as connection:
             row = repositories.by_name(connection, name)
             repositories.remove(connection, row, now)
-            events.record(connection, now, "repository.removed", f"repository/{name}", person.name, row.url)
+            events.record(
+                connection, now, "repository.removed", f"repository/{name}", person.name, without_password(row.url)
+            )
         return Response(status_code=204)
 
     return routes

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from farmgate import models, states
+from farmgate.git.command import without_password
 from farmgate.models import Answer, Attempt, Commit, Job, Repository, Run, Step
 from farmgate.settings import SchedulerSettings
 from farmgate.store import answers, attempts, candidates, intakes, jobs, lanes, nodes, repositories, runs
@@ -43,7 +44,7 @@ def repository(connection: Connection, row: Repository, public_url: str) -> Repo
     return RepositoryBody(
         id=row.id,
         name=row.name,
-        url=row.url,
+        url=without_password(row.url),
         forge=row.forge,
         default_branch=row.default_branch,
         created_at=row.created_at,

@@ -17,11 +17,12 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from farmgate.errors import (
     FarmgateError,
@@ -54,8 +55,40 @@ def program() -> str:
     return found
 
 
-def environment(headers: Mapping[str, str] | None = None, *, protocol: str | None = None) -> dict[str, str]:
-    """The environment of a git command. `headers` are sent with every HTTP request to the remote."""
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who signs in at which HTTP server (`scheme://host:port`)."""
+
+    server: str
+    user: str
+    password: str = field(repr=False)
+
+
+def without_login(url: str) -> tuple[str, Login | None]:
+    """The address as git may be given it, and the user and password that stood in it. Raises RemoteUnreachable."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url, None  # git says what is wrong with it
+    if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
+        return url, None
+    credentials, _, host = parts.netloc.rpartition("@")
+    user, _, password = (unquote(part) for part in credentials.partition(":"))
+    if any(character in user + password for character in "\r\n\0"):
+        raise RemoteUnreachable(f"the user or the password in {without_password(url)} holds a line break")
+    return parts._replace(netloc=host).geturl(), Login(f"{parts.scheme}://{host}", user, password)
+
+
+_SIGN_IN: Final = (
+    '!f() { [ "$1" != get ] || printf \'username=%s\\npassword=%s\\n\' "$GIT_LOGIN_USER" "$GIT_LOGIN_PASSWORD"; }; f'
+)
+
+
+def environment(
+    headers: Mapping[str, str] | None = None, *, protocol: str | None = None, login: Login | None = None
+) -> dict[str, str]:
+    """The environment of a git command. `headers` are sent with every HTTP request to the remote; `login` only to its
+    own server, when that asks."""
     env = {
         name: value
         for name, value in environment_for_child().items()
@@ -75,13 +108,18 @@ def environment(headers: Mapping[str, str] | None = None, *, protocol: str | Non
         "GIT_ATTR_NOSYSTEM": "1",
         "LC_ALL": "C.UTF-8",
     }
+    settings: list[tuple[str, str]] = []
     if headers:
         # a redirect would carry the headers to another host
-        settings = [("http.followRedirects", "false")]
+        settings.append(("http.followRedirects", "false"))
         for name, value in headers.items():
             if any(character in name + value for character in "\r\n\0"):
                 raise FarmgateError(f"the HTTP header {name!r} holds a line break")
             settings.append(("http.extraHeader", f"{name}: {value}"))
+    if login is not None:
+        settings.append((f"credential.{login.server}.helper", _SIGN_IN))
+        env |= {"GIT_LOGIN_USER": login.user, "GIT_LOGIN_PASSWORD": login.password}
+    if settings:
         env["GIT_CONFIG_COUNT"] = str(len(settings))
         for index, (key, value) in enumerate(settings):
             env[f"GIT_CONFIG_KEY_{index}"] = key

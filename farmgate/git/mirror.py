@@ -25,6 +25,7 @@ from farmgate.git.command import (
     git,
     missing,
     unreachable,
+    without_login,
     without_password,
 )
 from farmgate.git.history import READ_LIMIT, GitCommit
@@ -72,8 +73,9 @@ class Mirror:
         source = checked_url(url) if url is not None else self.url
         wanted = EVERYTHING if refspecs is None else tuple(_checked_refspec(spec) for spec in refspecs)
         prune = ["--prune"] if refspecs is None else []
-        command = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--force", *prune, "--", source, *wanted)
-        env = environment(headers)
+        address, login = without_login(source)
+        command = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--force", *prune, "--", address, *wanted)
+        env = environment(headers, login=login)
         with locked(self.path) as lock:
             create_bare(self.path)
             try:
@@ -91,8 +93,10 @@ class Mirror:
 
     def default_branch(self, headers: Mapping[str, str] | None = None) -> str | None:
         """The branch that the remote's HEAD names, as a full ref; None for an empty or detached one."""
+        address, login = without_login(self.url)
+        env = environment(headers, login=login)
         try:
-            out = git("ls-remote", "--symref", "--", self.url, "HEAD", env=environment(headers), timeout=self._timeout)
+            out = git("ls-remote", "--symref", "--", address, "HEAD", env=env, timeout=self._timeout)
         except GitFailed as failure:
             raise unreachable(self.url, failure) from None
         first = out.decode(errors="replace").partition("\n")[0]

@@ -92,17 +92,19 @@ class _Quiet(WSGIRequestHandler):
 class GitServer:
     """Serves one mirror by smart HTTP to whoever brings the token."""
 
-    def __init__(self, mirror: Path, token: str) -> None:
+    def __init__(self, mirror: Path, token: str, scheme: str = "Bearer") -> None:
         self.mirror = mirror
         self.token = token
+        self.scheme = scheme
         self.url = ""
         self.requests: list[tuple[str, str, str | None]] = []
 
     def __call__(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
         path, protocol = environ["PATH_INFO"], environ.get("HTTP_GIT_PROTOCOL")
         self.requests.append((environ["REQUEST_METHOD"], path, protocol))
-        if environ.get("HTTP_AUTHORIZATION") != f"Bearer {self.token}":
-            start("401 Unauthorized", [("Content-Type", "text/plain")])
+        if environ.get("HTTP_AUTHORIZATION") != f"{self.scheme} {self.token}":
+            asks = [("WWW-Authenticate", 'Basic realm="git"')] if self.scheme == "Basic" else []
+            start("401 Unauthorized", [("Content-Type", "text/plain"), *asks])
             return [b"who are you?"]
         try:
             if path.endswith("/info/refs"):
@@ -119,9 +121,9 @@ class GitServer:
 
 
 @contextmanager
-def serving(mirror: Path, token: str = "a-token") -> Iterator[GitServer]:
+def serving(mirror: Path, token: str = "a-token", scheme: str = "Bearer") -> Iterator[GitServer]:
     """The server at work, at its `url`."""
-    app = GitServer(mirror, token)
+    app = GitServer(mirror, token, scheme)
     with make_server("127.0.0.1", 0, app, server_class=_Server, handler_class=_Quiet) as server:
         app.url = f"http://127.0.0.1:{server.server_port}/mirror.git"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from farmgate.errors import FarmgateError, MissingProgram, NotAFile, NotInRepository, RemoteUnreachable
 from farmgate.git import Mirror
 from farmgate.git.command import environment, program, same_server
-from tests.git.repositories import RealRepository
+from tests.git.repositories import RealRepository, serving
 
 pytestmark = pytest.mark.needs("git")
 
@@ -232,6 +235,33 @@ def test_a_password_in_the_address_is_not_told(tmp_path: Path, free_port: int) -
         Mirror(tmp_path / "m", f"http://ada:hunter2@127.0.0.1:{free_port}/x.git").fetch()
     assert "127.0.0.1" in str(failure.value)
     assert "hunter2" not in str(failure.value)
+
+
+def test_a_password_in_the_address_signs_in_and_is_in_no_argument(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = RealRepository(tmp_path / "theirs")
+    repository.add("one", {"a": "1"})
+    Mirror(tmp_path / "origin", str(repository.path)).fetch()
+    pair = base64.b64encode(b"ada:hunter2: %").decode()
+    given: list[str] = []
+    real = subprocess.Popen
+
+    def watched(arguments: list[str], **more: Any) -> Any:
+        given.extend(arguments)
+        return real(arguments, **more)
+
+    with serving(tmp_path / "origin", pair, scheme="Basic") as server:
+        monkeypatch.setattr("farmgate.git.command.subprocess.Popen", watched)
+        mine = Mirror(tmp_path / "m", server.url.replace("://", "://ada:hunter2%3A%20%25@"))
+        mine.fetch()
+        assert mine.refs()
+        assert mine.default_branch() == "refs/heads/main"
+        assert not [argument for argument in given if "hunter2" in argument]
+        with pytest.raises(RemoteUnreachable):
+            Mirror(tmp_path / "n", server.url.replace("://", "://ada:wrong@")).fetch()
+        with pytest.raises(RemoteUnreachable):
+            Mirror(tmp_path / "n", server.url).fetch()
 
 
 def test_a_remote_that_never_answers_is_given_up(tmp_path: Path) -> None:
