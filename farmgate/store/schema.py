@@ -720,7 +720,7 @@ secrets = Table(
     Column("environment", String(100), nullable=False),
     Column("branch", String(255), nullable=False),
     Column("sealed", Text, nullable=False),
-    Column("key_id", String(64), nullable=False, index=True),
+    Column("key_id", String(100), nullable=False, index=True),
     Column("changed_by", Text, nullable=False),
     _when("changed_at"),
     UniqueConstraint("repository_id", "name", "environment", "branch"),

@@ -22,7 +22,7 @@ def upgrade() -> None:
         sa.Column("environment", sa.String(100), nullable=False),
         sa.Column("branch", sa.String(255), nullable=False),
         sa.Column("sealed", sa.Text(), nullable=False),
-        sa.Column("key_id", sa.String(64), nullable=False),
+        sa.Column("key_id", sa.String(100), nullable=False),
         sa.Column("changed_by", sa.Text(), nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
         sa.UniqueConstraint("repository_id", "name", "environment", "branch"),
