@@ -36,7 +36,6 @@ class Keyring:
     def __init__(self, root: bytes, *, file: Path | None = None, fixed: Mapping[str, bytes] | None = None) -> None:
         self._root, self._file, self._fixed = root, file, dict(fixed or {})
         self._lock = threading.Lock()
-        self._drawn: dict[str, bytes] = {}
 
     @property
     def newest(self) -> str:

@@ -28,7 +28,7 @@ def test_a_value_opens_at_its_place_alone() -> None:
 
 def test_what_an_older_key_sealed_opens_until_the_key_is_forgotten(tmp_path: Path) -> None:
     ring = Keyring(KEY, file=tmp_path / "sealing.keys")
-    old, sealed = ring.seal(b"pears", "a"), None
+    old = ring.seal(b"pears", "a")
     first = ring.draw()
     sealed = ring.seal(b"plums", "b")
     second = ring.draw()

@@ -13,7 +13,7 @@ Rules:
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import timedelta
@@ -87,8 +87,7 @@ def run_attempt(bench: Bench, key: Key) -> Result | None:
 
 def _report(bench: Bench, claimed: Claimed, result: Result, stop: Stop, timings: Timings) -> Result:
     timings.mark("total")
-    reason = Masks(given(claimed).values()).text(result.reason) if result.reason else None
-    full = result.model_copy(update={"timings": timings.seconds, "reason": reason})
+    full = result.model_copy(update={"timings": timings.seconds})
     while_it_may_speak(stop, lambda: bench.client.result(claimed, full))
     return full
 
@@ -112,17 +111,17 @@ def _work(bench: Bench, claimed: Claimed, key: Key, stop: Stop, timings: Timings
     masks = Masks(given(claimed).values())
 
     def say(line: str) -> None:
-        stream.write(masks.text(f"farmgate: {line}\n").encode())
+        stream.write(masks.text(f"{line}\n").encode())
 
     try:
         try:
             spec = JobSpec.model_validate(claimed.spec)
             for notice in claimed.notices:
-                say(notice)
+                say(f"farmgate: {notice}")
             if claimed.refused is not None:
                 result = Result(outcome="error", reason=claimed.refused)
             else:
-                result = _prepare_and_run(bench, claimed, spec, key, stop, stream, timings, masks)
+                result = _prepare_and_run(bench, claimed, spec, key, stop, stream, timings, masks, say)
         except StaleAttempt:
             raise
         except (FarmgateError, OSError) as error:
@@ -142,7 +141,7 @@ def _work(bench: Bench, claimed: Claimed, key: Key, stop: Stop, timings: Timings
             result = stopped.model_copy(update={"exit_code": result.exit_code})
         with contextlib.suppress(StaleAttempt):
             if result.reason and result.outcome != "cancelled":
-                say(result.reason)
+                say(f"farmgate: {result.reason}")
         try:
             with timings.phase("log"):  # what of it was still on its way
                 stream.close()
@@ -150,7 +149,8 @@ def _work(bench: Bench, claimed: Claimed, key: Key, stop: Stop, timings: Timings
             raise
         except FarmgateError as error:
             result = Result(outcome="lost", reason=f"the log could not be sent: {error}")
-        return result.model_copy(update={"log_bytes": stream.length})
+        reason = masks.text(result.reason) if result.reason else None
+        return result.model_copy(update={"log_bytes": stream.length, "reason": reason})
     finally:
         stream.abandon()
 
@@ -168,6 +168,7 @@ def _prepare_and_run(
     stream: LogStream,
     timings: Timings,
     masks: Masks,
+    say: Callable[[str], None],
 ) -> Result:
     with timings.phase("folder"):
         folder = make_folder(bench.folder, key, bench.settings.workspace_limit_bytes)
@@ -181,10 +182,6 @@ def _prepare_and_run(
         with timings.phase("mirror"):
             mirror.ensure(claimed.git_url, claimed.sha, {"Authorization": f"Bearer {claimed.token}"})
         nonce, places = random_token(), bench.engine.places(folder)
-
-        def say(line: str) -> None:
-            stream.write(masks.text(f"{line}\n").encode())
-
         job = around.Around(bench, claimed, spec, key, folder, places, stop, timings, say, masks)
         with timings.phase("checkout"), no_space_named(folder):
             _check_out(mirror, claimed.sha, folder / "workspace")
