@@ -122,10 +122,12 @@ def seal_again(context: Context) -> Rotated:
     keyring = context.vault.keyring
     with context.store.reading() as connection:
         left = secrets.sealed_otherwise(connection, keyring.newest, 1)
-    key, done = keyring.newest if left else keyring.draw(), 0
+    if not left:
+        keyring.draw()
+    done = 0
     while True:
-        with context.store.reading() as connection:
-            rows = secrets.sealed_otherwise(connection, key, _AT_ONCE)
+        with context.store.reading() as connection:  # the newest of this moment: another call may have drawn one
+            rows = secrets.sealed_otherwise(connection, keyring.newest, _AT_ONCE)
         if not rows:
             break
         for row in rows:
@@ -135,10 +137,9 @@ def seal_again(context: Context) -> Rotated:
                 done += 1
             except LostRace:
                 continue  # it has another value now: the next look finds it if it needs anything
-    with context.store.reading() as connection:
-        needed = secrets.keys_in_use(connection)
-    keyring.forget(needed)
-    return Rotated(key=key, secrets=done)
+    with context.store.writing() as connection:
+        keyring.forget(secrets.keys_in_use(connection))
+    return Rotated(key=keyring.newest, secrets=done)
 
 
 def _body(secret: Secret) -> SecretBody:

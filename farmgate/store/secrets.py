@@ -6,6 +6,8 @@ Rules:
    an exact branch before a pattern, a longer pattern before a shorter one.
 3. What is bound to a branch is given to that branch's runs alone: never to a tag's or a pull request's.
 4. Sealing again is one guarded write a row: it may end anywhere, and go on later.
+5. Who asks which keys are in use waits for whoever is sealing, and keeps others from it until his transaction ends: no
+   key is forgotten that a value was just sealed with.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, text, update
 
 from farmgate.errors import BadPayload, LostRace, NotFound
 from farmgate.models import Secret
@@ -48,6 +50,7 @@ def put(
         )
     if "\0" in value:
         raise BadPayload("value: a NUL byte cannot be handed to a program; encode the value, in base64 for example")
+    _lock(connection, "ROW EXCLUSIVE")
     key, sealed = keyring.seal(raw, _place(repository_id, name, environment, branch))
     values = {"sealed": sealed, "key_id": key, "changed_by": who, "changed_at": now}
     changed = connection.execute(update(secrets).where(_at(repository_id, name, environment, branch)).values(values))
@@ -87,8 +90,7 @@ def chosen(
 
 def value_of(keyring: Keyring, secret: Secret) -> bytes:
     """Raises BadSettings when its key is not known."""
-    place = _place(secret.repository_id, secret.name, secret.environment, secret.branch)
-    return keyring.open(secret.key_id, secret.sealed, place)
+    return keyring.open(secret.key_id, secret.sealed, _place_of(secret))
 
 
 def sealed_otherwise(connection: Connection, key: str, limit: int) -> Sequence[Secret]:
@@ -98,14 +100,16 @@ def sealed_otherwise(connection: Connection, key: str, limit: int) -> Sequence[S
 
 def seal_again(connection: Connection, keyring: Keyring, secret: Secret) -> None:
     """With the newest key. Raises BadSettings; LostRace, if it was changed meanwhile."""
-    place = _place(secret.repository_id, secret.name, secret.environment, secret.branch)
-    key, sealed = keyring.seal(value_of(keyring, secret), place)
+    _lock(connection, "ROW EXCLUSIVE")
+    key, sealed = keyring.seal(value_of(keyring, secret), _place_of(secret))
     unchanged = (secrets.c.id == secret.id) & (secrets.c.sealed == secret.sealed)
     if not connection.execute(update(secrets).where(unchanged).values(sealed=sealed, key_id=key)).rowcount:
         raise LostRace(f"secret {secret.name} was changed at this moment")
 
 
 def keys_in_use(connection: Connection) -> set[str]:
+    """Of a connection that writes: rule 5."""
+    _lock(connection, "SHARE")
     return set(connection.execute(select(secrets.c.key_id).distinct()).scalars())
 
 
@@ -125,6 +129,16 @@ def _at(repository_id: int, name: str, environment: str, branch: str) -> ColumnE
         & (secrets.c.environment == environment)
         & (secrets.c.branch == branch)
     )
+
+
+def _lock(connection: Connection, mode: str) -> None:
+    """Rule 5 on PostgreSQL; on SQLite a transaction that writes is alone anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"LOCK TABLE secrets IN {mode} MODE"))
+
+
+def _place_of(secret: Secret) -> str:
+    return _place(secret.repository_id, secret.name, secret.environment, secret.branch)
 
 
 def _place(repository_id: int, name: str, environment: str, branch: str) -> str:

@@ -167,3 +167,18 @@ def test_a_value_that_is_replaced_while_it_is_sealed_again_is_not_lost(farm: Far
         secrets.seal_again(connection, farm.context.vault.keyring, read)
     farm.http.post("/api/secrets/rotate")
     assert secrets.value_of(farm.context.vault.keyring, rows(farm)[0]) == b"new value"
+
+
+def test_two_rotations_at_once_both_end(farm: Farm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connected(farm)
+    farm.context.vault.keyring = Keyring(b"r" * 32, file=tmp_path / "sealing.keys")
+    put(farm, "pears")
+    real = secrets.seal_again
+
+    def another_draws_first(*given: Any) -> None:
+        monkeypatch.setattr(secrets, "seal_again", real)
+        farm.context.vault.keyring.draw()
+        real(*given)
+
+    monkeypatch.setattr(secrets, "seal_again", another_draws_first)
+    assert farm.http.post("/api/secrets/rotate").json() == {"key": farm.context.vault.keyring.newest, "secrets": 1}
