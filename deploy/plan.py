@@ -50,7 +50,7 @@ from deploy.decisions import (
 from farmgate import lanes, states
 from farmgate.lanes import Culprit, Cut, LaneView, Lost, Wait
 from farmgate.models import JournalEntry, Rollout, RolloutKind
-from farmgate.policy import Check, CommandTarget, LanePolicy
+from farmgate.policy import Check, LanePolicy
 
 STEP_TRIES: Final = 5
 _PAUSES: Final = (2, 5, 15, 30)  # seconds after the first, second... try that hit missing infrastructure
@@ -287,15 +287,12 @@ def _aborted(order: Mapping[str, Any]) -> str:
 
 def _health_check(policy: LanePolicy) -> Check | None:
     """What an instance has to answer to count as up, as a question to the old ones."""
-    return None if isinstance(policy.target, CommandTarget) else Check(http=policy.target.health)
+    return Check(http=policy.target.up_at) if policy.target.up_at is not None else None
 
 
 def patience(policy: LanePolicy) -> timedelta:
     """How long steps may take: what the target itself allows them, and an hour."""
-    target = policy.target
-    if isinstance(target, CommandTarget):
-        return PATIENCE + 2 * target.timeout
-    return PATIENCE + 2 * (target.start_within + target.drain)
+    return PATIENCE + 2 * policy.target.allowed
 
 
 def _wave_patience(policy: LanePolicy, wave: int) -> timedelta:

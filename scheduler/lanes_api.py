@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from farmgate.errors import Conflict
 from farmgate.models import Lane, RolloutKind
-from farmgate.policy import ProcessTarget, parse
+from farmgate.policy import parse
 from farmgate.store import bans, events, holds, lanes, releases, repositories, rollouts
 from scheduler import lane_reading
 from scheduler.auth import Admin, Person, Writer
@@ -86,8 +86,12 @@ def _policy(routes: APIRouter, context: Context) -> None:
 
 def _apply(context: Context, text: bytes, source: str, who: str) -> PolicyBody:
     policies = parse(text, source)
-    if not context.settings.embedded and any(isinstance(each.target, ProcessTarget) for each in policies):
-        raise Conflict("process targets run only in the embedded farm (`farmgate up`): use docker")
+    if not context.settings.embedded:
+        for policy in policies:
+            if policy.target.EMBEDDED_ONLY:
+                raise Conflict(
+                    f"{policy.target.type} targets run only in the embedded farm (`farmgate up`): use docker"
+                )
     now = context.clock.now()
     with context.store.writing() as connection:
         applied = lanes.apply_policy(connection, policies, who, now)

@@ -28,6 +28,8 @@ from farmgate.clock import SystemClock, stopwatch
 from farmgate.embedded import LOOK_AGAIN, EmbeddedRedis
 from farmgate.errors import MissingProgram
 
+pytest.register_assert_rewrite("deploy.targets.contract")
+
 BUSYBOX = "farmgate-test/busybox:latest"
 
 

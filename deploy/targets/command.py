@@ -25,7 +25,8 @@ from typing import IO, Final
 
 from deploy.targets import contents
 from deploy.targets.fence import Fence
-from deploy.targets.protocol import Ended, Instance, Observed, Order, Outcome, Package
+from deploy.targets.protocol import Ended, Instance, Observed, Order, Outcome, Package, Target
+from deploy.targets.site import Site
 from farmgate.blobs import Blobs
 from farmgate.errors import TargetError
 from farmgate.policy import CommandTarget
@@ -117,6 +118,7 @@ class CommandRunTarget:
 
     def tend(self, live: Package, epoch: int) -> None:
         """What programs drive looks after itself."""
+        self._fence.check(epoch)
 
     def watch(self, epoch: int) -> bool:
         return False
@@ -172,3 +174,8 @@ def _command(package: Package) -> CommandTarget:
     if not isinstance(package.target, CommandTarget):
         raise TargetError(f"release {package.sha[:12]} was made for a {package.target.type} target, not for programs")
     return package.target
+
+
+def make(site: Site) -> Target:
+    """The target of a lane."""
+    return CommandRunTarget(site.folder, site.blobs, site.fence)

@@ -20,7 +20,9 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from deploy.targets import archive, contents
-from deploy.targets.protocol import Instance, Package
+from deploy.targets.protocol import Instance, Package, Target
+from deploy.targets.site import Site
+from deploy.targets.switched import switched
 from farmgate.blobs import Blobs
 from farmgate.errors import TargetError
 from farmgate.policy import DockerTarget
@@ -259,3 +261,9 @@ def _speaking() -> Iterator[None]:
         yield
     except (DockerException, requests.RequestException, OSError) as error:
         raise TargetError(f"the Docker engine: {error}") from error
+
+
+def make(site: Site) -> Target:
+    """The target of a lane."""
+    runner = DockerRunner(site.farm, str(site.lane_id), site.blobs, in_container=site.in_container)
+    return switched(site, runner)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
 from pathlib import Path
-from typing import Protocol, assert_never
+from typing import Protocol
 
-from deploy.switch import Switch
-from deploy.targets.command import CommandRunTarget
-from deploy.targets.docker import DockerRunner
 from deploy.targets.fence import Fence
-from deploy.targets.process import ProcessRunner
 from deploy.targets.protocol import Target
-from deploy.targets.switched import SwitchedTarget
+from deploy.targets.site import Site
 from farmgate.blobs import Blobs
 from farmgate.clock import Clock, random_token
 from farmgate.errors import TargetError
-from farmgate.policy import CommandTarget, DockerTarget, LanePolicy, ProcessTarget
+from farmgate.policy import LanePolicy
+from farmgate.policy.targets import kind
 
 
 class Targets(Protocol):
@@ -39,21 +39,18 @@ class RealTargets:
     def of(self, lane_id: int, policy: LanePolicy) -> Target:
         place = self._folder / str(lane_id)
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fence = Fence(place)
-        target = policy.target
-        match target:
-            case DockerTarget():
-                runner = DockerRunner(self._farm(), str(lane_id), self._blobs, in_container=self._in_container)
-                return SwitchedTarget(runner, Switch(place, self._clock), fence, policy.listen or "", self._clock)
-            case ProcessTarget():
-                if not self._embedded:
-                    raise TargetError("process targets run only in the embedded farm (`farmgate up`): use docker")
-                processes = ProcessRunner(place, self._blobs, self._clock)
-                return SwitchedTarget(processes, Switch(place, self._clock), fence, policy.listen or "", self._clock)
-            case CommandTarget():
-                return CommandRunTarget(place, self._blobs, fence)
-            case _:
-                assert_never(target)
+        site = Site(
+            lane_id=lane_id,
+            policy=policy,
+            folder=place,
+            fence=Fence(place),
+            blobs=self._blobs,
+            clock=self._clock,
+            farm=self._farm(),
+            embedded=self._embedded,
+            in_container=self._in_container,
+        )
+        return _factory(policy.target.type)(site)
 
     def _farm(self) -> str:
         """A name of this farm on an engine that others may use too; drawn once."""
@@ -64,3 +61,18 @@ class RealTargets:
         except FileExistsError:
             pass
         return file.read_text()
+
+
+def _factory(name: str) -> Callable[[Site], Target]:
+    """What makes a target of this kind. Raises TargetError."""
+    try:
+        return _loaded(kind(name).factory)
+    except Exception as error:
+        raise TargetError(f"a {name} target cannot be made here: {error}") from error
+
+
+@cache
+def _loaded(factory: str) -> Callable[[Site], Target]:
+    module, _, function = factory.partition(":")
+    found: Callable[[Site], Target] = getattr(import_module(module), function)
+    return found

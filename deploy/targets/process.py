@@ -24,7 +24,9 @@ from typing import Any, Final
 
 from deploy.targets import archive, contents
 from deploy.targets.instance import keeper_of
-from deploy.targets.protocol import Instance, Package
+from deploy.targets.protocol import Instance, Package, Target
+from deploy.targets.site import Site
+from deploy.targets.switched import switched
 from farmgate.blobs import Blobs
 from farmgate.clock import Clock, stopwatch
 from farmgate.errors import TargetError
@@ -188,3 +190,10 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def make(site: Site) -> Target:
+    """The target of a lane. Raises TargetError."""
+    if not site.embedded:
+        raise TargetError("process targets run only in the embedded farm (`farmgate up`): use docker")
+    return switched(site, ProcessRunner(site.folder, site.blobs, site.clock))

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from farmgate.policy import Target as TargetPolicy
+from farmgate.policy import TargetPolicy
 
 
 @dataclass(frozen=True, slots=True)

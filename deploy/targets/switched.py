@@ -18,6 +18,7 @@ import httpx
 from deploy.switch import Route, Switch
 from deploy.targets.fence import Fence
 from deploy.targets.protocol import DONE, Ended, Instance, Observed, Order, Outcome, Package
+from deploy.targets.site import Site
 from farmgate.clock import Clock, stopwatch
 from farmgate.errors import TargetError
 from farmgate.policy import InstancesTarget
@@ -180,6 +181,12 @@ class SwitchedTarget:
             self._runner.remove(rollout)
 
 
+def switched(site: Site, runner: Runner) -> SwitchedTarget:
+    """The target of a lane whose instances this runs."""
+    switch = Switch(site.folder, site.clock)
+    return SwitchedTarget(runner, switch, site.fence, site.policy.listen or "", site.clock)
+
+
 def _route(package: Package, instances: tuple[Instance, ...], share: int) -> Route:
     return Route(package.rollout_id, tuple(instance.address for instance in instances), share)
 
@@ -201,4 +208,4 @@ def _health(client: httpx.Client, instance: Instance, path: str) -> str:
         return "does not answer"
 
 
-__all__ = ["DONE", "Runner", "SwitchedTarget"]
+__all__ = ["DONE", "Runner", "SwitchedTarget", "switched"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from farmgate.documents.document import Document, Location, read
 from farmgate.documents.tree import NODE_LIMIT, SIZE_LIMIT, as_written
-from farmgate.documents.validation import load, nearest, shown, validate
+from farmgate.documents.validation import check, load, nearest, shown, validate
 from farmgate.documents.writing import write
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Document",
     "Location",
     "as_written",
+    "check",
     "load",
     "nearest",
     "read",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, Final, TypeVar
 
@@ -52,18 +52,25 @@ def validate(document: Document, model: type[M]) -> M:
 
 
 def check(
-    document: Document, model: type[M], data: object, at: Location = ()
+    document: Document, model: type[M], data: object, at: Location | Callable[[Location], Location] = ()
 ) -> tuple[M, tuple[()]] | tuple[None, tuple[Problem, ...]]:
-    """`data`, which stands (or was made from what stands) at `at` in the document, as a `model`; or the problems."""
+    """`data`, which stands (or was made from what stands) at `at` in the document, as a `model`; or the problems.
+
+    Where it was made from several places, `at` tells for a location in the data the place that it was taken from.
+    """
     try:
         return model.model_validate(data), ()
     except ValidationError as error:
         found = _telling(error.errors(include_url=False))
-    for details in found:
-        details["loc"] = (*at, *details["loc"])
-    problems = [_problem(document, model, details, len(at)) for details in found[:PROBLEM_LIMIT]]
+    problems = []
+    for details in found[:PROBLEM_LIMIT]:
+        above = at(details["loc"]) if callable(at) else at
+        details["loc"] = (*above, *details["loc"])
+        problems.append(_problem(document, model, details, len(above)))
     if len(found) > PROBLEM_LIMIT:
-        problems.append(document.problem(found[PROBLEM_LIMIT]["loc"], f"{len(found) - PROBLEM_LIMIT} further problems"))
+        last = found[PROBLEM_LIMIT]["loc"]
+        place = (*(at(last) if callable(at) else at), *last)
+        problems.append(document.problem(place, f"{len(found) - PROBLEM_LIMIT} further problems"))
     return None, tuple(problems)
 
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from farmgate.policy.models import (
-    INSTANCE_LIMIT,
-    Check,
-    CommandTarget,
-    DockerTarget,
-    InstancesTarget,
-    LanePolicy,
-    ProcessTarget,
-    Target,
-    Wave,
-)
+from farmgate.policy.models import Check, LanePolicy, Wave
 from farmgate.policy.parsing import parse
+from farmgate.policy.targets import Target, TargetPolicy
+from farmgate.policy.targets.command import CommandTarget
+from farmgate.policy.targets.docker import DockerTarget
+from farmgate.policy.targets.instances import INSTANCE_LIMIT, InstancesTarget
+from farmgate.policy.targets.process import ProcessTarget
 
 __all__ = [
     "INSTANCE_LIMIT",
@@ -24,6 +19,7 @@ __all__ = [
     "LanePolicy",
     "ProcessTarget",
     "Target",
+    "TargetPolicy",
     "Wave",
     "parse",
 ]

@@ -8,21 +8,13 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
-INSTANCE_LIMIT: Final = 32
-"""Instances of one release: as many slots as the switch has for it."""
+from farmgate.policy.targets import Target
+from farmgate.policy.values import Frozen
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Check(_Frozen):
+class Check(Frozen):
     """One question, asked again and again while a wave soaks: `http` or `command`, never both.
 
     `http` is a path, asked of every new instance, or a whole URL. `command` runs where the deploy loop runs; it ends
@@ -42,58 +34,14 @@ class Check(_Frozen):
         return f"http {self.http} = {self.expect}" if self.http is not None else " ".join(self.command or ())[:80]
 
 
-class Wave(_Frozen):
+class Wave(Frozen):
     """A share of the traffic, and how long it must stay healthy."""
 
     share: int
     soak: timedelta
 
 
-class InstancesTarget(_Frozen):
-    """What targets that run instances behind the switch have in common."""
-
-    artifact: str | None = None  # a candidate's artifact: an archive that is unpacked where the command starts
-    command: tuple[str, ...]
-    port: int | None = None  # inside; a process is given its own as PORT
-    environment: Mapping[str, str] = Field(default_factory=dict)
-    instances: int = 1
-    health: str = "/"  # an instance counts as up when this answers 200
-    start_within: timedelta = timedelta(seconds=60)
-    drain: timedelta = timedelta(seconds=30)  # how long old connections may go on
-
-
-class DockerTarget(InstancesTarget):
-    """Containers on this host's Docker engine; the artifact is unpacked at /app."""
-
-    type: Literal["docker"] = "docker"
-    image: str
-    port: int
-    memory_bytes: int | None = None
-    cpus: float | None = None
-
-
-class ProcessTarget(InstancesTarget):
-    """Plain processes on this machine, for a farm of one machine and one user."""
-
-    type: Literal["process"] = "process"
-
-
-class CommandTarget(_Frozen):
-    """Anything that programs can drive. 0 is done, 1 failed, 2 cannot tell."""
-
-    type: Literal["command"] = "command"
-    shift: tuple[str, ...]
-    restore: tuple[str, ...]
-    observe: tuple[str, ...] | None = None
-    artifact: str | None = None
-    environment: Mapping[str, str] = Field(default_factory=dict)
-    timeout: timedelta = timedelta(minutes=10)
-
-
-Target = Annotated[DockerTarget | ProcessTarget | CommandTarget, Field(discriminator="type")]
-
-
-class LanePolicy(_Frozen):
+class LanePolicy(Frozen):
     """How one application is taken to one environment."""
 
     application: str

@@ -9,37 +9,35 @@ Rules:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Any, Final
 
 from farmgate.documents import Document, Location, nearest, read, validate
 from farmgate.errors import Problem
-from farmgate.policy.files import LaneFile, PolicyFile, TargetFile
-from farmgate.policy.models import Check, CommandTarget, DockerTarget, LanePolicy, ProcessTarget, Target, Wave
-
-_INSTANCES: Final = ("artifact", "command", "port", "environment", "instances", "health", "start_within", "drain")
-_KEYS: Final = {
-    "docker": (*_INSTANCES, "image", "memory", "cpus"),
-    "process": _INSTANCES,
-    "command": ("artifact", "environment", "shift", "restore", "observe", "timeout"),
-}
-_NEEDED: Final = {
-    "docker": ("image", "command", "port"),
-    "process": ("command",),
-    "command": ("shift", "restore"),
-}
+from farmgate.policy import merging
+from farmgate.policy.files import LaneFile, PolicyFile
+from farmgate.policy.models import Check, LanePolicy, Wave
+from farmgate.policy.targets import Target
 
 
 def parse(text: str | bytes, source: str = "delivery.yml") -> tuple[LanePolicy, ...]:
     """The policies of a file, in its order. Raises BadDocument with every problem."""
     document = read(text, source)
     file = validate(document, PolicyFile)
-    document.refuse(_problems(document, file))
-    return tuple(_lane(file, name, lane) for name, lane in file.lanes.items())
+    targets: dict[str, Target] = {}
+    problems: list[Problem] = []
+    for name in file.lanes:
+        made, wrong = merging.target_of(document, file, name)
+        problems += wrong
+        if made is not None:
+            targets[name] = made
+    document.refuse([*problems, *_problems(document, file, targets)])
+    policies = tuple(_lane(file, name, lane, targets[name]) for name, lane in file.lanes.items())
+    document.refuse(_contradictions(document, policies))
+    return policies
 
 
-def _lane(file: PolicyFile, name: str, lane: LaneFile) -> LanePolicy:
+def _lane(file: PolicyFile, name: str, lane: LaneFile, target: Target) -> LanePolicy:
     return LanePolicy(
         application=file.application,
         environment=name,
@@ -53,40 +51,17 @@ def _lane(file: PolicyFile, name: str, lane: LaneFile) -> LanePolicy:
         waves=tuple(Wave(share=wave.share, soak=wave.soak) for wave in lane.waves),
         checks=tuple(Check(**check.model_dump()) for check in lane.checks),
         ask_for=lane.ask_for,
-        target=_target(_merged(file.target, lane.target)),
+        target=target,
     )
 
 
-def _merged(default: TargetFile | None, own: TargetFile | None) -> dict[str, Any]:
-    """The fields that are set; where the lane names another type, only those of the default that the type knows."""
-    base = default.model_dump(exclude_unset=True, exclude_none=True) if default is not None else {}
-    over = own.model_dump(exclude_unset=True, exclude_none=True) if own is not None else {}
-    kind = over.get("type", base.get("type"))
-    if kind is not None and kind != base.get("type"):
-        base = {name: value for name, value in base.items() if name in _KEYS[kind]}
-    merged = base | over
-    if "environment" in base and "environment" in over:
-        merged["environment"] = {**base["environment"], **over["environment"]}
-    return merged
-
-
-def _target(fields: dict[str, Any]) -> Target:
-    values = {("memory_bytes" if name == "memory" else name): value for name, value in fields.items()}
-    match values["type"]:
-        case "docker":
-            return DockerTarget(**values)
-        case "process":
-            return ProcessTarget(**values)
-        case _:
-            return CommandTarget(**values)
-
-
-def _problems(document: Document, file: PolicyFile) -> Iterator[Problem]:
+def _problems(document: Document, file: PolicyFile, targets: Mapping[str, Target]) -> Iterator[Problem]:
     yield from _following(document, file)
     addresses: dict[str, str] = {}
     for name, lane in file.lanes.items():
         at: Location = ("lanes", name)
-        yield from _target_problems(document, file, name, lane)
+        if name in targets:
+            yield from _target_problems(document, at, lane, targets[name])
         yield from _wave_problems(document, at, lane)
         if lane.listen is not None:
             other = addresses.setdefault(lane.listen, name)
@@ -94,32 +69,26 @@ def _problems(document: Document, file: PolicyFile) -> Iterator[Problem]:
                 yield document.problem((*at, "listen"), f"{lane.listen} is the address of {other} already")
 
 
-def _target_problems(document: Document, file: PolicyFile, name: str, lane: LaneFile) -> Iterator[Problem]:
-    own = lane.target is not None
-    place: Location = ("lanes", name, "target") if own else ("target",) if file.target else ("lanes", name)
-    fields = _merged(file.target, lane.target)
-    kind = fields.get("type")
-    if kind is None:
-        yield document.problem(place, f"the target of {name} needs 'type'", "docker, process or command", key=True)
-        return
-    for key in _NEEDED[kind]:
-        if key not in fields:
-            yield document.problem(place, f"the {kind} target of {name} needs {key!r}", key=True)
-    for key in fields:
-        if key != "type" and key not in _KEYS[kind]:
-            where = lane.target if own and lane.target is not None and key in lane.target.model_fields_set else None
-            exact: Location = ("lanes", name, "target", key) if where is not None else ("target", key)
-            yield document.problem(exact, f"a {kind} target knows no {key!r}", nearest(key, _KEYS[kind]), key=True)
-    at: Location = ("lanes", name)
-    if kind == "command":
-        if lane.listen is not None:
-            yield document.problem((*at, "listen"), "a command target has no switch that could listen", key=True)
+def _target_problems(document: Document, at: Location, lane: LaneFile, target: Target) -> Iterator[Problem]:
+    kind = target.type
+    if target.LISTENS and lane.listen is None:
+        yield document.problem(at, f"lane {at[-1]} needs 'listen': where its switch takes requests", key=True)
+    if not target.LISTENS and lane.listen is not None:
+        yield document.problem((*at, "listen"), f"a {kind} target has no switch that could listen", key=True)
+    if not target.HAS_ADDRESSES:
         for index, check in enumerate(lane.checks):
             if check.http is not None and check.http.startswith("/"):
-                said = "a command target has no instances to ask: write a whole URL, or a command"
+                said = f"a {kind} target has no instances to ask: write a whole URL, or a command"
                 yield document.problem((*at, "checks", index, "http"), said)
-    elif lane.listen is None:
-        yield document.problem(at, f"lane {name} needs 'listen': where its switch takes requests", key=True)
+    if not target.TAKES_SHARES and len(lane.waves) > 1:
+        said = f"a {kind} target has everything or nothing: one wave, of 100"
+        yield document.problem((*at, "waves", 1, "share"), said)
+
+
+def _contradictions(document: Document, policies: tuple[LanePolicy, ...]) -> Iterator[Problem]:
+    for policy in policies:
+        for place, said in policy.target.contradictions(policy):
+            yield document.problem(("lanes", policy.environment, *place), said)
 
 
 def _wave_problems(document: Document, at: Location, lane: LaneFile) -> Iterator[Problem]:

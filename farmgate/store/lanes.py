@@ -15,18 +15,16 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from pydantic import TypeAdapter
 from sqlalchemy import Connection, insert, select, update
 
 from farmgate import states
 from farmgate.errors import Conflict, LostRace, NotFound
 from farmgate.models import Lane, PolicyVersion, Release, Rollout
 from farmgate.policy import LanePolicy, Target
+from farmgate.policy.targets import from_row
 from farmgate.store import repositories
 from farmgate.store.database import many, newest, one
 from farmgate.store.schema import branch_commits, lanes, policy_versions, releases, rollouts, searches
-
-_TARGET: TypeAdapter[Target] = TypeAdapter(Target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,7 @@ def policy_of(lane: Lane) -> LanePolicy:
 
 def target_of(config: dict[str, Any]) -> Target:
     """The target of a release's or rollout's configuration."""
-    return _TARGET.validate_python(config)
+    return from_row(config)
 
 
 def versions(connection: Connection, lane_id: int) -> list[PolicyVersion]:

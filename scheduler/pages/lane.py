@@ -136,9 +136,7 @@ def _on_its_way(told: Explained, active: Rollout | None) -> bool:
 
 
 def _target(policy: LanePolicy) -> str:
-    instances = getattr(policy.target, "instances", None)
-    where = f", at {policy.listen}" if policy.listen else ""
-    return f"{policy.target.type}{', ' + words.plural(instances, 'instance') if instances else ''}{where}"
+    return policy.target.words + (f", at {policy.listen}" if policy.listen else "")
 
 
 def _common(waiting: Sequence[Explained]) -> list[str]:

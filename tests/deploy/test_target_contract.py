@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 
 from deploy.switch import Switch
 from deploy.targets.command import CommandRunTarget
+from deploy.targets.contract import Rig, TargetContract, sha
 from deploy.targets.docker import DockerRunner
 from deploy.targets.fence import Fence
 from deploy.targets.instance import keeper_of
@@ -22,7 +23,6 @@ from deploy.targets.scripted import Place, ScriptedTarget
 from deploy.targets.switched import SwitchedTarget
 from farmgate.blobs import MemoryBlobs
 from farmgate.clock import SystemClock, random_token, stopwatch
-from farmgate.errors import StaleEpoch
 from farmgate.policy import CommandTarget, DockerTarget, ProcessTarget
 from tests.deploy.parts import SCRIPT, SERVICE, archive, load
 
@@ -32,36 +32,26 @@ SHIFT = 'test "$FARMGATE_SHARE" -gt 0 && printf %s "$FARMGATE_SHA" > "$PLACE/liv
 RESTORE = 'printf %s "$FARMGATE_PREVIOUS_SHA" > "$PLACE/live"'
 
 
-@dataclass
-class Rig:
-    """A target of some kind, and how to make packages for it and to see what is live."""
-
-    kind: str
-    make: Callable[[], Target]  # another controller's handle on the same place
-    package: Callable[[int], Package]
-    broken: Callable[[int], Package] | None
-    live: Callable[[], str]
-    port: int = 0
-
-    def order(self, new: Package, old: Package | None, epoch: int = 1) -> Order:
-        return Order("shop/production", epoch, new, old)
-
-
-def sha(number: int) -> str:
-    return f"{number:040x}"
-
-
 PROCESS = pytest.param("process", marks=pytest.mark.needs("haproxy"))
 DOCKER = pytest.param("docker", marks=pytest.mark.needs("haproxy", "docker"))
 
 
-@pytest.fixture(params=["scripted", "command", PROCESS, DOCKER])
+@pytest.fixture
 def rig(request: pytest.FixtureRequest, tmp_path: Path, free_port: int) -> Iterator[Rig]:
-    """One of each."""
-    kind: str = request.param
-    made = _rig(kind, request, tmp_path, free_port)
+    """One of the kind that the test names."""
+    made = _rig(request.param, request, tmp_path, free_port)
     yield made
     made.make().remove(1_000)
+
+
+class TestEveryTarget(TargetContract):
+    """The contract."""
+
+    @pytest.fixture(params=["scripted", "command", PROCESS, DOCKER])
+    def rig(self, request: pytest.FixtureRequest, tmp_path: Path, free_port: int) -> Iterator[Rig]:
+        made = _rig(request.param, request, tmp_path, free_port)
+        yield made
+        made.make().remove(1_000)
 
 
 def _rig(kind: str, request: pytest.FixtureRequest, folder: Path, port: int) -> Rig:
@@ -77,7 +67,7 @@ def _rig(kind: str, request: pytest.FixtureRequest, folder: Path, port: int) -> 
         def serving() -> str:
             return "".join(name for name, share in place.serving.items() if share == 100)
 
-        return Rig(kind, lambda: ScriptedTarget(place), lambda n: Package(n, sha(n), {}, target), stillborn, serving)
+        return Rig(lambda: ScriptedTarget(place), lambda n: Package(n, sha(n), {}, target), serving, stillborn)
     if kind == "command":
         stored = blobs.put([b"the artifact"]).sha256
         place_folder = folder / "place"
@@ -94,10 +84,8 @@ def _rig(kind: str, request: pytest.FixtureRequest, folder: Path, port: int) -> 
 
         artifacts = {"a.bin": f"sha256:{stored}"}
         return Rig(
-            kind,
             lambda: CommandRunTarget(folder / "lane", blobs, Fence(folder / "lane")),
             lambda n: Package(n, sha(n), artifacts, program),
-            None,
             named,
         )
     farm = "t" + "".join(letter for letter in random_token().lower() if letter.isalnum())[:7]
@@ -129,88 +117,13 @@ def _rig(kind: str, request: pytest.FixtureRequest, folder: Path, port: int) -> 
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
             return str(answer.read().decode())
 
-    return Rig(kind, make, package, lambda n: package(n, broken=True), answered, port)
-
-
-def bring_up(rig: Rig, number: int, old: Package | None, epoch: int = 1) -> Package:
-    """A whole rollout in one wave."""
-    new, target = rig.package(number), rig.make()
-    order = rig.order(new, old, epoch)
-    assert target.prepare(order).ended is Ended.DONE
-    assert target.shift(order, 100).ended is Ended.DONE
-    assert target.finish(order).ended is Ended.DONE
-    return new
-
-
-def test_a_finished_rollout_serves_the_new_release_and_nothing_else(rig: Rig) -> None:
-    first = bring_up(rig, 1, None)
-    second = bring_up(rig, 2, first)
-    assert rig.live() == second.sha
-    if rig.kind != "command":
-        assert set(rig.make().observe(rig.order(second, None)).instances) == {2}
-
-
-def test_a_restore_leaves_what_was_there_before(rig: Rig) -> None:
-    first = bring_up(rig, 1, None)
-    order, target = rig.order(rig.package(2), first), rig.make()
-    target.prepare(order)
-    target.shift(order, 20)
-    assert target.restore(order).ended is Ended.DONE
-    assert rig.live() == first.sha
-    if rig.kind != "command":
-        assert set(target.observe(order).instances) == {1}
-
-
-def test_every_call_may_be_repeated_by_another_controller(rig: Rig) -> None:
-    first = bring_up(rig, 1, None)
-    new = rig.package(2)
-    for epoch, share in enumerate((20, 20, 60, 100, 100), start=2):
-        order = rig.order(new, first, epoch)
-        assert rig.make().prepare(order).ended is Ended.DONE
-        assert rig.make().shift(order, share).ended is Ended.DONE
-    order = rig.order(new, first, 9)
-    assert rig.make().finish(order).ended is Ended.DONE
-    assert rig.make().finish(order).ended is Ended.DONE
-    assert rig.live() == new.sha
-
-
-def test_a_restore_before_anything_was_prepared_is_harmless(rig: Rig) -> None:
-    first = bring_up(rig, 1, None)
-    order = rig.order(rig.package(2), first)
-    assert rig.make().restore(order).ended is Ended.DONE
-    assert rig.make().restore(order).ended is Ended.DONE
-    assert rig.live() == first.sha
-
-
-def test_an_older_controller_is_refused(rig: Rig) -> None:
-    first = bring_up(rig, 1, None, epoch=5)
-    late = rig.order(rig.package(2), first, epoch=4)
-    target = rig.make()
-    for call in (target.prepare, lambda order: target.shift(order, 50), target.finish, target.restore):
-        with pytest.raises(StaleEpoch):
-            call(late)
-    with pytest.raises(StaleEpoch):
-        target.remove(4)
-    assert rig.live() == first.sha
-
-
-@pytest.mark.parametrize("rig", ["scripted", PROCESS, DOCKER], indirect=True)
-def test_a_release_that_does_not_come_up_is_told_and_taken_back(rig: Rig) -> None:
-    assert rig.broken is not None
-    first = bring_up(rig, 1, None)
-    order, target = rig.order(rig.broken(2), first), rig.make()
-    outcome = target.prepare(order)
-    assert outcome.ended is Ended.FAILED
-    if rig.port:
-        assert "it broke" in outcome.words
-    assert target.restore(order).ended is Ended.DONE
-    assert rig.live() == first.sha
+    return Rig(make, package, answered, lambda n: package(n, broken=True), "it broke")
 
 
 @pytest.mark.parametrize("rig", [PROCESS, DOCKER], indirect=True)
-def test_no_request_fails_while_rolling_switching_and_going_back(rig: Rig) -> None:
-    first = bring_up(rig, 1, None)
-    with load(rig.port) as seen:
+def test_no_request_fails_while_rolling_switching_and_going_back(rig: Rig, free_port: int) -> None:
+    first = rig.bring_up(1, None)
+    with load(free_port) as seen:
         seen.seen(first.sha)
         second, target = rig.package(2), rig.make()
         order = rig.order(second, first)
@@ -236,8 +149,8 @@ def test_no_request_fails_while_rolling_switching_and_going_back(rig: Rig) -> No
 
 
 @pytest.mark.parametrize("rig", [PROCESS], indirect=True)
-def test_what_died_between_rollouts_is_brought_back(rig: Rig, tmp_path: Path) -> None:
-    first = bring_up(rig, 1, None)
+def test_what_died_between_rollouts_is_brought_back(rig: Rig, tmp_path: Path, free_port: int) -> None:
+    first = rig.bring_up(1, None)
     os.kill(int((tmp_path / "lane" / "haproxy.pid").read_text()), signal.SIGKILL)
     os.kill(int((tmp_path / "lane" / "releases" / "1" / "0.lock").read_text()), signal.SIGKILL)
     deadline = stopwatch() + 15
@@ -245,7 +158,7 @@ def test_what_died_between_rollouts_is_brought_back(rig: Rig, tmp_path: Path) ->
         assert stopwatch() < deadline
     rig.make().tend(first, 1)
     deadline = stopwatch() + 15
-    with load(rig.port) as seen:
+    with load(free_port) as seen:
         seen.seen(first.sha, 20)
     instances = rig.make().observe(rig.order(first, None)).of(first)
     while not all(instance.up for instance in instances):
@@ -254,15 +167,17 @@ def test_what_died_between_rollouts_is_brought_back(rig: Rig, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("rig", [PROCESS], indirect=True)
-def test_a_switch_that_is_killed_in_mid_rollout_comes_back_with_its_shares(rig: Rig, tmp_path: Path) -> None:
-    first = bring_up(rig, 1, None)
+def test_a_switch_that_is_killed_in_mid_rollout_comes_back_with_its_shares(
+    rig: Rig, tmp_path: Path, free_port: int
+) -> None:
+    first = rig.bring_up(1, None)
     second, target = rig.package(2), rig.make()
     order = rig.order(second, first)
     target.prepare(order)
     target.shift(order, 50)
     os.kill(int((tmp_path / "lane" / "haproxy.pid").read_text()), signal.SIGKILL)
     assert Switch(tmp_path / "lane", SystemClock()).mend()
-    with load(rig.port) as seen:
+    with load(free_port) as seen:
         seen.seen(first.sha)
         seen.seen(second.sha)
     assert seen.failed == []
@@ -279,8 +194,8 @@ def test_a_program_that_hangs_or_answers_nonsense_cannot_tell(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("rig", [PROCESS], indirect=True)
-def test_a_restore_starts_the_old_release_again_if_it_is_gone(rig: Rig, tmp_path: Path) -> None:
-    first = bring_up(rig, 1, None)
+def test_a_restore_starts_the_old_release_again_if_it_is_gone(rig: Rig, tmp_path: Path, free_port: int) -> None:
+    first = rig.bring_up(1, None)
     second, target = rig.package(2), rig.make()
     order = rig.order(second, first)
     target.prepare(order)

@@ -1,0 +1,29 @@
+"""What the factory of a target is handed: whose lane it is, where its files may stand, and the seams to the world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.targets.fence import Fence
+from farmgate.blobs import Blobs
+from farmgate.clock import Clock
+from farmgate.policy import LanePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One lane's. `farm`: a name of this farm at places that others use too. `folder` is the lane's own, and is there.
+
+    `embedded`: the farm of one machine and one user. `in_container`: the deploy loop runs in a container.
+    """
+
+    lane_id: int
+    policy: LanePolicy
+    folder: Path
+    fence: Fence
+    blobs: Blobs
+    clock: Clock
+    farm: str
+    embedded: bool = False
+    in_container: bool = False
