@@ -86,7 +86,7 @@ class Switch:
         elif before is None or (before.listen, before.health) != (listen, health):
             self._launch(self._pid())
         else:
-            self._tell(state)
+            self._tell(state, before)
 
     def mend(self) -> bool:
         """Start it again as it was, if it should run and does not answer; True if that was needed."""
@@ -238,13 +238,16 @@ backend app
                 raise TargetError("haproxy started but its admin socket does not answer")
             self._clock.sleep(_LOOK_AGAIN)
 
-    def _tell(self, state: _State) -> None:
+    def _tell(self, state: _State, before: _State) -> None:
         commands: list[str] = []
+        known = {name: address for name, address, _, _ in _slots(before)}
         for name, address, weight, ready in _slots(state):
             if ready:
                 host, _, port = address.rpartition(":")
                 commands += [f"set server app/{name} addr {host} port {port}", f"set server app/{name} weight {weight}"]
                 commands.append(f"set server app/{name} state ready")
+                if known[name] != address:  # 'down' was said of who had the slot before
+                    commands.append(f"set server app/{name} health up")
             else:
                 commands.append(f"set server app/{name} state maint")
         for start in range(0, len(commands), 40):
