@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from farmgate import __version__
 from scheduler import (
+    artifacts_api,
     caches_api,
     farm_api,
     git_api,
@@ -40,6 +41,7 @@ PARTS = (
     repositories_api,
     secrets_api,
     runs_api,
+    artifacts_api,
     tests_api,
     logs_api,
     farm_api,

@@ -20,6 +20,7 @@ import structlog
 from sqlalchemy import and_, or_, select, update
 
 from farmgate import states
+from farmgate.models import Artifact
 from farmgate.pipeline import JobSpec, globs
 from farmgate.store import events, holdings
 from farmgate.store.schema import artifacts, jobs, runs
@@ -38,6 +39,11 @@ def ends_at(spec: Mapping[str, Any], path: str, now: datetime, default: timedelt
         if globs.fits(artifact.paths, path, folders=True) and artifact.keep is not None
     ]
     return now + max(kept, default=default)
+
+
+def ends_of(artifact: Artifact, default: timedelta) -> datetime:
+    """When an artifact's time is over."""
+    return artifact.expires_at or artifact.created_at + default
 
 
 def tidy(context: Context) -> tuple[int, int]:

@@ -1,21 +1,19 @@
-"""Runs: look, cancel, run again; commits and artifacts."""
+"""Runs: look, cancel, run again; commits."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from farmgate import states
-from farmgate.errors import Conflict, NotFound
+from farmgate.errors import Conflict
 from farmgate.models import Verdict
-from farmgate.store import attempts, events, jobs, repositories, runs
+from farmgate.store import events, jobs, repositories, runs
 from farmgate.store.intakes import storable
 from scheduler import again, answers, outlook, views
 from scheduler.auth import Person, Writer
-from scheduler.blob_streams import pieces_of
 from scheduler.bodies import CommitBody, RunDetail, RunSummary
 from scheduler.context import Context
 from scheduler.snapshot import rules_of
@@ -112,23 +110,6 @@ def router(context: Context) -> APIRouter:
         with context.store.reading() as connection:
             return views.commit_body(connection, repositories.by_name(connection, repository), sha)
 
-    @routes.get("/artifacts/{sha256}", response_class=StreamingResponse)
-    def artifact(person: Person, sha256: str) -> StreamingResponse:
-        """An artifact's bytes."""
-        with context.store.reading() as connection:
-            known = attempts.artifact(connection, sha256)
-        if known is None:
-            raise NotFound(f"no artifact has the sha256 {sha256[:80]}")
-        content = pieces_of(context.blobs, sha256)
-        headers = {
-            "Content-Length": str(known.size_bytes),
-            "Content-Disposition": _as_attachment(known.path),
-            "Cache-Control": "private, max-age=31536000, immutable",
-            "X-Content-Type-Options": "nosniff",
-        }
-
-        return StreamingResponse(content, media_type="application/octet-stream", headers=headers)
-
     return routes
 
 
@@ -159,9 +140,3 @@ def allow(context: Context, run_id: int, sha: str | None, who: str) -> None:
         events.record(connection, now, "run.allowed", f"run/{run_id}", who, f"commit {run.sha} may run")
     context.changes.touch()
     context.wake()
-
-
-def _as_attachment(path: str) -> str:
-    """The file's last name, in plain ASCII."""
-    name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in path.rpartition("/")[2])
-    return f'attachment; filename="{name or "artifact"}"'

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from farmgate.cli import (
+    artifacts,
     caches,
     door,
     importing,
@@ -59,6 +60,7 @@ app.add_typer(runs.app, name="run", rich_help_panel=BUILD)
 app.command(rich_help_panel=BUILD)(runs.approve)
 app.command(rich_help_panel=BUILD)(runs.decline)
 app.command(rich_help_panel=BUILD)(logs.log)
+app.add_typer(artifacts.app, name="artifacts", rich_help_panel=BUILD)
 app.command("tests", rich_help_panel=BUILD)(results.of_run)
 app.add_typer(results.app, name="test", rich_help_panel=BUILD)
 app.add_typer(pipelines.app, name="pipeline", rich_help_panel=BUILD)

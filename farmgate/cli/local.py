@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from farmgate.cli import show
+from farmgate.cli import artifacts, show
 from farmgate.cli.exits import Exit, leave
 from farmgate.cli.logs import tame
 from farmgate.cli.runs import OVER, report
@@ -74,7 +74,7 @@ def run_locally(
                 number = _begin(api, tree.folder, place, taken.branch, taken.sha)
                 row = _follow(farm, api, number, sys.stderr if json else sys.stdout)
                 if output is not None:
-                    _fetch(api, row, output, tell)
+                    _fetch(api, int(row["id"]), output, tell)
         except Asked:
             leave(Exit.INTERRUPTED)
         finally:
@@ -203,11 +203,9 @@ def _answer(api: Api, job: dict[str, Any]) -> None:
     api.answer_job(int(job["id"]), verdict, said)
 
 
-def _fetch(api: Api, row: dict[str, Any], output: Path, tell: Any) -> None:
-    """Each job's artifacts below its name. Raises OSError's family as FarmgateError."""
-    for job in row["jobs"]:
-        for artifact in job.get("artifacts", ()):
-            target = output / job["name"].replace("/", "-") / artifact["path"]
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(api.artifact(artifact["sha256"]))
-            tell(f"{target} ({artifact['size_bytes']} bytes)")
+def _fetch(api: Api, run: int, output: Path, tell: Any) -> None:
+    """Each job's artifacts below its name."""
+    rows = [artifact for artifact in api.artifacts(run) if artifact["url"]]
+    for target, artifact in artifacts.targets(rows, output, one_job=False):
+        artifacts.fetch(api, artifact, output, target)
+        tell(f"{output / target} ({artifact['size_bytes']} bytes)")

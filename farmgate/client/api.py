@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
@@ -210,15 +210,7 @@ class Api:
 
     def log_pieces(self, job: int, *, attempt: int | None = None) -> Iterator[bytes]:
         """The same bytes as they come: a log may be larger than our memory."""
-        params = {} if attempt is None else {"attempt": attempt}
-        try:
-            with self._http.stream("GET", f"/api/jobs/{job}/log", params=params) as answer:
-                if answer.is_error:
-                    answer.read()
-                    raise _refusal(answer)
-                yield from answer.iter_bytes()
-        except (httpx.TransportError, httpx.StreamError) as error:
-            raise ServerUnreachable(_unreachable(self.server, error)) from error
+        return self._stream(f"/api/jobs/{job}/log", {} if attempt is None else {"attempt": attempt})
 
     def search_log(self, job: int, text: str, *, attempt: int | None = None) -> Iterator[Row]:
         """The lines that hold the text: `line` (its number), `text`, `at` and `length`."""
@@ -273,8 +265,26 @@ class Api:
         except (httpx.TransportError, httpx.StreamError) as error:
             raise ServerUnreachable(_unreachable(self.server, error)) from error
 
-    def artifact(self, sha256: str) -> bytes:
-        return self._call("GET", f"/api/artifacts/{_part(sha256)}").content
+    # --- artifacts ---
+
+    def artifacts(self, run: int, *, job: str | None = None, paths: Sequence[str] = ()) -> Iterator[Row]:
+        """What the jobs of a run left, by job."""
+        params: dict[str, Any] = {"path": list(paths), "limit": 1000} | ({} if job is None else {"job": job})
+        while True:
+            part = self._get(f"/api/runs/{run}/artifacts", params)
+            yield from part["artifacts"]
+            if part["next"] is None:
+                return
+            params["after"] = part["next"]
+
+    def artifact(self, sha256: str) -> Iterator[bytes]:
+        """Its bytes as they come."""
+        return self._stream(f"/api/artifacts/{_part(sha256)}")
+
+    def artifact_archive(self, run: int, *, job: str | None = None, paths: Sequence[str] = ()) -> Iterator[bytes]:
+        """A tar archive of them, as it comes; it breaks off in ServerUnreachable where it cannot become whole."""
+        params: dict[str, Any] = {"path": list(paths)} | ({} if job is None else {"job": job})
+        return self._stream(f"/api/runs/{run}/artifacts/archive", params)
 
     # --- caches ---
 
@@ -388,6 +398,16 @@ class Api:
 
     def _post(self, path: str, body: Mapping[str, Any] | None = None) -> Row:
         return _object(self._call("POST", path, json=body or {}))
+
+    def _stream(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[bytes]:
+        try:
+            with self._http.stream("GET", path, params=params) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise _refusal(answer)
+                yield from answer.iter_bytes()
+        except (httpx.TransportError, httpx.StreamError) as error:
+            raise ServerUnreachable(_unreachable(self.server, error)) from error
 
     def _call(self, method: str, path: str, **given: Any) -> httpx.Response:
         tries = 3 if method == "GET" else 1

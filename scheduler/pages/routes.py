@@ -17,7 +17,7 @@ from farmgate.store import attempts, jobs, repositories, runs
 from scheduler.auth import Person
 from scheduler.context import Context
 from scheduler.log_index import milliseconds
-from scheduler.pages import actions, confirm, home, lane, log_part, nodes, rendering, results, run, signin
+from scheduler.pages import actions, artifacts, confirm, home, lane, log_part, nodes, rendering, results, run, signin
 from scheduler.pages.guard import PageRoute, error_page
 from scheduler.pages.shared import Shared
 
@@ -81,6 +81,14 @@ def router(context: Context) -> APIRouter:
     ) -> Response:
         chosen = (job, attempt) if job and attempt is not None else None
         return await live(request, person, "run.html", lambda c, now: run.read(context, c, run_id, now, chosen))
+
+    @pages.get("/runs/{run_id}/artifacts")
+    async def artifacts_of_run(
+        request: Request, person: Person, run_id: int, job: str = "", under: str = ""
+    ) -> Response:
+        return await live(
+            request, person, "artifacts.html", lambda c, now: artifacts.read(context, c, run_id, job, under)
+        )
 
     @pages.get("/runs/{run_id}/jobs/{job_id}/log")
     def log_of_job(

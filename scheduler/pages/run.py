@@ -23,6 +23,7 @@ from scheduler.snapshot import rules_of
 
 SHOWN_JOBS = 40
 LISTED_JOBS = 120
+SHOWN_ARTIFACTS = 10
 _PLACE = re.compile(r"^(?P<source>[^:\n]+):(?P<line>\d+):(?P<column>\d+): (?P<text>.*)$")
 _BEFORE_STEPS = (
     "claim",
@@ -237,6 +238,7 @@ def _job(
         "timing": timing(shown.timings) if shown else None,
         "steps": [step for step in steps if shown and step.attempt_id == shown.id],
         "artifacts": [artifact for artifact in made if shown and artifact.attempt_id == shown.id],
+        "artifacts_shown": SHOWN_ARTIFACTS,
         "has_log": shown is not None,
         "open": shown is not None and shown.state is states.Attempt.RUNNING,
         "unfold": False,
