@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 import httpx
 
-from deploy.targets.command import run
+from deploy.targets.programs import run
 from deploy.targets.protocol import Instance
 from farmgate.clock import stopwatch
 from farmgate.errors import TargetError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -91,10 +92,11 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class BeginStep:
-    """Do a step at the target, for the `tries`-th time."""
+    """Do a step at the target, for the `tries`-th time. `told`: what it said last, where it goes on."""
 
     key: str
     tries: int
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,7 +195,7 @@ class Deployer:
         try:
             if isinstance(move, BeginStep):
                 with context.store.writing() as connection:
-                    rollouts.begin_step(connection, view.rollout, move.key, now, {"tries": move.tries})
+                    rollouts.begin_step(connection, view.rollout, move.key, now, {**move.told, "tries": move.tries})
         except BaseException:
             self._busy.leave(lane_id)
             raise

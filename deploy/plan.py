@@ -13,12 +13,15 @@ Rules of a rollout:
 6. Else a batch of one is banned, a larger one is sealed and searched.
 7. A rollback that goes wrong, or a restore that does: stop, page, hold the lane. Never another try.
 8. A person's order to roll back ends what is under way, without blame.
+9. A step that goes on (a review of days, another tool's rollout) is looked at every `look_every` of its target. Its
+   time is over only when a look after the deadline still says so. If many looks in a row learn nothing, a person is
+   asked. A newer batch waits for it, or takes its place where the target's policy says so and it serves nobody yet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, assert_never
 
@@ -47,6 +50,7 @@ from deploy.decisions import (
     Start,
     Stick,
 )
+from deploy.targets.protocol import Ended
 from farmgate import lanes, states
 from farmgate.lanes import Culprit, Cut, LaneView, Lost, Wait
 from farmgate.models import JournalEntry, Rollout, RolloutKind
@@ -56,6 +60,10 @@ STEP_TRIES: Final = 5
 _PAUSES: Final = (2, 5, 15, 30)  # seconds after the first, second... try that hit missing infrastructure
 PATIENCE: Final = timedelta(hours=1)
 """How long anything may take that has no time of its own: a wave's steps, a restore, the end."""
+UNKNOWN_LOOKS: Final = 6
+"""Looks in a row that learn nothing of what goes on, until a person is asked."""
+REPLACED: Final = "replaced"
+_LEAP: Final = timedelta(minutes=5)
 HOLD_UNTOLD: Final = timedelta(hours=1)
 HOLD_NOT_TO_BLAME: Final = timedelta(minutes=15)
 
@@ -125,13 +133,13 @@ def plan_rollout(view: RolloutView, now: datetime) -> RolloutDecision:
 def _running(view: RolloutView, now: datetime) -> RolloutDecision:
     if view.order is not None:
         return _back(view, "aborted", _aborted(view.order), now)
-    if now >= view.rollout.deadline:
+    if now >= view.rollout.deadline and not _may_have_come(view):
         return _back(view, Verdict.UNTOLD, "it took longer than it may", now)
     wave = view.rollout.wave
     for key in ("prepare", f"wave-{wave}/shift"):
         entry = _step(view, key, now)
         if not isinstance(entry, JournalEntry):
-            return entry
+            return _instead(view, key, now) or entry
         words = str(entry.detail.get("words", ""))
         match entry.outcome:
             case "done":
@@ -146,6 +154,34 @@ def _running(view: RolloutView, now: datetime) -> RolloutDecision:
     shifted = view.journal[f"wave-{wave}/shift"].finished_at
     assert shifted is not None
     return _soaking(view, shifted, now)
+
+
+def _may_have_come(view: RolloutView) -> bool:
+    """True if a step goes on that nobody has looked at since the deadline: the clock may have jumped."""
+    last = [entry.finished_at for entry in view.journal.values() if entry.outcome == Ended.GOES_ON]
+    return any(at is not None and at < view.rollout.deadline for at in last)
+
+
+def _instead(view: RolloutView, key: str, now: datetime) -> RolloutDecision | None:
+    """What is done about a step that goes on, other than looking at it again."""
+    entry, target = view.journal.get(key), view.policy.target
+    if entry is None or entry.outcome != Ended.GOES_ON:
+        return None
+    words = str(entry.detail.get("words", ""))
+    if (
+        entry.detail.get("unknown_in_a_row", 0) >= UNKNOWN_LOOKS
+        and f"wave-{view.rollout.wave}/decision" not in view.journal
+    ):
+        return Ask(f"{key}: {words}", now + view.policy.ask_for)
+    if not target.replaced_by_newer or entry.detail.get("served", 0) or view.rollout.kind is not RolloutKind.FORWARD:
+        return None
+    if now < view.rollout.created_at + view.policy.minimum_interval:
+        return None
+    newer = lanes.cut(replace(view.lane, active=None), now)
+    if isinstance(newer, Cut) and newer.search_id is None and newer.commit.position > view.rollout.until_position:
+        said = f"{newer.commit.sha[:12]} takes its place; it was: {words}"
+        return _back(view, REPLACED, said, now, wave=view.rollout.wave)
+    return None
 
 
 def _soaking(view: RolloutView, shifted: datetime, now: datetime) -> RolloutDecision:
@@ -261,6 +297,11 @@ def _step(view: RolloutView, key: str, now: datetime) -> JournalEntry | BeginSte
     entry = view.journal.get(key)
     if entry is None:
         return BeginStep(key, 1)
+    if entry.outcome == Ended.GOES_ON and entry.finished_at is not None:
+        again = entry.finished_at + view.policy.target.look_every
+        if again <= now or now < entry.finished_at - _LEAP:  # the clock went back: nobody waits for it to catch up
+            return BeginStep(key, 1, entry.detail)
+        return Rest(again, str(entry.detail.get("words", "")))
     tries = int(entry.detail.get("tries", 1))
     if tries >= STEP_TRIES:
         return entry
@@ -292,7 +333,7 @@ def _health_check(policy: LanePolicy) -> Check | None:
 
 def patience(policy: LanePolicy) -> timedelta:
     """How long steps may take: what the target itself allows them, and an hour."""
-    return PATIENCE + 2 * policy.target.allowed
+    return PATIENCE + 2 * policy.target.allowed + policy.target.goes_on_for
 
 
 def _wave_patience(policy: LanePolicy, wave: int) -> timedelta:

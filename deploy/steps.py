@@ -73,12 +73,19 @@ def do_step(context: Context, view: RolloutView, key: str, tries: int) -> None:
     except Exception as error:
         log.exception("a step failed", rollout=view.rollout.number, step=key)
         outcome, words, figures = "error", f"{type(error).__name__}: {error}", {}
-    detail = {"tries": tries, "words": words, **figures}
+    detail = {"tries": tries, "words": words, **figures, **_unknown(view.journal.get(key), figures)}
     try:
         with context.store.writing() as connection:
             rollouts.end_step(connection, view.rollout, key, context.clock.now(), outcome, detail)
     except LostRace as error:
         log.warning("a step's result was dropped", rollout=view.rollout.number, step=key, error=str(error))
+
+
+def _unknown(before: JournalEntry | None, figures: Mapping[str, Any]) -> dict[str, int]:
+    """How often in a row nothing could be learnt of what goes on."""
+    if not figures.get("unknown"):
+        return {}
+    return {"unknown_in_a_row": 1 + int(before.detail.get("unknown_in_a_row", 0) if before is not None else 0)}
 
 
 def _at_target(work: Work, key: str) -> Outcome:

@@ -1,4 +1,4 @@
-"""Anything that programs can drive: a program to shift, one to restore, perhaps one to look.
+"""Anything that programs can drive: a program to shift, one to restore, perhaps one to look, one to follow.
 
 Rules:
 1. A program ends with 0 for done, 1 for failed, 2 for cannot tell. Anything else, a signal or no end in time is also
@@ -6,84 +6,43 @@ Rules:
 2. It is told what to do by its environment: FARMGATE_SHA, FARMGATE_SHARE, FARMGATE_PREVIOUS_SHA, FARMGATE_ARTIFACT (the
    artifact's file, as it was built), FARMGATE_PREVIOUS_ARTIFACT, FARMGATE_ROLLOUT, FARMGATE_EPOCH. An epoch that is
    older than one it has seen should be refused by what it drives; ours is, before it starts.
-3. It runs in a session of its own, which is killed as a whole when the time is over.
+3. It runs beside the deploy loop in a session of its own, or in a container of the target's image.
+4. Where the target has a `status`, a shift is done once that says so: its last line is `in review`, `phased at 20 %`,
+   `rejected: why` or `done`. Whether the shift itself was done is kept in a file, so that no restart repeats it.
 """
 
 from __future__ import annotations
 
-import os
+import re
 import shutil
-import signal
-import subprocess
-import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from deploy.targets import contents
 from deploy.targets.fence import Fence
+from deploy.targets.programs import ContainerPrograms, LocalPrograms, Programs, Said
 from deploy.targets.protocol import Ended, Instance, Observed, Order, Outcome, Package, Target
 from deploy.targets.site import Site
 from farmgate.blobs import Blobs
 from farmgate.errors import TargetError
 from farmgate.policy import CommandTarget
-from farmgate.settings import environment_for_child
 
-_KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
-_TAIL: Final = 600
 _ENDS: Final = {0: Ended.DONE, 1: Ended.FAILED}
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """How a program ended and what it wrote last. `code` is None when its time was over."""
-
-    code: int | None
-    tail: str
-
-
-def run(argv: Sequence[str], environment: Mapping[str, str], timeout: timedelta, folder: Path | None = None) -> Said:
-    """Run a program with just this environment (and PATH, HOME, LANG). Raises TargetError if it cannot be started."""
-    kept = {name: value for name, value in environment_for_child().items() if name in _KEPT}
-    with tempfile.TemporaryFile() as output:
-        try:
-            process = subprocess.Popen(
-                list(argv),
-                cwd=folder,
-                env={**kept, **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise TargetError(f"{argv[0]} cannot be started: {error.strerror}") from error
-        try:
-            code: int | None = process.wait(timeout=timeout.total_seconds())
-        except subprocess.TimeoutExpired:
-            code = None
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # also what it left behind
-        process.wait()
-        return Said(code, _tail(output))
-
-
-def _tail(output: IO[bytes]) -> str:
-    size = output.seek(0, os.SEEK_END)
-    output.seek(max(0, size - _TAIL))
-    return output.read().decode(errors="replace").strip()
+_STATUS: Final = re.compile(
+    r"(?P<word>done|in review|rejected|phased(?: at)? (?P<share>[0-9]{1,3}) ?%?)(?:\s*[:,;-]\s*(?P<why>.*))?",
+    re.IGNORECASE,
+)
 
 
 class CommandRunTarget:
     """The programs of a lane; artifacts are kept below `folder`, one folder per rollout."""
 
-    def __init__(self, folder: Path, blobs: Blobs, fence: Fence) -> None:
+    def __init__(self, folder: Path, blobs: Blobs, fence: Fence, programs: Programs | None = None) -> None:
         self._folder = folder.resolve() / "releases"
         self._blobs = blobs
         self._fence = fence
+        self._programs = programs or LocalPrograms(folder)
 
     def prepare(self, order: Order) -> Outcome:
         self._fence.enter(order.epoch)
@@ -92,13 +51,24 @@ class CommandRunTarget:
 
     def shift(self, order: Order, share: int) -> Outcome:
         self._fence.enter(order.epoch)
-        return self._run(order, _command(order.new).shift, share if order.old is not None else 100)
+        share = share if order.old is not None else 100
+        target = _command(order.new)
+        if target.status is None:
+            return self._run(order, target.shift, share)
+        mark = self._folder / str(order.new.rollout_id) / f"shifted-{share}"
+        if not mark.exists():
+            outcome = self._run(order, target.shift, share)
+            if outcome.ended is not Ended.DONE:
+                return outcome
+            mark.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            mark.touch()
+        return self._follow(order, target, target.status.command, share)
 
     def observe(self, order: Order) -> Observed:
         target = _command(order.new)
         if target.observe is None:
             return Observed()
-        said = run(target.observe, self._environment(order, target, None), target.timeout)
+        said = self._said(order, target, target.observe, None)
         up = said.code == 0
         return Observed({order.new.rollout_id: (Instance(0, "", up, said.tail),)}, words=said.tail)
 
@@ -126,13 +96,12 @@ class CommandRunTarget:
     def remove(self, epoch: int) -> None:
         """Files of ours only: no program says how to take everything down."""
         self._fence.enter(epoch)
+        self._programs.end()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _run(self, order: Order, argv: Sequence[str], share: int) -> Outcome:
         target = _command(order.new)
-        environment = self._environment(order, target, share)
-        self._fence.check(order.epoch)
-        said = run(argv, environment, target.timeout)
+        said = self._said(order, target, argv, share, order.epoch)
         words = said.tail
         if said.code is None:
             words = f"{argv[0]} did not end within {target.timeout.total_seconds():g} s; {said.tail}".rstrip("; ")
@@ -141,33 +110,67 @@ class CommandRunTarget:
         figures = {"exit_code": said.code, "share": share}
         return Outcome(_ENDS.get(-1 if said.code is None else said.code, Ended.UNTOLD), words, figures)
 
-    def _environment(self, order: Order, target: CommandTarget, share: int | None) -> dict[str, str]:
+    def _follow(self, order: Order, target: CommandTarget, argv: Sequence[str], share: int) -> Outcome:
+        """What the status program says of a shift that took place. Trouble in asking says nothing of the change."""
+        try:
+            said = self._said(order, target, argv, share, order.epoch)
+        except TargetError as error:
+            return Outcome(Ended.GOES_ON, f"its status cannot be asked: {error}", {"unknown": True})
+        return told(said, share)
+
+    def _said(
+        self, order: Order, target: CommandTarget, argv: Sequence[str], share: int | None, epoch: int | None = None
+    ) -> Said:
         given = {
             "FARMGATE_LANE": order.lane,
             "FARMGATE_SHA": order.new.sha,
             "FARMGATE_PREVIOUS_SHA": order.old.sha if order.old is not None else "",
-            "FARMGATE_ARTIFACT": self._fetch(order.new),
-            "FARMGATE_PREVIOUS_ARTIFACT": self._fetch(order.old) if order.old is not None else "",
+            "FARMGATE_ARTIFACT": "",
+            "FARMGATE_PREVIOUS_ARTIFACT": "",
             "FARMGATE_ROLLOUT": str(order.new.rollout_id),
             "FARMGATE_EPOCH": str(order.epoch),
         }
         if share is not None:
             given["FARMGATE_SHARE"] = str(share)
-        return {**target.environment, **given}
+        packages = {"FARMGATE_ARTIFACT": order.new, "FARMGATE_PREVIOUS_ARTIFACT": order.old}
+        files = {name: path for name, each in packages.items() if each is not None and (path := self._fetch(each))}
+        if epoch is not None:
+            self._fence.check(epoch)
+        return self._programs.run(argv, {**target.environment, **given}, files, target.timeout)
 
-    def _fetch(self, package: Package) -> str:
-        """The artifact's file; empty if the target names none."""
+    def _fetch(self, package: Package) -> Path | None:
+        """The artifact's file; None if the target names none."""
         digest = contents.digest_of(package)
         if digest is None:
-            return ""
-        place = self._folder / str(package.rollout_id) / (package.target.artifact or digest).replace("/", "_")
+            return None
+        place = (
+            self._folder / str(package.rollout_id) / "artifact" / (package.target.artifact or digest).replace("/", "_")
+        )
         if not place.exists():
             place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             aside = place.with_name(place.name + ".new")
             with contents.opened(self._blobs, digest) as stream, aside.open("wb") as file:
                 shutil.copyfileobj(stream, file)
             aside.replace(place)
-        return str(place)
+        return place
+
+
+def told(said: Said, share: int) -> Outcome:
+    """What a status program's words mean for a shift to `share` percent."""
+    last = said.tail.splitlines()[-1].strip() if said.tail else ""
+    found = _STATUS.fullmatch(last) if said.code == 0 else None
+    if found is None:
+        how = "did not end in time" if said.code is None else f"ended with {said.code}"
+        words = f"its status cannot be told: the program {how} and wrote {last or 'nothing'!r}"
+        return Outcome(Ended.GOES_ON, words, {"unknown": True})
+    word, why = found["word"].lower(), (found["why"] or "").strip()
+    served = int(found["share"]) if found["share"] else 100 if word == "done" else 0
+    figures = {"status": last[:200], "served": min(served, 100)}
+    if word == "rejected":
+        return Outcome(Ended.FAILED, f"rejected: {why}" if why else "rejected, without a reason", figures)
+    if served >= share:
+        return Outcome(Ended.DONE, last, figures)
+    return Outcome(Ended.GOES_ON, last, figures)
 
 
 def _command(package: Package) -> CommandTarget:
@@ -178,4 +181,8 @@ def _command(package: Package) -> CommandTarget:
 
 def make(site: Site) -> Target:
     """The target of a lane."""
-    return CommandRunTarget(site.folder, site.blobs, site.fence)
+    target = site.policy.target
+    programs: Programs = LocalPrograms(site.folder)
+    if isinstance(target, CommandTarget) and target.image is not None:
+        programs = ContainerPrograms(site.farm, str(site.lane_id), target.image, target.memory_bytes, target.cpus)
+    return CommandRunTarget(site.folder, site.blobs, site.fence, programs)

@@ -13,7 +13,10 @@ Rules:
    more, `restore` starts it again from its digests and its configuration.
 3. Each call carries the controller's epoch. The target keeps the highest it has seen, and raises StaleEpoch for an
    older one, before and during its work.
-4. A change that does not come up, or a program that says no, is an outcome (`Outcome`). Infrastructure that is not
+4. What takes longer than a call may (a review of days, another tool's rollout) answers GOES_ON, and the same call is
+   repeated until it answers something else; a figure `unknown` says that nothing could be learnt this time, and
+   `served` how many percent of the users have the new release already.
+5. A change that does not come up, or a program that says no, is an outcome (`Outcome`). Infrastructure that is not
    there (an engine, a disk) is a TargetError, and says nothing about the change.
 """
 
@@ -53,6 +56,7 @@ class Ended(StrEnum):
     DONE = "done"
     FAILED = "failed"  # the change is to blame, or it cannot be done
     UNTOLD = "cannot tell"
+    GOES_ON = "goes on"  # handed over and not there yet: the call is repeated every `look_every` of the target's policy
 
 
 @dataclass(frozen=True, slots=True)

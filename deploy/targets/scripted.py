@@ -30,6 +30,7 @@ class Place:
     broken: set[str] = field(default_factory=set)
     breaks: Callable[[str], bool] | None = None
     stillborn: set[str] = field(default_factory=set)
+    goes_on: dict[str, Outcome] = field(default_factory=dict)  # commit -> what a shift of it answers meanwhile
     silent: set[str] = field(default_factory=set)
     sick_whatever: bool = False  # every check fails, whatever is live
     restore_fails: bool = False
@@ -59,6 +60,8 @@ class ScriptedTarget:
         self._enter(f"shift {share}", order)
         if order.new.rollout_id not in self.place.up:
             raise TargetError("shift before prepare")
+        if order.new.sha in self.place.goes_on:
+            return self.place.goes_on[order.new.sha]
         if order.old is None:
             self.place.shares = {order.new.rollout_id: 100}
         else:

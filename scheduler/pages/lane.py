@@ -36,6 +36,8 @@ _SAID = (
     "tries",
     "by",
     "wave",
+    "unknown",
+    "unknown_in_a_row",
 )
 _STEPS = {
     "prepare": "Prepare the new release",

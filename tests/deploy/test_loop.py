@@ -13,6 +13,7 @@ from deploy.context import AtOnce, Context
 from deploy.decisions import CutBatch
 from deploy.loop import Deployer
 from deploy.plan import plan_lane
+from deploy.targets.protocol import Ended, Outcome
 from deploy.targets.scripted import Place, ScriptedProber, ScriptedTarget
 from farmgate import states
 from farmgate.broker import LocalSignals
@@ -47,10 +48,10 @@ class Farm:
             rows.connect(connection, self.clock.now())
             rows.apply(connection, POLICY, self.clock.now())
 
-    def controller(self, name: str) -> Deployer:
+    def controller(self, name: str, minutes: float = 1 / 3) -> Deployer:
         signals = LocalSignals(self.clock)
         prober = ScriptedProber(self.place)
-        tick, lease = timedelta(seconds=20), timedelta(minutes=2)
+        tick, lease = timedelta(minutes=minutes), timedelta(minutes=6 * minutes)
         return Deployer(Context(self.store, self, prober, self.clock, signals, AtOnce(), name, tick, lease))
 
     def of(self, lane_id: int, policy: LanePolicy) -> ScriptedTarget:
@@ -285,3 +286,61 @@ def test_a_hold_written_after_the_plan_stops_the_cut(farm: Farm) -> None:
     with pytest.raises(LostRace):
         apply.to_lane(farm.deployer._context, seen, farm.deployer.epoch or 0, decision)
     assert len(farm.rollouts) == 1
+
+
+STORE = """
+application: shop
+target: {type: command, shift: [x], restore: [x], status: {command: [x], every: 10m, within: 14d}, when_newer: WAIT}
+lanes: {production: {}}
+"""
+HOUR = 3600
+
+
+def in_review(farm: Farm, when_newer: str) -> None:
+    with farm.store.writing() as connection:
+        rows.apply(connection, STORE.replace("WAIT", when_newer), farm.clock.now())
+    for position in (2, 3):
+        farm.place.goes_on[rows.sha(position)] = Outcome(Ended.GOES_ON, "in review", {"served": 0})
+    farm.push(1)
+    farm.run()
+    farm.deployer.resign()
+    farm.deployer = farm.controller("patient", minutes=10)
+    farm.push(2)
+    farm.run(24 * HOUR)
+
+
+def test_a_review_of_days_survives_its_controllers_and_ends_live(farm: Farm) -> None:
+    in_review(farm, "wait")
+    farm.deployer = farm.controller("second", minutes=10)  # the first is dead
+    farm.push(3)
+    farm.run(24 * HOUR)
+    assert (farm.live, len(farm.rollouts), farm.rollouts[-1].state) == (1, 2, states.Rollout.RUNNING)
+    farm.place.goes_on[rows.sha(2)] = Outcome(Ended.GOES_ON, "phased at 20 %", {"served": 20})
+    farm.run(HOUR)
+    with farm.store.reading() as connection:
+        shift = {entry.key: entry for entry in rollouts.entries(connection, farm.rollouts[-1].id)}["wave-0/shift"]
+    assert (shift.outcome, shift.detail["words"], shift.detail["served"]) == ("goes on", "phased at 20 %", 20)
+    farm.place.goes_on.clear()
+    farm.run(HOUR)
+    assert farm.live == 3
+    assert [row.state for row in farm.rollouts] == [states.Rollout.GOOD] * 3
+
+
+def test_a_newer_batch_replaces_what_is_in_review_and_nobody_is_blamed(farm: Farm) -> None:
+    in_review(farm, "replace")
+    farm.push(3)
+    farm.run(HOUR)
+    assert [row.state for row in farm.rollouts] == [states.Rollout.GOOD, states.Rollout.SICK, states.Rollout.RUNNING]
+    assert f"{rows.sha(3)[:12]} takes its place; it was: in review" in (farm.rollouts[1].reason or "")
+    assert (farm.banned, farm.held()) == ([], [])
+    farm.place.goes_on.clear()
+    farm.run(HOUR)
+    assert farm.live == 3
+
+
+def test_a_rejected_review_is_the_change_to_blame(farm: Farm) -> None:
+    in_review(farm, "wait")
+    farm.place.goes_on[rows.sha(2)] = Outcome(Ended.FAILED, "rejected: no icon")
+    farm.run(HOUR)
+    assert farm.banned == [{2}]
+    assert "rejected: no icon" in (farm.rollouts[-1].reason or "")

@@ -26,11 +26,12 @@ from deploy.decisions import (
     Start,
     Stick,
 )
-from deploy.plan import STEP_TRIES, RolloutView, patience, plan_rollout
+from deploy.plan import STEP_TRIES, UNKNOWN_LOOKS, RolloutView, patience, plan_rollout
 from farmgate import states
-from farmgate.lanes import LaneView, QueuedCommit
+from farmgate.lanes import Active, LaneView, QueuedCommit
 from farmgate.models import JournalEntry, Rollout, RolloutKind
 from farmgate.policy import Check, CommandTarget, LanePolicy, Wave
+from farmgate.policy.targets.command import Status
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -196,3 +197,71 @@ def test_a_step_that_may_take_long_by_policy_is_not_taken_back_for_it() -> None:
     decision = plan_rollout(seen, NOW)
     assert isinstance(decision, Start)
     assert decision.deadline > NOW + timedelta(days=2)
+
+
+# --- what goes on ----------------------------------------------------------------------------------------------------
+
+STORE = CommandTarget(
+    shift=("x",), restore=("x",), status=Status(command=("s",), every=60 * SECOND), when_newer="replace"
+)
+NEWER = QueuedCommit(4, f"{4:040x}", candidate_id=4, green_at=NOW)
+
+
+def going_on(ago: float, *, policy: dict[str, Any] | None = None, newer: bool = False, **detail: Any) -> RolloutView:
+    told = {"words": "in review", "tries": 3, **detail}
+    seen = view("running", PREPARED, entry("wave-0/shift", "goes on", ago, told))
+    lane_policy = POLICY.model_copy(update={"target": STORE, **(policy or {})})
+    active = Active(1, 4, RolloutKind.FORWARD, COMMITS[1].sha, 3, NOW)
+    commits = (*COMMITS, NEWER) if newer else COMMITS
+    return replace(seen, policy=lane_policy, lane=LaneView(1, lane_policy, commits=commits, active=active))
+
+
+def test_what_goes_on_is_looked_at_when_it_is_time_and_keeps_its_words_meanwhile() -> None:
+    resting = plan_rollout(going_on(20), NOW)
+    assert resting == Rest(NOW + 40 * SECOND, "in review")
+    looking = plan_rollout(going_on(60), NOW)
+    assert isinstance(looking, BeginStep)
+    assert (looking.key, looking.tries, looking.told["words"]) == ("wave-0/shift", 1, "in review")
+
+
+def test_a_clock_that_went_back_makes_nobody_wait() -> None:
+    assert isinstance(plan_rollout(going_on(-3600), NOW), BeginStep)
+
+
+def test_a_deadline_counts_only_once_a_look_after_it_says_that_it_still_goes_on() -> None:
+    seen = going_on(60)
+    late = replace(seen, rollout=replace(seen.rollout, deadline=NOW - 30 * SECOND))
+    assert isinstance(plan_rollout(late, NOW), BeginStep)
+    over = replace(seen, rollout=replace(seen.rollout, deadline=NOW - 90 * SECOND))
+    decision = plan_rollout(over, NOW)
+    assert isinstance(decision, Restore)
+    assert decision.verdict == "cannot tell"
+
+
+def test_days_of_review_are_within_the_time_of_a_rollout() -> None:
+    assert patience(going_on(0).policy) > timedelta(days=14)
+
+
+@pytest.mark.parametrize(
+    ("seen", "replaced"),
+    [
+        (going_on(20, newer=True), True),
+        (going_on(20, newer=False), False),
+        (going_on(20, newer=True, served=20), False),
+        (going_on(20, newer=True, policy={"target": STORE.model_copy(update={"when_newer": "wait"})}), False),
+        (going_on(20, newer=True, policy={"minimum_interval": 60 * SECOND}), False),
+        (going_on(20, newer=True, policy={"settle": 60 * SECOND}), False),
+    ],
+)
+def test_a_newer_batch_takes_the_place_of_one_that_serves_nobody_where_the_policy_says_so(
+    seen: RolloutView, replaced: bool
+) -> None:
+    decision = plan_rollout(seen, NOW)
+    assert isinstance(decision, Restore) is replaced
+    if isinstance(decision, Restore):
+        assert (decision.verdict, "takes its place" in decision.words) == ("replaced", True)
+
+
+def test_what_nothing_can_be_learnt_of_for_long_is_for_a_person() -> None:
+    assert isinstance(plan_rollout(going_on(20, unknown_in_a_row=UNKNOWN_LOOKS - 1), NOW), Rest)
+    assert isinstance(plan_rollout(going_on(20, unknown_in_a_row=UNKNOWN_LOOKS), NOW), Ask)

@@ -63,6 +63,21 @@ class TargetPolicy(Frozen):
         return timedelta(0)
 
     @property
+    def goes_on_for(self) -> timedelta:
+        """How long a step may go on outside (a review, another tool's rollout), on top of that."""
+        return timedelta(0)
+
+    @property
+    def look_every(self) -> timedelta:
+        """How often what goes on is looked at."""
+        return timedelta(minutes=1)
+
+    @property
+    def replaced_by_newer(self) -> bool:
+        """True if a newer batch takes the place of one that goes on and serves nobody yet; else it waits."""
+        return False
+
+    @property
     def up_at(self) -> str | None:
         """The path that an instance has to answer to count as up; None if nothing is asked."""
         return None
