@@ -260,8 +260,15 @@ class S3Blobs:
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") in ("404", "NoSuchKey", "NotFound"):
                 raise NotFound(f"no blob {sha256} in s3://{self.bucket}/{self.prefix}") from None
+            if _is_full(error.response):
+                raise NoSpace(f"no space left in s3://{self.bucket}: {error}") from error
             raise BlobsUnreachable(f"s3://{self.bucket}: {error}") from error
-        except (BotoCoreError, S3UploadFailedError) as error:
+        except S3UploadFailedError as error:
+            cause = error.__cause__ or error.__context__
+            if isinstance(cause, ClientError) and _is_full(cause.response):
+                raise NoSpace(f"no space left in s3://{self.bucket}: {cause}") from error
+            raise BlobsUnreachable(f"s3://{self.bucket}: {error}") from error
+        except BotoCoreError as error:
             raise BlobsUnreachable(f"s3://{self.bucket}: {error}") from error
 
 
@@ -308,6 +315,18 @@ def _s3_client(settings: CommonSettings) -> Any:
 
 def _is_name(sha256: str) -> bool:
     return _SHA256.fullmatch(sha256) is not None
+
+
+def _is_full(answer: dict[str, Any]) -> bool:
+    """How servers say that there is no room: by 507, or in words of their own."""
+    code = str(answer.get("Error", {}).get("Code"))
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status == 507 or code in (
+        "XMinioStorageFull",
+        "QuotaExceeded",
+        "InsufficientStorage",
+        "XMinioAdminBucketQuotaExceeded",
+    )
 
 
 def _checked(sha256: str) -> str:

@@ -73,6 +73,10 @@ class ServerUnreachable(FarmgateError):
     """The scheduler's API did not answer."""
 
 
+class ServerFull(FarmgateError):
+    """The scheduler has no room for what was sent: lost infrastructure; the text says where."""
+
+
 class Refused(FarmgateError):
     """The scheduler understood the request and would not do it; the text is its own."""
 
@@ -83,6 +87,10 @@ class EngineError(FarmgateError):
 
 class ImageMissing(FarmgateError):
     """An image that cannot be had, by its name."""
+
+
+class RegistryUnreachable(FarmgateError):
+    """The registry of an image did not answer: lost infrastructure; the text is the engine's own."""
 
 
 class TargetError(FarmgateError):

@@ -6,12 +6,12 @@
 | a step failed, was killed for memory, or ran over the job's time     | failed    |
 | a promised artifact, or the file of further jobs, is not there       | failed    |
 | an image that the job builds cannot be built as it is written       | failed    |
-| the image cannot be had or cannot run a script                       | error     |
+| the image is not there, or cannot run a script                       | error     |
 | an artifact leads out, or the server does not take it (too large)    | error     |
 | what a needed job left cannot be put where it belongs                | error     |
 | a service never becomes healthy                                      | error     |
 | the job was cancelled                                                | cancelled |
-| engine, mirror, disk, server or node                                 | lost      |
+| engine, registry, mirror, disk, server (also full) or node           | lost      |
 | the attempt is stale, or its lease ran out                           | nothing   |
 
 Rules:

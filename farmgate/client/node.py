@@ -2,8 +2,9 @@
 
 Rules:
 1. One connection pool per process, kept open; safe for several threads.
-2. Four ways to end: an answer; `ServerUnreachable` (no answer, 5xx, 429: try again); `StaleAttempt` (the attempt is
-   over: stop, upload nothing); `Refused` and others, which name what the server said.
+2. Ways to end: an answer; `ServerUnreachable` (no answer, 5xx, 429: try again); `StaleAttempt` (the attempt is over:
+   stop, upload nothing); `ServerFull` (no room for the bytes of an upload: sending them again helps nobody; a log or a
+   result is a row, and is tried again); `Refused` and others, which name what the server said.
 3. This module tries once. How long to go on trying is the caller's decision, since only it knows the lease.
 4. Credentials and tokens go into headers, never into addresses, messages or logs.
 """
@@ -24,6 +25,7 @@ from farmgate.errors import (
     LostRace,
     NotFound,
     Refused,
+    ServerFull,
     ServerUnreachable,
     StaleAttempt,
     Unauthorised,
@@ -55,6 +57,7 @@ TIMEOUT: Final = httpx.Timeout(30, connect=5, pool=30)
 HEARTBEAT_TIMEOUT: Final = httpx.Timeout(10, connect=5)  # the agent has a worker to look after meanwhile
 _PIECE: Final = 256 * 1024
 _REFUSED: Final = frozenset({401, 403, 404, 409, 410})
+NO_ROOM: Final = 507
 _AGAIN: Final = frozenset({408, 425, 429})
 
 M = TypeVar("M", bound=Message)
@@ -135,14 +138,11 @@ class NodeClient:
         kind: str = "file",
         image_id: str | None = None,
     ) -> ArtifactTaken:
-        headers = {"Content-Length": str(size_bytes), "Content-Type": "application/octet-stream"}
         params: dict[str, str | int] = {"path": path}
         params |= {"executable": "true"} if executable else {}
         params |= {"kind": kind} if kind != "file" else {}
         params |= {"image_id": image_id} if image_id else {}
-        answer = self._send(
-            "PUT", _path(claimed, "artifacts"), claimed.token, params=params, content=chunks, headers=headers
-        )
+        answer = self._upload(claimed, "artifacts", params, size_bytes, chunks)
         return self._read(ArtifactTaken, self._fenced(answer))
 
     def cache(self, claimed: Claimed, key: str, beginnings: tuple[str, ...]) -> CacheAnswer:
@@ -169,10 +169,7 @@ class NodeClient:
 
     def keep_cache(self, claimed: Claimed, key: str, size_bytes: int, chunks: Iterator[bytes]) -> CacheTaken:
         """Upload a cache's archive. Raises Refused for one that is too large."""
-        headers = {"Content-Length": str(size_bytes), "Content-Type": "application/octet-stream"}
-        answer = self._send(
-            "PUT", _path(claimed, "caches"), claimed.token, params={"key": key}, content=chunks, headers=headers
-        )
+        answer = self._upload(claimed, "caches", {"key": key}, size_bytes, chunks)
         return self._read(CacheTaken, self._fenced(answer))
 
     def needed(self, claimed: Claimed) -> Needed:
@@ -199,8 +196,7 @@ class NodeClient:
         self._fenced(self._send("POST", _path(claimed, "reports"), claimed.token, content=_body(page), headers=_JSON))
 
     def report_file(self, claimed: Claimed, size_bytes: int, chunks: Iterator[bytes]) -> ArtifactTaken:
-        headers = {"Content-Length": str(size_bytes), "Content-Type": "application/octet-stream"}
-        answer = self._send("PUT", _path(claimed, "reports/file"), claimed.token, content=chunks, headers=headers)
+        answer = self._upload(claimed, "reports/file", {}, size_bytes, chunks)
         return self._read(ArtifactTaken, self._fenced(answer))
 
     def report_end(self, claimed: Claimed, end: ReportEnd) -> None:
@@ -226,6 +222,7 @@ class NodeClient:
         params: httpx.QueryParams | dict[str, str | int] | None = None,
         headers: dict[str, str] | None = None,
         timeout: httpx.Timeout | None = None,
+        full: bool = False,
     ) -> httpx.Response:
         everything = dict(headers or {})
         if bearer is not None:
@@ -241,7 +238,16 @@ class NodeClient:
             )
         except (httpx.TransportError, httpx.StreamError) as error:
             raise ServerUnreachable(f"{self.server} does not answer: {str(error) or type(error).__name__}") from None
+        if full and answer.status_code == NO_ROOM:
+            raise ServerFull(f"{self.server} has no room for it: {_said(answer)}")
         return self._answered(answer)
+
+    def _upload(
+        self, claimed: Claimed, what: str, params: dict[str, str | int], size_bytes: int, chunks: Iterator[bytes]
+    ) -> httpx.Response:
+        headers = {"Content-Length": str(size_bytes), "Content-Type": "application/octet-stream"}
+        path = _path(claimed, what)
+        return self._send("PUT", path, claimed.token, params=params, content=chunks, headers=headers, full=True)
 
     def _answered(self, answer: httpx.Response) -> httpx.Response:
         if answer.status_code >= 500 or answer.status_code in _AGAIN:

@@ -52,6 +52,7 @@ class FakeServer:
     heard: dict[str, Any] = field(default_factory=lambda: {"heartbeat_seconds": 0.2})
     broker_url: str = ""
     fail: dict[str, int] = field(default_factory=dict)  # path's last word -> how many calls to answer with 503
+    full: set[str] = field(default_factory=set)  # ... to answer with 507 when something is put there
     drop: dict[str, int] = field(default_factory=dict)  # ... to take and not to answer
     away: threading.Event = field(default_factory=threading.Event)  # set: every call gets 503
     calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -100,6 +101,8 @@ class FakeServer:
             if self.fail.get(word, 0) > 0:
                 self.fail[word] -= 1
                 return 503, {"error": "told to fail"}
+            if method == "PUT" and word in self.full:
+                return 507, {"error": "no space left in /blobs"}
             status, answer = self._answer(method, path, query, token, body)
             if self.drop.get(word, 0) > 0:
                 self.drop[word] -= 1

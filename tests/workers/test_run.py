@@ -18,6 +18,7 @@ import pytest
 from farmgate.clock import stopwatch
 from farmgate.messages import Result
 from farmgate.node_folder import Key
+from farmgate.pipeline.models import ArtifactSpec, CacheSpec, ReportsSpec
 from tests.workers.conftest import Node, close, make_source, node_with, settings_for
 from tests.workers.server import FakeServer
 from workers.engines.docker import DockerEngine
@@ -116,12 +117,36 @@ def test_a_bell_that_rings_twice_runs_the_job_once(process_node: Node) -> None:
     assert process_node.records[key].log.count(b"once\n") == 1
 
 
-def test_an_image_that_cannot_be_had_is_an_error_that_names_it(docker_node: Node) -> None:
+def test_a_registry_that_does_not_answer_is_lost_infrastructure_and_named(docker_node: Node) -> None:
     result, record = docker_node.run("true", image="127.0.0.1:1/no-such-image:1")
     assert result is not None
-    assert result.outcome == "error"
+    assert result.outcome == "lost"
     assert "127.0.0.1:1/no-such-image:1" in (result.reason or "")
+    assert "does not answer this node" in (result.reason or "")
     assert record.log.startswith(b"farmgate: ")
+    assert docker_node.bench.folder.problem() is None, "the node itself is well"
+
+
+@pytest.mark.parametrize("what", ["artifacts", "file"])
+def test_a_server_without_room_is_lost_infrastructure_told_at_once(process_node: Node, what: str) -> None:
+    process_node.server.full.add(what)
+    artifacts = [ArtifactSpec(paths=("out",))]
+    result, record = process_node.run("echo bytes > out", artifacts=artifacts, reports=ReportsSpec(junit=("out",)))
+    assert result is not None
+    assert result.outcome == "lost"
+    assert "has no room for it: no space left" in (result.reason or "")
+    assert (result.reason or "").encode() in record.log
+    assert process_node.server.calls[what] == 1, "sending it again helps nobody"
+    assert process_node.bench.folder.problem() is None, "it is not the node's disk"
+
+
+def test_a_cache_for_which_the_server_has_no_room_costs_the_job_nothing(process_node: Node) -> None:
+    process_node.server.full.add("caches")
+    cache = CacheSpec(key="k", paths=("out",))
+    result, record = process_node.run("echo bytes > out", caches=[cache])
+    assert result is not None
+    assert result.outcome == "passed"
+    assert b"has no room for it" in record.log
 
 
 def test_an_image_without_a_shell_is_an_error_that_says_so(docker_node: Node) -> None:

@@ -6,7 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from farmgate.errors import EngineError, FarmgateError, ImageMissing, NoSpace, Refused, RemoteUnreachable
+from farmgate.errors import (
+    EngineError,
+    FarmgateError,
+    ImageMissing,
+    NoSpace,
+    Refused,
+    RegistryUnreachable,
+    RemoteUnreachable,
+    ServerFull,
+)
 from farmgate.messages import Result
 from farmgate.pipeline import StepSpec
 from workers import verdict
@@ -63,6 +72,8 @@ def test_how_a_script_ended(result: Result, outcome: str, reason: str | None) ->
         (NothingThere("no file"), "failed"),
         (EngineError("away"), "lost"),
         (RemoteUnreachable("away"), "lost"),
+        (RegistryUnreachable("away"), "lost"),
+        (ServerFull("full"), "lost"),
         (NoSpace("full"), "lost"),
         (OSError("disk"), "lost"),
     ],

@@ -3,8 +3,9 @@
 Rules:
 1. What was present a moment ago still is: the engine is asked again only after a while, and at once if it disagrees.
 2. One fetch of an image at a time, whoever asks.
-3. An image that is unknown or forbidden is missing at once. A registry that does not answer is tried again a few times;
-   then the image is missing as well, with the engine's own words, since a misspelt registry looks just the same.
+3. An image that is unknown or forbidden is missing at once, and the job in error. A registry that does not answer is
+   tried again a few times; then the attempt is lost (`RegistryUnreachable`), with the engine's own words, since a
+   misspelt registry looks just the same.
 """
 
 from __future__ import annotations
@@ -18,10 +19,19 @@ from requests.exceptions import ReadTimeout
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from farmgate.clock import stopwatch
-from farmgate.errors import ImageMissing
+from farmgate.errors import ImageMissing, RegistryUnreachable
 
 FRESH_SECONDS: Final = 60.0
 _FINAL = ("not found", "denied", "unauthorized", "manifest unknown", "no matching manifest", "invalid reference")
+_SILENT = (
+    "dial tcp",
+    "net/http",
+    "toomanyrequests",
+    "i/o timeout",
+    "connection refused",
+    "no such host",
+    "unexpected eof",
+)
 
 
 class Images:
@@ -72,7 +82,25 @@ def _fetch(api: Any, image: str) -> None:
     try:
         tries(_fetch_once, api, image, repository, tag or "latest")
     except RetryError as error:
-        raise ImageMissing(f"the image {image!r} cannot be had: {error.last_attempt.exception()}") from None
+        raise no_answer(f"the image {image!r}", error.last_attempt.exception()) from None
+
+
+def no_answer(what: str, said: object) -> RegistryUnreachable:
+    """The error, with what to look at."""
+    return RegistryUnreachable(
+        f"{what} could not be pulled: {said}. The registry does not answer this node: if its name is right, "
+        "look at the node's network and the registry"
+    )
+
+
+def registry_is_silent(said: str) -> bool:
+    """True if these words of a build are about a pull that found no registry, not about the image or a command."""
+    text = said.lower()
+    return any(sign in text for sign in _SILENT) and not (text.startswith("the command") or _is_final(text))
+
+
+def _is_final(text: str) -> bool:
+    return any(sign in text for sign in _FINAL)
 
 
 class _NoAnswer(Exception):
@@ -88,6 +116,9 @@ def _fetch_once(api: Any, image: str, repository: str, tag: str) -> None:
         said = str(error.explanation or error)
     if said is None:
         return
-    if any(sign in said.lower() for sign in _FINAL):
-        raise ImageMissing(f"the image {image!r} cannot be had: {said}")
+    if _is_final(said.lower()):
+        raise ImageMissing(
+            f"the image {image!r} cannot be had: {said}. Check its name and tag; where the registry asks who you are, "
+            "`docker login` on the node"
+        )
     raise _NoAnswer(said)

@@ -19,6 +19,7 @@ from docker.errors import APIError, NotFound
 from farmgate.errors import EngineError
 from farmgate.node_folder import Key
 from workers.engines.engine import BuildFailed, BuildOrder, Sink
+from workers.engines.images import no_answer, registry_is_silent
 
 LABEL: Final = "farmgate.built"
 KEPT: Final = 20
@@ -101,7 +102,10 @@ def _follow(api: Any, answer: Any, sink: Sink) -> str:
         elif "aux" in line:
             image = str(line["aux"].get("ID") or image)
         elif "error" in line:
-            raise BuildFailed(f"the image cannot be built: {str(line['error']).strip()}")
+            said = str(line["error"]).strip()
+            if registry_is_silent(said):
+                raise no_answer("an image that the build stands on", said)
+            raise BuildFailed(f"the image cannot be built: {said}")
     if not image:
         raise EngineError("the Docker engine ended a build without saying what became of it")
     return image
