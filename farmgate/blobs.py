@@ -17,7 +17,7 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -317,7 +317,7 @@ def _is_name(sha256: str) -> bool:
     return _SHA256.fullmatch(sha256) is not None
 
 
-def _is_full(answer: dict[str, Any]) -> bool:
+def _is_full(answer: Mapping[str, Any]) -> bool:
     """How servers say that there is no room: by 507, or in words of their own."""
     code = str(answer.get("Error", {}).get("Code"))
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")

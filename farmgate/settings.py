@@ -81,6 +81,11 @@ class SchedulerSettings(CommonSettings):
     )
     silent_after: timedelta = Field(timedelta(seconds=30), description="heartbeat age at which a node counts as silent")
     infrastructure_retries: int = Field(3, ge=0, description="new attempts a job gets for lost infrastructure")
+    clean_up_within: timedelta = Field(
+        timedelta(minutes=15),
+        ge=timedelta(0),
+        description="time that a cancelled run's jobs have that clean up after it",
+    )
     look_ahead: float = Field(0.5, ge=0, description="jobs sent beyond the free slots, as a share of all slots")
     push_limit: int = Field(
         500, ge=1, description="commits of one push that get a run; older ones are recorded without"

@@ -15,7 +15,7 @@ import structlog
 
 from farmgate import states
 from farmgate.errors import BrokerUnreachable, LostRace
-from farmgate.store import attempts, events, intakes, jobs, nodes, runs, superseding
+from farmgate.store import attempts, cancelling, events, intakes, jobs, nodes, runs, superseding
 from scheduler import answers, handing_over, intake, packing, polling
 from scheduler.background import Background
 from scheduler.context import DEPLOY, Context
@@ -112,6 +112,7 @@ def act(context: Context, background: Background, decision: Decision) -> None:
             with context.store.writing() as connection:
                 reason = superseding.reason(connection, decision.run_id, decision.by)
                 jobs.ask_to_end(connection, decision.job_ids, reason)
+                cancelling.bound(connection, decision.run_id, now + context.settings.clean_up_within)
                 events.record(connection, now, "run.superseded", f"run/{decision.run_id}", ACTOR, reason)
         case EndOlder():
             with context.store.writing() as connection:
@@ -122,7 +123,7 @@ def act(context: Context, background: Background, decision: Decision) -> None:
                 runs.begin(connection, decision.run_id, now)
         case CancelRun():
             with context.store.writing() as connection:
-                jobs.ask_cancel(connection, decision.run_id, decision.reason)
+                cancelling.ask_all(connection, decision.run_id, decision.reason)
         case Finish():
             finish(context, decision)
         case MarkSilent():

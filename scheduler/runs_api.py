@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from farmgate import states
 from farmgate.errors import Conflict
 from farmgate.models import Verdict
-from farmgate.store import events, jobs, repositories, runs
+from farmgate.store import cancelling, events, repositories, runs
 from farmgate.store.intakes import storable
 from scheduler import again, answers, outlook, views
 from scheduler.auth import Person, Writer
@@ -82,7 +82,8 @@ def router(context: Context) -> APIRouter:
 
     @routes.post("/runs/{run_id}/cancel", status_code=202)
     def cancel_run(person: Writer, run_id: int, body: Cancel) -> RunDetail:
-        """Ask every open job of the run to end."""
+        """Ask the open jobs of the run to end. Those that clean up (`when.result: always`) still run, unless it is
+        asked once more."""
         cancel(context, run_id, person.name, body.reason)
         return one(person, run_id)
 
@@ -114,15 +115,16 @@ def router(context: Context) -> APIRouter:
 
 
 def cancel(context: Context, run_id: int, who: str, reason: str) -> None:
-    """Ask every open job of a run to end. Raises NotFound, Conflict for a run that is over."""
+    """Ask a run's jobs to end, as `store.cancelling` says. Raises NotFound, Conflict for a run that is over."""
     now = context.clock.now()
     why = storable(f"cancelled by {who}: {reason}")
     with context.store.writing() as connection:
         run = runs.by_id(connection, run_id)
         if states.is_final(run.state):
             raise Conflict(f"run {run_id} is over: {run.state}")
-        jobs.ask_cancel(connection, run_id, why)
-        events.record(connection, now, "run.cancel_asked", f"run/{run_id}", who, storable(reason))
+        clearing = cancelling.ask(connection, run_id, why, now + context.settings.clean_up_within)
+        told = f"; {', '.join(clearing[:20])} may still clean up" if clearing else ""
+        events.record(connection, now, "run.cancel_asked", f"run/{run_id}", who, storable(reason) + told)
     context.changes.touch()
     context.wake()
 

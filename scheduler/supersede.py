@@ -9,6 +9,7 @@ Rules:
 4. Which runs those are is written with the new run, in one transaction (`store.superseding`): a run that ended at once
    supersedes as well. Their jobs are asked here, from the rows, until none is left that was not asked.
 5. A running job that deploys is not ended in the middle: it ends by itself, the rest of its run is cancelled.
+   Nor are its jobs that clean up after it (`when: {result: always}`), if something of it has begun.
 6. In a group that says `cancel_older`, a job that is ready (or further) ends the jobs of older runs, as many as must go
    to make room for it; rules 2 and 5 hold here too, but for a re-run's being ended.
 """
@@ -20,6 +21,7 @@ from collections.abc import Iterator
 
 from farmgate import states
 from farmgate.models import Trigger
+from farmgate.pipeline.conditions import cleans_up
 from farmgate.refs import HEADS
 from farmgate.states import is_final
 from scheduler.decisions import EndOlder, Supersede
@@ -44,7 +46,12 @@ def older_runs(snapshot: Snapshot, ended: frozenset[int]) -> Iterator[Supersede]
     for run in snapshot.runs:
         if run.superseded_by is None:
             continue
-        asked = tuple(job.id for job in run.jobs if job.id not in ended and _may_end(job))
+        begun = run.state is states.Run.RUNNING and run.hold is None
+        asked = tuple(
+            job.id
+            for job in run.jobs
+            if job.id not in ended and _may_end(job) and not (begun and cleans_up(job.runs_when, job.needs, job.kind))
+        )
         if asked:
             yield Supersede(run.id, run.superseded_by, asked, f"run {run.superseded_by} is newer")
 

@@ -120,12 +120,15 @@ def cancel(
     reason: Annotated[str, typer.Option(help="Why; shown with the run.")] = "cancelled on the command line",
     json: Json = False,
 ) -> None:
-    """Stop a run."""
+    """Stop a run. Jobs that clean up after it still run, for a while; stop it once more to end them too."""
     with door.connect() as farm:
         row = farm.cancel_run(int(found(farm, run)["id"]), reason)
     if json:
         return show.as_json(row)
     show.console().print(f"run {row.get('id', run)} is being cancelled: {reason}")
+    going = [job["name"] for job in row.get("jobs", ()) if job["state"] not in JOB_OVER and not job.get("cancel_asked")]
+    if going:
+        show.console().print(f"still cleaning up: {', '.join(going)}; cancel once more to end that too")
     return None
 
 

@@ -7,7 +7,8 @@ Rules:
 3. `paths` holds if at least one changed path fits. What changed may be unknown (a first commit, too many paths): then
    they count as touched, since a job too many is cheaper than one too few.
 4. Patterns are read as `globs` says; for branches and tags `*` does not cross a `/`, `**` does.
-5. `when.result` looks at other jobs and is decided where these are known: by the plan.
+5. `when.result` looks at other jobs and is decided where these are known: by the plan. A job that runs however these
+   ended cleans up after them, also when their run is cancelled.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from farmgate.models import JobKind
 from farmgate.pipeline import globs
 from farmgate.pipeline.models import WhenSpec
 
@@ -73,3 +75,8 @@ def _paths(changed: Sequence[str], most: int = 3) -> str:
         return "nothing changed"
     shown = ", ".join(path[:100] for path in changed[:most])
     return f"changed: {shown}" + (f" and {len(changed) - most} more" if len(changed) > most else "")
+
+
+def cleans_up(runs_when: str, needs: Sequence[str], kind: JobKind) -> bool:
+    """Rule 5. One that needs nothing is a job like any other, and nobody is asked about a run that was cancelled."""
+    return runs_when == "always" and bool(needs) and kind is JobKind.WORK

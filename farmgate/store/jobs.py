@@ -325,19 +325,6 @@ def end(connection: Connection, job: int, before: states.Job, after: states.Job,
     move(connection, jobs, {"id": job}, before, after, finished_at=now, reason=reason)
 
 
-def ask_cancel(connection: Connection, run_id: int, why: str) -> int:
-    """Ask every open job of a run to end; the loop and the workers do it. How many."""
-    return connection.execute(
-        update(jobs)
-        .where(
-            jobs.c.run_id == run_id,
-            jobs.c.state.in_(states.open_states(states.Job)),
-            jobs.c.cancel_asked.is_(None),
-        )
-        .values(cancel_asked=why)
-    ).rowcount
-
-
 def ask_to_end(connection: Connection, job_ids: Sequence[int], why: str) -> int:
     """Ask these jobs to end, but none in the middle of what it does to an environment. How many."""
     deploys = and_(jobs.c.state == states.Job.RUNNING, jobs.c.spec["deploys_to"].as_string().is_not(None))

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from farmgate import states
 from farmgate.errors import Conflict
-from farmgate.store import bans, jobs, lanes, nodes, rollouts, runs
+from farmgate.store import bans, cancelling, jobs, lanes, nodes, rollouts, runs
 from scheduler import answers
 from scheduler.auth import Admin, Person, Writer
 from scheduler.context import Context
@@ -62,6 +62,10 @@ def add(pages: APIRouter, context: Context, show: Show) -> None:
                 raise Conflict(f"run {run_id} is over already: {run.state}")
             where = f"/runs/{run_id}"
             told = "Jobs that run are stopped within seconds; those that wait never start."
+            clearing = cancelling.would_clean_up(connection, run_id)
+            if clearing:
+                names = ", ".join(clearing[:5]) + (f" and {len(clearing) - 5} more" if len(clearing) > 5 else "")
+                told += f" What cleans up after them still runs ({names}); cancel once more to end that too."
             return asked(
                 f"Cancel run {run_id}?",
                 f"{where}/cancel",
