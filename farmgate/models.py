@@ -693,3 +693,31 @@ class Secret:
     key_id: str
     changed_by: str
     changed_at: datetime
+
+
+# --- the audit log: farmgate.audit ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """An act that changed something, as a link of the chain."""
+
+    number: int  # from 1, without a gap
+    at: datetime
+    kind: str  # lane.held, token.made, ...
+    subject: str  # lane/shop/production
+    actor: str
+    text: str
+    before: str | None  # digest of the state before, where there was one that is told
+    after: str | None
+    previous: str  # the hash of the entry before
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditHead:
+    """The last entry: the one row that is locked to continue the chain."""
+
+    id: int
+    number: int
+    hash: str

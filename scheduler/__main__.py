@@ -29,7 +29,7 @@ from farmgate.clock import SystemClock
 from farmgate.errors import BadSettings, FarmgateError, FolderInUse, PortTaken
 from farmgate.models import TokenKind
 from farmgate.settings import SchedulerSettings
-from farmgate.store import tokens
+from farmgate.store import events, tokens
 from farmgate.store.database import Store
 from farmgate.store.migrate import migrate
 from scheduler.app import create_app
@@ -94,6 +94,7 @@ def admin_token(context: Context) -> None:
         return
     with context.store.writing() as connection:
         plain = tokens.create(connection, context.vault, TokenKind.API, ADMIN, now, rights=("admin",))
+        events.record(connection, now, "token.made", "farm", ADMIN, f"the first token, in {path.name}")
     aside = path.with_suffix(f".{os.getpid()}")
     handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w") as file:

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from farmgate import __version__
 from scheduler import (
     artifacts_api,
+    audit_api,
     caches_api,
     farm_api,
     git_api,
@@ -47,6 +48,7 @@ PARTS = (
     farm_api,
     lanes_api,
     templates_api,
+    audit_api,
     pages,
 )
 

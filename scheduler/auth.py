@@ -28,6 +28,7 @@ from scheduler.context import Context
 COOKIE = "farmgate_session"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 RIGHTS = ("read", "write", "admin")
+APART = ("audit", "candidates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class Principal:
 
     def may(self, right: str) -> bool:
         """True if one of the rights is this one or includes it."""
+        if right not in RIGHTS:
+            return right in self.rights or right.partition(":")[0] in self.rights or "admin" in self.rights
         return any(RIGHTS.index(held) >= RIGHTS.index(right) for held in self.rights if held in RIGHTS)
 
 
@@ -103,11 +106,17 @@ def maybe_person(request: Request) -> Principal | None:
     return Principal(token.name, frozenset(token.rights), token.id, session=cookie is not None)
 
 
-def person(request: Request) -> Principal:
-    """Who asks; a stranger is refused."""
+def known(request: Request) -> Principal:
+    """Who asks, whatever they may; a stranger is refused."""
     principal = maybe_person(request)
     if principal is None:
         raise Unauthorised("no valid API token or session came with this request")
+    return principal
+
+
+def person(request: Request) -> Principal:
+    """Who asks; a stranger is refused."""
+    principal = known(request)
     if not principal.may("read"):
         raise Forbidden(f"{principal.name} has no right to read")
     return principal
@@ -121,6 +130,11 @@ def writer(request: Request) -> Principal:
 def admin(request: Request) -> Principal:
     """A person who may connect repositories, nodes and tokens."""
     return _with(person(request), "admin")
+
+
+def auditor(request: Request) -> Principal:
+    """Who may read the audit log."""
+    return _with(known(request), "audit")
 
 
 def _with(principal: Principal, right: str) -> Principal:
@@ -154,5 +168,7 @@ Person = Annotated[Principal, Depends(person)]
 MaybePerson = Annotated[Principal | None, Depends(maybe_person)]
 Writer = Annotated[Principal, Depends(writer)]
 Admin = Annotated[Principal, Depends(admin)]
+Auditor = Annotated[Principal, Depends(auditor)]
+Known = Annotated[Principal, Depends(known)]
 AskingNode = Annotated[models.Node, Depends(node)]
 AskingAttempt = Annotated[LiveAttempt, Depends(attempt)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -14,22 +15,25 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, Field, field_validator
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from farmgate import invariants, states
+from farmgate.audit import BEGINNING, Anchor, verify
 from farmgate.models import TokenKind
-from farmgate.store import intakes, jobs, lanes, nodes, repositories, runs, tokens
+from farmgate.store import audit, events, intakes, jobs, lanes, nodes, repositories, runs, tokens
 from farmgate.store.schema import events as events_table
 from farmgate.store.schema import leaders as leaders_table
-from scheduler.auth import COOKIE, RIGHTS, Admin, Person
+from scheduler.auth import APART, COOKIE, RIGHTS, Admin, Person
 from scheduler.context import LOOP, Context
 
 SIGNIN_FOR = timedelta(minutes=10)
 SESSION_FOR = timedelta(days=14)
 LOOK_AGAIN = timedelta(seconds=1)
 AT_MOST_EVERY = timedelta(milliseconds=250)
+AUDIT_TAIL = 1000
 LEAST_FREE_BYTES = 64 * 2**20
+_FOR_ONE = re.compile(r"candidates:[a-z0-9._-]{1,100}")
 
 
 class StatusBody(BaseModel):
@@ -60,7 +64,7 @@ class TokenBody(BaseModel):
 
 
 class NewToken(BaseModel):
-    """`rights`: read, write, admin; each includes the one before."""
+    """`rights`: read, write, admin; each includes the one before. Apart from them: audit, candidates[:REPOSITORY]."""
 
     name: str = Field(min_length=1, max_length=100)
     rights: list[str] = ["write"]
@@ -68,9 +72,12 @@ class NewToken(BaseModel):
     @field_validator("rights")
     @classmethod
     def _known(cls, value: list[str]) -> list[str]:
-        unknown = [right for right in value if right not in RIGHTS]
+        there = (*RIGHTS, *APART)
+        unknown = [each for each in value if each not in there and not _FOR_ONE.fullmatch(each)]
         if unknown:
-            raise ValueError(f"no such right: {', '.join(unknown)}; there are {', '.join(RIGHTS)}")
+            raise ValueError(
+                f"no such right: {', '.join(unknown)}; there are {', '.join(there)} and candidates:REPOSITORY"
+            )
         return value or ["write"]
 
 
@@ -144,13 +151,17 @@ def router(context: Context) -> APIRouter:
         with context.store.writing() as connection:
             plain = tokens.create(connection, context.vault, TokenKind.API, body.name, now, rights=body.rights)
             token = tokens.check(connection, context.vault, plain, (TokenKind.API,), now)
+            told = f"{token.name}: {', '.join(token.rights)}"
+            events.record(connection, now, "token.made", f"token/{token.id}", person.name, told)
             return MadeToken(**token_body(token).model_dump(), token=plain)
 
     @routes.delete("/api/tokens/{number}", status_code=204)
     def revoke(person: Admin, number: int) -> Response:
         """Close a token for ever."""
+        now = context.clock.now()
         with context.store.writing() as connection:
-            tokens.revoke(connection, number, context.clock.now())
+            if tokens.revoke(connection, number, now):
+                events.record(connection, now, "token.revoked", f"token/{number}", person.name, "it opens nothing now")
         return Response(status_code=204)
 
     @routes.post("/api/signin-links", status_code=201)
@@ -162,6 +173,7 @@ def router(context: Context) -> APIRouter:
             code = tokens.create(
                 connection, context.vault, TokenKind.SIGNIN, person.name, now, rights=person.rights, expires_at=until
             )
+            events.record(connection, now, "signin.linked", "farm", person.name, "a link that signs in once")
         return SigninLink(url=f"{context.public_url}/signin?code={code}", expires_at=until)
 
     return routes
@@ -172,6 +184,7 @@ def sign_in(context: Context, code: str) -> str:
     now = context.clock.now()
     with context.store.writing() as connection:
         spent = tokens.spend(connection, context.vault, code, TokenKind.SIGNIN, now)
+        events.record(connection, now, "person.signed_in", "farm", spent.name, "by a link")
         return tokens.create(
             connection,
             context.vault,
@@ -265,11 +278,23 @@ def examine(context: Context) -> DoctorBody:
         oldest = jobs.oldest_waiting(connection)
         waited = (now - oldest) if oldest is not None else timedelta(0)
         check("queue", waited < timedelta(hours=1), f"the oldest waiting job waits {waited.total_seconds():.0f} s")
+        check("audit log", *_audit(connection))
     check("disk", *_disk(context.settings.data))
     found = invariants.check(context.store, now)
     checks.append({"name": "invariants", "ok": not found, "text": f"{len(found)} violations"})
     violations = [{"invariant": one.invariant, "subject": one.subject, "text": one.text} for one in found]
     return DoctorBody(checks=checks, violations=violations)
+
+
+def _audit(connection: Connection) -> tuple[bool, str]:
+    """Whether the end of the audit log holds; `farmgate audit verify` walks all of it."""
+    head = audit.head(connection)
+    before = audit.one(connection, head.number - AUDIT_TAIL)
+    since = Anchor(before.number, before.hash) if before is not None else BEGINNING
+    found = verify(audit.after(connection, since.number, AUDIT_TAIL + 1), head=head, since=since)
+    if found.problem is not None:
+        return False, f"entry {found.bad}: {found.problem}: see `farmgate audit verify`"
+    return True, f"{found.entries} entries; the last {min(found.entries, AUDIT_TAIL)} were walked"
 
 
 def _disk(folder: Path) -> tuple[bool, str]:

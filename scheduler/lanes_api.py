@@ -94,11 +94,22 @@ def _apply(context: Context, text: bytes, source: str, who: str) -> PolicyBody:
                 )
     now = context.clock.now()
     with context.store.writing() as connection:
+        before = {lane.name: lanes.find(connection, lane.application, lane.environment) for lane in policies}
         applied = lanes.apply_policy(connection, policies, who, now)
-        for each in applied:
+        for each, policy in zip(applied, policies, strict=True):
             if each.change != "unchanged":
                 told = f"policy {each.change}, version {each.version}"
-                events.record(connection, now, "lane.policy", f"lane/{each.lane}", who, told)
+                was, is_now = before[policy.name], lanes.find(connection, policy.application, policy.environment)
+                events.record(
+                    connection,
+                    now,
+                    "lane.policy",
+                    f"lane/{each.lane}",
+                    who,
+                    told,
+                    before=was.policy if was is not None else None,
+                    after=is_now.policy if is_now is not None else None,
+                )
     _acted(context)
     bodies = []
     for each in applied:
@@ -157,7 +168,8 @@ def roll_back(
         body, release_id = _going_back(connection, lane, to)
         lanes.order_rollback(connection, lane.id, release_id, who, reason, now)
         told = f"back to {body.to_sha[:12]} (rollout {body.to_rollout}): {reason}"
-        events.record(connection, now, "lane.rollback", f"lane/{body.lane}", who, told)
+        after = {"release": release_id, "sha": body.to_sha}
+        events.record(connection, now, "lane.rollback", f"lane/{body.lane}", who, told, after=after)
     _acted(context)
     return body
 

@@ -101,7 +101,9 @@ def router(context: Context) -> APIRouter:
             row, new = templates.apply(connection, name, body.text, person.name, now)
             if new:
                 text = f"version {row.version}"
-                events.record(connection, now, "template.applied", f"template/{name}", person.name, text)
+                events.record(
+                    connection, now, "template.applied", f"template/{name}", person.name, text, after=body.text
+                )
         return _body(row, whole=True)
 
     @routes.delete("/api/templates/{name}", status_code=204)

@@ -9,6 +9,7 @@ import typer
 
 from farmgate.cli import (
     artifacts,
+    audit,
     caches,
     door,
     importing,
@@ -76,5 +77,6 @@ app.add_typer(nodes.app, name="node", rich_help_panel=RUN)
 app.command(rich_help_panel=RUN)(server.status)
 app.command(rich_help_panel=RUN)(server.doctor)
 app.add_typer(server.tokens, name="token", rich_help_panel=RUN)
+app.add_typer(audit.app, name="audit", rich_help_panel=RUN)
 app.command(rich_help_panel=RUN)(server.signin)
 app.command(rich_help_panel=RUN)(server.version)

@@ -382,7 +382,30 @@ class Api:
     def signin_link(self) -> Row:
         return self._post("/api/signin-links")
 
+    # --- the audit log ---
+
+    def audit(self, **wanted: object) -> list[Row]:
+        return self._rows("/api/audit", {key: value for key, value in wanted.items() if value not in (None, "")})
+
+    def audit_head(self) -> Row:
+        return self._get("/api/audit/head")
+
+    def audit_lines(self, after: int = 0) -> Iterator[str]:
+        """Every entry after a number, oldest first, as lines of JSON."""
+        yield from self._lines("/api/audit/export", {"after": after})
+
     # --- how calls are made ---
+
+    def _lines(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[str]:
+        """A long answer, line by line."""
+        try:
+            with self._http.stream("GET", path, params=params) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise _refusal(answer)
+                yield from (line for line in answer.iter_lines() if line)
+        except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise ServerUnreachable(_unreachable(self.server, error)) from error
 
     def _get(self, path: str, params: Mapping[str, Any] | None = None) -> Row:
         return _object(self._call("GET", path, params=params))

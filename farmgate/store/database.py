@@ -6,11 +6,13 @@ Rules:
    never blocked (WAL).
 3. A database that has no room is NoSpace, one that does not answer DatabaseUnreachable: a fact with words for a person.
 4. A state moves by `move`: along `farmgate.states.MOVES`, guarded by the state it is expected in. No row: LostRace.
+5. What locks a row that every writer needs is left to the end of the transaction by `at_the_end`: nobody then waits
+   while holding it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -35,6 +37,7 @@ from farmgate.errors import DatabaseUnreachable, FarmgateError, IllegalMove, Los
 
 T = TypeVar("T")
 BUSY_TIMEOUT_MS = 30_000
+_LEFT = "left to the end"
 
 
 class Store:
@@ -77,7 +80,10 @@ class Store:
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             with _committing(connection):
+                connection.info.pop(_LEFT, None)  # of a transaction that was rolled back
                 yield connection
+                for work, arguments in connection.info.pop(_LEFT, {}).items():
+                    work(connection, arguments)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -92,6 +98,12 @@ class Store:
             if found is None:
                 raise
             raise found from error
+
+
+def at_the_end(connection: Connection, work: Callable[[Connection, list[Any]], None]) -> list[Any]:
+    """Rule 5: the list that `work` is called with, once, before the transaction commits; add to it."""
+    left: dict[Callable[[Connection, list[Any]], None], list[Any]] = connection.info.setdefault(_LEFT, {})
+    return left.setdefault(work, [])
 
 
 @contextmanager

@@ -725,3 +725,28 @@ secrets = Table(
     _when("changed_at"),
     UniqueConstraint("repository_id", "name", "environment", "branch"),
 )
+
+# --- the audit log ---
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    _when("at"),
+    Column("kind", String(50), nullable=False),
+    Column("subject", String(200), nullable=False, index=True),
+    Column("actor", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("before", String(64)),
+    Column("after", String(64)),
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
+    Column("hash", String(64), nullable=False),
+)

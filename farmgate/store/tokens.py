@@ -81,12 +81,12 @@ def spend(connection: Connection, vault: Vault, plain: str, kind: TokenKind, now
     return token
 
 
-def revoke(connection: Connection, token_id: int, now: datetime) -> None:
-    """Close a token for ever; again is fine. Raises NotFound."""
+def revoke(connection: Connection, token_id: int, now: datetime) -> bool:
+    """Close a token for ever; again is fine, and False. Raises NotFound."""
     if connection.execute(select(tokens.c.id).where(tokens.c.id == token_id)).first() is None:
         raise NotFound(f"no token {token_id}")
     still_open = update(tokens).where(tokens.c.id == token_id, tokens.c.revoked_at.is_(None))
-    connection.execute(still_open.values(revoked_at=now))
+    return connection.execute(still_open.values(revoked_at=now)).rowcount == 1
 
 
 def revoke_of_node(connection: Connection, node_id: int, now: datetime) -> None:

@@ -17,7 +17,20 @@ from farmgate.store import attempts, jobs, repositories, runs
 from scheduler.auth import Person
 from scheduler.context import Context
 from scheduler.log_index import milliseconds
-from scheduler.pages import actions, artifacts, confirm, home, lane, log_part, nodes, rendering, results, run, signin
+from scheduler.pages import (
+    actions,
+    artifacts,
+    audit,
+    confirm,
+    home,
+    lane,
+    log_part,
+    nodes,
+    rendering,
+    results,
+    run,
+    signin,
+)
 from scheduler.pages.guard import PageRoute, error_page
 from scheduler.pages.shared import Shared
 
@@ -148,6 +161,7 @@ def router(context: Context) -> APIRouter:
         return rendering.static_answer(version, name)
 
     results.add(pages, context, live)
+    audit.add(pages, show)
     confirm.add(pages, context, show)
     actions.add(pages, context)
     signin.add(pages, context)

@@ -14,7 +14,7 @@ from fastapi.responses import RedirectResponse
 
 from farmgate.errors import Forbidden, Unauthorised
 from farmgate.models import TokenKind
-from farmgate.store import tokens
+from farmgate.store import events, tokens
 from scheduler import farm_api
 from scheduler.auth import COOKIE, MaybePerson, same_origin
 from scheduler.context import Context
@@ -60,6 +60,7 @@ def add(pages: APIRouter, context: Context) -> None:
                     known.rights,
                     expires_at=now + farm_api.SESSION_FOR,
                 )
+                events.record(connection, now, "person.signed_in", "farm", known.name, f"with token {known.id}")
         except Unauthorised as error:
             return shown(request, onward, 401, str(error))
         return farm_api.welcome(request, session, onward)

@@ -57,6 +57,8 @@ KINDS = {
     "templates": models.TemplateVersion,
     "answers": models.Answer,
     "secrets": models.Secret,
+    "audit": models.AuditEntry,
+    "audit_head": models.AuditHead,
 }
 TABLES = sorted(metadata.tables.values(), key=lambda table: table.name)
 
