@@ -23,7 +23,7 @@ from farmgate.pipeline.matrix import CELL_LIMIT
 from farmgate.pipeline.models import JobSpec
 from farmgate.pipeline.parts import MatrixFile
 from farmgate.pipeline.specs import Base
-from farmgate.pipeline.substitution import Room, fill
+from farmgate.pipeline.substitution import Room, fill, placeholder_in
 from farmgate.pipeline.values import Written
 
 JOB_LIMIT: Final = 2000
@@ -130,19 +130,29 @@ def _wrong_matrix(job: Standing, written: MatrixFile) -> Iterator[Problem]:
                 yield job.problem((*at, "exclude", index, name), message, key=True)
 
 
-def _filled(job: Standing, cell: matrix.Cell, room: Room) -> tuple[JobFile | None, tuple[Problem, ...]]:
-    """The job with the cell's values put in."""
+def _filled(
+    job: Standing, cell: matrix.Cell, room: Room, like: JobFile | None = None
+) -> tuple[JobFile | None, tuple[Problem, ...]]:
+    """The job with the cell's values put in. `like`: as it reads with its first cell, which has the matrix: a matrix of
+    a thousand values is not read a thousand times."""
+    of = job.raw
+    if like is not None:
+        of = {key: value for key, value in job.raw.items() if key != "matrix"}
+        if not placeholder_in(of):
+            return like, ()
     problems: list[Problem] = []
 
     def complain(location: Location, message: str, suggestion: str | None) -> None:
         problems.append(job.problem(location, message, suggestion))
 
-    raw = fill(job.raw, {"matrix": cell} if cell else {}, complain, room=room)
+    raw = fill(of, {"matrix": cell} if cell else {}, complain, room=room)
     if problems:
         return None, tuple(problems)
     made, wrong = check(job.document, JobFile, raw, job.at)
     if made is None:
         return None, tuple(job.told(wrong))
+    if like is not None:
+        made = made.model_copy(update={"matrix": like.matrix})
     against = tuple(
         job.problem(below, f"jobs.{job.name}: {message}", hint, key=True)
         for below, message, hint in contradictions(made)
@@ -189,7 +199,7 @@ def unfolded(
         for part in parts:
             if part.cell is not last:  # the shards of a cell share it
                 last = part.cell
-                written, wrong = _filled(one.job, part.cell, room)
+                written, wrong = _filled(one.job, part.cell, room, one.first)
                 problems += wrong
             if written is not None:
                 made.append(specs.job_spec(family, part, written, base, names))

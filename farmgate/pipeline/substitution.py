@@ -45,6 +45,19 @@ def has_placeholder(value: str) -> bool:
     return "${{" in value
 
 
+def placeholder_in(value: Any) -> bool:
+    """True if there is something to put in, anywhere in it."""
+    match value:
+        case str():
+            return has_placeholder(value)
+        case dict():
+            return any(placeholder_in(below) for below in value.values())
+        case list():
+            return any(placeholder_in(below) for below in value)
+        case _:
+            return False
+
+
 def fill(
     value: Any, values: Values, complain: Complain, at: Location = (), *, room: Room, only: str | None = None
 ) -> Any:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from farmgate.clock import stopwatch
-from farmgate.pipeline import parse
+from farmgate.pipeline import parse, standing
 from tests.pipeline.files import one, said
 
 QUICK = 20
@@ -50,3 +54,33 @@ def test_a_value_that_is_put_in_again_and_again_is_refused() -> None:
     assert len(problems) == 1
     assert "becomes too large" in problems[0] or "more than 32 MiB" in problems[0]
     assert stopwatch() - began < 60
+
+
+@pytest.mark.parametrize("step", ["make test", "make ${{ matrix.n }}"])
+def test_a_matrix_costs_what_it_has_cells(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Counted, not timed: how much is read when its values are put in, and how much is checked then."""
+    seen = 0
+
+    def size(value: Any) -> int:
+        below = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        return 1 + sum(size(one) for one in below)
+
+    def counted(part: Any, at: int) -> Any:
+        def call(*given: Any, **more: Any) -> Any:
+            nonlocal seen
+            seen += size(given[at])
+            return part(*given, **more)
+
+        return call
+
+    monkeypatch.setattr(standing, "fill", counted(standing.fill, 0))
+    monkeypatch.setattr(standing, "check", counted(standing.check, 2))
+
+    def cost(cells: int) -> int:
+        nonlocal seen
+        seen = 0
+        parsed = parse(one(f"matrix: {{n: [{', '.join(map(str, range(cells)))}]}}", f"artifacts: ['{step}']"))
+        assert [len(parsed.jobs), list(parsed.jobs.values())[-1].matrix] == [cells, {"n": str(cells - 1)}]
+        return seen
+
+    assert cost(1000) < 12 * cost(100)
