@@ -19,6 +19,7 @@ import tarfile
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -179,7 +180,18 @@ def postgres_url() -> Iterator[str]:
         "UTF8",
     ]
     subprocess.run([*prefix, *initdb, "--locale=C.UTF-8"], check=True, capture_output=True, cwd=base)
-    quick = ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200", "-c", "timezone=UTC"]
+    quick = [
+        "-c",
+        "fsync=off",
+        "-c",
+        "full_page_writes=off",
+        "-c",
+        "autovacuum=off",
+        "-c",
+        "max_connections=200",
+        "-c",
+        "timezone=UTC",
+    ]
     with log.open("wb") as output:
         server = subprocess.Popen(
             [*prefix, programs / "postgres", "-D", data, "-k", base, "-c", "listen_addresses=", *quick],
@@ -209,15 +221,45 @@ def postgres_url() -> Iterator[str]:
 @pytest.fixture
 def postgres_database(postgres_url: str) -> Iterator[str]:
     """A fresh, empty database: its SQLAlchemy URL."""
+    with _postgres_database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def shared_postgres(postgres_url: str) -> Iterator[str]:
+    """A database with this version's tables, for the whole session; take `migrated_postgres`."""
+    from farmgate.store.database import Store
+    from farmgate.store.migrate import migrate
+
+    with _postgres_database(postgres_url) as url:
+        store = Store.at(url)
+        migrate(store)
+        store.close()
+        yield url
+
+
+@pytest.fixture
+def migrated_postgres(shared_postgres: str) -> str:
+    """A database with this version's tables, as migrated: its SQLAlchemy URL. What the last test left is gone."""
+    from tests.databases import emptied
+
+    emptied(shared_postgres)
+    return shared_postgres
+
+
+@contextmanager
+def _postgres_database(server: str) -> Iterator[str]:
     import psycopg
 
     name = f"test_{uuid.uuid4().hex[:12]}"
-    admin = postgres_url.replace("postgresql+psycopg", "postgresql", 1)
+    admin = server.replace("postgresql+psycopg", "postgresql", 1)
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"'.encode())
-    yield postgres_url.replace("/postgres?", f"/{name}?", 1)
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+    try:
+        yield server.replace("/postgres?", f"/{name}?", 1)
+    finally:
+        with psycopg.connect(admin, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
 @pytest.fixture(scope="session")

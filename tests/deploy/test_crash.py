@@ -19,8 +19,7 @@ from farmgate.models import Rollout
 from farmgate.settings import environment_for_child
 from farmgate.store import lanes as lane_rows
 from farmgate.store import releases, repositories, rollouts
-from farmgate.store.database import Store
-from farmgate.store.migrate import migrate
+from tests.databases import prepared
 from tests.deploy import rows
 from tests.deploy.parts import SERVICE, archive, load
 
@@ -45,8 +44,7 @@ class Farm:
 
     def __init__(self, folder: Path, port: int) -> None:
         self.folder, self.port, self.clock = folder, port, SystemClock()
-        self.store = Store.at(f"sqlite:///{folder}/farmgate.db")
-        migrate(self.store)
+        self.store = prepared(f"sqlite:///{folder}/farmgate.db")
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def push(self, *positions: int) -> None:

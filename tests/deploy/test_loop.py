@@ -23,7 +23,7 @@ from farmgate.models import Rollout
 from farmgate.policy import LanePolicy
 from farmgate.store import bans, events, holds, lanes, releases, repositories, rollouts, searches
 from farmgate.store.database import Store
-from farmgate.store.migrate import migrate
+from tests.databases import prepared
 from tests.deploy import rows
 
 POLICY = """
@@ -95,9 +95,8 @@ class Farm:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.needs("postgres"))])
 def farm(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Farm]:
-    url = request.getfixturevalue("postgres_database") if request.param == "postgres" else f"sqlite:///{tmp_path}/f.db"
-    store = Store.at(url)
-    migrate(store)
+    url = request.getfixturevalue("migrated_postgres") if request.param == "postgres" else f"sqlite:///{tmp_path}/f.db"
+    store = prepared(url)
     yield Farm(store)
     store.close()
 

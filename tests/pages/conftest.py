@@ -14,9 +14,8 @@ import uvicorn
 
 from farmgate.clock import SystemClock, stopwatch
 from farmgate.models import TokenKind
-from farmgate.store.database import Store
-from farmgate.store.migrate import migrate
 from tests.conftest import need
+from tests.databases import prepared
 from tests.pages.farm import Farm, TestClient
 
 if TYPE_CHECKING:
@@ -36,8 +35,7 @@ ORIGIN = {"Origin": "http://testserver"}
 
 @pytest.fixture
 def farm(tmp_path: Path) -> Iterator[Farm]:
-    store = Store.at(f"sqlite:///{tmp_path}/farm.db")
-    migrate(store)
+    store = prepared(f"sqlite:///{tmp_path}/farm.db")
     yield Farm.on(store, tmp_path)
     store.close()
 

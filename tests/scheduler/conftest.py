@@ -25,7 +25,7 @@ def database(request: pytest.FixtureRequest) -> str | None:
     """The database's URL; None: the farm's own SQLite file."""
     if getattr(request, "param", "sqlite") == "sqlite":
         return None
-    url: str = request.getfixturevalue("postgres_database")
+    url: str = request.getfixturevalue("migrated_postgres")
     return url
 
 

@@ -20,13 +20,12 @@ from farmgate.errors import BrokerUnreachable
 from farmgate.models import TokenKind
 from farmgate.settings import SchedulerSettings
 from farmgate.store import tokens
-from farmgate.store.database import Store
-from farmgate.store.migrate import migrate
 from farmgate.vault import Vault
 from scheduler.app import create_app
 from scheduler.background import Inline
 from scheduler.context import Context, GitMirrors
 from scheduler.loop import Loop
+from tests.databases import prepared
 from tests.git.repositories import RealRepository
 
 SECRET = "a secret for tests"
@@ -78,8 +77,7 @@ class Farm:
         self.bell = HeardBell()
         self.deploy = HeardSignals()
         given = SchedulerSettings(data=folder, broker_url="redis://nowhere", **settings)
-        self.store = Store.at(url or f"sqlite:///{folder}/farm.db")
-        migrate(self.store)
+        self.store = prepared(url or f"sqlite:///{folder}/farm.db")
         self.mirrors = GitMirrors(given)
         self.context = Context(
             settings=given,

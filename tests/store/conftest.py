@@ -9,27 +9,29 @@ from pathlib import Path
 import pytest
 
 from farmgate.store.database import Store
-from farmgate.store.migrate import migrate
+from tests.databases import prepared
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.needs("postgres"))])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database: a file in WAL mode, or one of a PostgreSQL server."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/farm.db"
-    url: str = request.getfixturevalue("postgres_database")
-    return url
+def kind(request: pytest.FixtureRequest) -> str:
+    """Of the database."""
+    named: str = request.param
+    return named
 
 
 @pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
+def database_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database: a file in WAL mode, or one of a PostgreSQL server."""
+    return f"sqlite:///{tmp_path}/empty.db" if kind == "sqlite" else request.getfixturevalue("postgres_database")
+
+
+@pytest.fixture
+def store(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """A migrated database of its own."""
-    store = Store.at(database_url)
-    try:
-        migrate(store)
-        yield store
-    finally:
-        store.close()
+    url = f"sqlite:///{tmp_path}/farm.db" if kind == "sqlite" else request.getfixturevalue("migrated_postgres")
+    store = prepared(url)
+    yield store
+    store.close()
 
 
 @pytest.fixture

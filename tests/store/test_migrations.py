@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,15 @@ from farmgate.errors import NewerDatabase
 from farmgate.store.database import Store
 from farmgate.store.migrate import at_revision, head, migrate
 from farmgate.store.schema import metadata
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """Migrated here, not copied."""
+    store = Store.at(database_url)
+    migrate(store)
+    yield store
+    store.close()
 
 
 def differences(store: Store) -> list[Any]:
