@@ -18,8 +18,9 @@ import structlog
 from deploy.checks import RealProber
 from deploy.context import LOOP, Context, Threads
 from deploy.loop import Deployer
+from deploy.targets.given import GivenSecrets
 from deploy.targets.place import RealTargets
-from farmgate import blobs, process_log, states
+from farmgate import blobs, process_log, states, vault
 from farmgate.broker import LocalSignals, RedisSignals, Signals
 from farmgate.clock import Clock, SystemClock, random_token
 from farmgate.errors import FarmgateError
@@ -62,7 +63,12 @@ def make_context(settings: DeploySettings) -> Context:
     return Context(
         store=store,
         targets=RealTargets(
-            folder, blobs.at(settings), clock, embedded=settings.embedded, in_container=settings.in_container
+            folder,
+            blobs.at(settings),
+            clock,
+            embedded=settings.embedded,
+            in_container=settings.in_container,
+            secret=GivenSecrets(store, lambda: vault.load(settings).keyring).of,
         ),
         prober=RealProber(),
         clock=clock,

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
+from deploy.targets import given
 from deploy.targets.fence import Fence
 from deploy.targets.protocol import Target
 from deploy.targets.site import Site
@@ -29,12 +30,22 @@ class Targets(Protocol):
 class RealTargets:
     """Targets whose files stand below `folder`, one folder per lane."""
 
-    def __init__(self, folder: Path, blobs: Blobs, clock: Clock, *, embedded: bool, in_container: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        blobs: Blobs,
+        clock: Clock,
+        *,
+        embedded: bool,
+        in_container: bool = False,
+        secret: Callable[[LanePolicy, str], str] = given.none,
+    ) -> None:
         self._folder = folder
         self._blobs = blobs
         self._clock = clock
         self._embedded = embedded
         self._in_container = in_container
+        self._secret = secret
 
     def of(self, lane_id: int, policy: LanePolicy) -> Target:
         place = self._folder / str(lane_id)
@@ -47,6 +58,7 @@ class RealTargets:
             blobs=self._blobs,
             clock=self._clock,
             farm=self._farm(),
+            secret=lambda name: self._secret(policy, name),
             embedded=self._embedded,
             in_container=self._in_container,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from farmgate.policy import LanePolicy
 class Site:
     """One lane's. `farm`: a name of this farm at places that others use too. `folder` is the lane's own, and is there.
 
+    `secret`: the value of a secret of the lane's repository, for its environment and branch; raises TargetError.
     `embedded`: the farm of one machine and one user. `in_container`: the deploy loop runs in a container.
     """
 
@@ -25,5 +27,6 @@ class Site:
     blobs: Blobs
     clock: Clock
     farm: str
+    secret: Callable[[str], str]
     embedded: bool = False
     in_container: bool = False

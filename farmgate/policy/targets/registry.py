@@ -24,6 +24,7 @@ BUILT_IN: Final[Mapping[str, str]] = {
     "docker": f"{_HERE}.docker:KIND",
     "process": f"{_HERE}.process:KIND",
     "command": f"{_HERE}.command:KIND",
+    "s3": f"{_HERE}.s3:KIND",
 }
 
 
