@@ -87,7 +87,7 @@ def test_a_lane_of_another_type_takes_only_what_fits_it() -> None:
         ("8102", "8101", "18:13", "127.0.0.1:8101 is the address of staging already"),
         ("    listen: 127.0.0.1:8102\n", "", "16:3", "needs 'listen'"),
         ("8102", "98102", "18:13", "is not an address to listen on"),
-        ("  image: python:3.12-slim\n", "", "2:1", "needs 'image'"),
+        ("  image: python:3.12-slim\n", "", "10:3", "say what runs: 'image'"),
         ("image:", "imaeg:", "4:3", "a docker target knows no 'imaeg' (did you mean 'image'?)"),
         ("command: [./smoke]", "command: [./smoke], http: /x", "22:14", "only one of them"),
         ("  port: 8080", "  port: 8080\n  shift: [x]", "8:3", "a docker target knows no 'shift'"),

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Final
 from docker.utils.build import create_archive, exclude_paths
 
 from farmgate.messages import Result
-from farmgate.pipeline.models import BuildSpec
+from farmgate.pipeline.models import BuildSpec, image_artifact
 from workers.artifacts import NothingThere, Workspace
 from workers.engines.engine import BuildFailed, BuildOrder, Limits
 from workers.logs import while_it_may_speak
@@ -31,7 +31,6 @@ from workers.workspace import no_space_named
 if TYPE_CHECKING:
     from workers.around import Around
 
-FOLDER: Final = "farmgate-images"
 _LONGEST_IGNORE_BYTES: Final = 2**20
 
 
@@ -48,11 +47,6 @@ def build_all(around: Around, workspace: Workspace, result: Result) -> Result:
         with around.timings.phase("save_images"):
             _keep(around, spec, image)
     return result
-
-
-def artifact_of(name: str) -> str:
-    """The artifact that an image is kept as."""
-    return f"{FOLDER}/{name.replace('/', '-').replace(':', '-').replace('@', '-')}.tar"
 
 
 def _build(around: Around, workspace: Workspace, spec: BuildSpec) -> str:
@@ -103,7 +97,7 @@ def _keep(around: Around, spec: BuildSpec, image: str) -> None:
         for piece in around.bench.engine.save(image):
             file.write(piece)
         file.flush()
-        name, descriptor = artifact_of(spec.name), file.fileno()
+        name, descriptor = image_artifact(spec.name), file.fileno()
         size = os.fstat(descriptor).st_size
         send = partial(send_file, around.bench.client, around.claimed, name, descriptor, kind="image", image_id=image)
         while_it_may_speak(around.stop, send)

@@ -8,7 +8,8 @@ Rules:
 3. Its port is published on the loopback under a number that is kept, so a restart changes nothing for the switch.
    Where we run in a container ourselves, we join the instances' network instead and publish nothing; an instance that
    starts again may have another address there, which the next look tells the switch.
-4. `unless-stopped`: the engine starts it again after a crash of its own or of the machine.
+4. Its image is pulled where it is not here, or loaded from the blob store where a job of the farm built it.
+5. `unless-stopped`: the engine starts it again after a crash of its own or of the machine.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from deploy.targets import archive, contents
+from deploy.targets import archive, built_images, contents
 from deploy.targets.protocol import Instance, Package, Target
 from deploy.targets.site import Site
 from deploy.targets.switched import switched
@@ -84,6 +85,7 @@ class DockerRunner:
                     container.remove(force=True, v=True)
                 except NotFound:
                     continue
+            built_images.bound(self._client)
 
     @property
     def _client(self) -> Any:
@@ -142,9 +144,7 @@ class DockerRunner:
         ours = {"PORT": str(target.port), "FARMGATE_SHA": package.sha, "FARMGATE_INSTANCE": str(index)}
         options: dict[str, Any] = {
             "name": f"farmgate-{self._farm}-{self._lane}-{package.rollout_id}-{index}",
-            "command": list(target.command),
-            "entrypoint": [],
-            "working_dir": "/app",
+            **_starts(target),
             "user": f"{USER}:{USER}",
             "environment": {"HOME": "/tmp", **target.environment, **ours},  # noqa: S108 - inside the container
             "labels": labels,
@@ -160,6 +160,11 @@ class DockerRunner:
             "log_config": {"type": "json-file", "config": {"max-size": "10m", "max-file": "2"}},
             "init": True,
         }
+        if target.built is not None:
+            image = built_images.present(self._client, self._blobs, package, target.built)
+            return self._client.containers.create(image, **options)
+        if target.image is None:
+            raise TargetError("the policy names no image")
         try:
             return self._client.containers.create(target.image, **options)
         except ImageNotFound:
@@ -178,6 +183,8 @@ class DockerRunner:
 
     def _fill(self, container: Any, package: Package) -> None:
         digest = contents.digest_of(package)
+        if digest is None and isinstance(package.target, DockerTarget) and package.target.built is not None:
+            return  # all of it is in the image
         with tempfile.TemporaryFile() as spool:
             if digest is None:
                 archive.repacked(iter(()), spool, "app", USER)
@@ -188,6 +195,14 @@ class DockerRunner:
                     archive.repacked(files, spool, "app", USER)
             spool.seek(0)
             container.put_archive("/", spool)
+
+
+def _starts(target: DockerTarget) -> dict[str, Any]:
+    """What runs, and where: an image that a job built may know it itself."""
+    if not target.command:
+        return {}
+    folder = {} if target.built is not None and target.artifact is None else {"working_dir": "/app"}
+    return {"command": list(target.command), "entrypoint": [], **folder}
 
 
 def _network(client: Any) -> Any:

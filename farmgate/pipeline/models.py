@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
@@ -124,6 +124,14 @@ class ReportsSpec(_Frozen):
     lcov: tuple[str, ...] = ()
     sarif: tuple[str, ...] = ()
     cyclonedx: tuple[str, ...] = ()
+
+
+IMAGES: Final = "farmgate-images"
+
+
+def image_artifact(name: str) -> str:
+    """The artifact that a built image is kept as."""
+    return f"{IMAGES}/{name.replace('/', '-').replace(':', '-').replace('@', '-')}.tar"
 
 
 class BuildSpec(_Frozen):

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from farmgate import documents
 from farmgate.clock import stopwatch
-from farmgate.pipeline import parse, standing
+from farmgate.pipeline import parse, standing, substitution
 from tests.pipeline.files import one, said
 
 QUICK = 20
@@ -73,8 +74,8 @@ def test_a_matrix_costs_what_it_has_cells(monkeypatch: pytest.MonkeyPatch, step:
 
         return call
 
-    monkeypatch.setattr(standing, "fill", counted(standing.fill, 0))
-    monkeypatch.setattr(standing, "check", counted(standing.check, 2))
+    monkeypatch.setattr(standing, "fill", counted(substitution.fill, 0))
+    monkeypatch.setattr(standing, "check", counted(documents.check, 2))
 
     def cost(cells: int) -> int:
         nonlocal seen

@@ -13,11 +13,11 @@ from typing import Any
 import docker
 import pytest
 
-from farmgate.pipeline.models import BuildSpec
+from farmgate.pipeline.models import BuildSpec, image_artifact
 from tests.conftest import BUSYBOX
 from tests.workers.conftest import Node
 from workers.artifacts import OutsideWorkspace, Workspace
-from workers.builds import artifact_of, pack
+from workers.builds import pack
 from workers.engines import images_built
 
 
@@ -145,4 +145,4 @@ def test_a_context_reads_nothing_outside_of_the_workspace(tmp_path: Path) -> Non
 
 
 def test_an_images_artifact_is_a_plain_name() -> None:
-    assert artifact_of("team/shop:1") == "farmgate-images/team-shop-1.tar"
+    assert image_artifact("team/shop:1") == "farmgate-images/team-shop-1.tar"

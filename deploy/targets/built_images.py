@@ -1,0 +1,117 @@
+"""Images that the farm's own jobs built, loaded from the blob store into the engine that runs them: no registry needed.
+
+Rules:
+1. What is loaded is one image without a name. An archive that brings names along is refused before the engine sees it:
+   it would put another image in the place of one that something else here runs.
+2. It is called by the hash of its archive, so it is loaded once, and is the same bytes on every host.
+3. The newest `KEPT` of them stay for the next rollouts, and every one that a container was made of; the others go. A
+   release that comes back is loaded again.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, BinaryIO, Final
+
+from deploy.targets import contents
+from deploy.targets.protocol import Package
+from farmgate.blobs import Blobs
+from farmgate.errors import TargetError
+from farmgate.pipeline.models import image_artifact
+
+REPOSITORY: Final = "farmgate-built"
+KEPT: Final = 5
+_PIECE: Final = 256 * 1024
+_LONGEST: Final = 1 << 20
+_NAMING: Final = ("RepoTags", "repositories")
+
+
+def present(client: Any, blobs: Blobs, package: Package, name: str) -> str:
+    """The image's name here, loaded if it was not. Raises TargetError, and what the client library raises."""
+    from docker.errors import ImageNotFound
+
+    digest = digest_of(package, name)
+    with suppress(ImageNotFound):
+        client.images.get(f"{REPOSITORY}:{digest}")
+        return f"{REPOSITORY}:{digest}"
+    with contents.opened(blobs, digest) as stream:
+        nameless(stream, name)
+    with contents.opened(blobs, digest) as stream:
+        loaded = _load(client, stream)
+    if loaded is None:
+        raise TargetError(f"the engine did not say which image it loaded of {name!r} ({digest})")
+    client.api.tag(loaded, REPOSITORY, digest)
+    return f"{REPOSITORY}:{digest}"
+
+
+def digest_of(package: Package, name: str) -> str:
+    """The sha256 of the image's archive among the commit's artifacts. Raises TargetError."""
+    found = package.artifacts.get(image_artifact(name))
+    if found is None:
+        known = ", ".join(sorted(package.artifacts)[:10]) or "none at all"
+        wanted = f"no built image {name!r} (it would be {image_artifact(name)})"
+        raise TargetError(f"commit {package.sha[:12]} has {wanted}; it has {known}")
+    return found.removeprefix("sha256:")
+
+
+def nameless(stream: BinaryIO, name: str) -> None:
+    """Rule 1. Raises TargetError."""
+    wrong, seen = f"the image {name!r} cannot be loaded: ", False
+    try:
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
+            for member in archive:
+                if member.name == "repositories":
+                    raise TargetError(f"{wrong}its archive brings names along")
+                if member.name not in ("manifest.json", "index.json"):
+                    continue
+                if member.size > _LONGEST or (file := archive.extractfile(member)) is None:
+                    raise TargetError(f"{wrong}{member.name} is no list of one image")
+                seen = seen or member.name == "manifest.json"
+                _checked(json.loads(file.read(_LONGEST)), wrong)
+    except (tarfile.TarError, ValueError, EOFError) as error:
+        raise TargetError(f"{wrong}it is no archive as `docker save` writes it: {error}") from None
+    if not seen:
+        raise TargetError(f"{wrong}it is no archive as `docker save` writes it: no manifest.json")
+
+
+def _checked(told: Any, wrong: str) -> None:
+    """A manifest.json or an index.json: one image, and no name for it."""
+    images = told.get("manifests") if isinstance(told, dict) else told
+    if not isinstance(images, list) or len(images) != 1 or not isinstance(images[0], dict):
+        raise TargetError(f"{wrong}its archive does not hold exactly one image")
+    names = [*(images[0].get("RepoTags") or ()), *_annotated(images[0].get("annotations"))]
+    if names:
+        raise TargetError(f"{wrong}its archive brings names along: {', '.join(map(str, names[:3]))[:200]}")
+
+
+def _annotated(annotations: Any) -> Iterator[str]:
+    for key, value in (annotations or {}).items():
+        if key in ("io.containerd.image.name", "org.opencontainers.image.ref.name"):
+            yield value
+
+
+def _load(client: Any, stream: BinaryIO) -> str | None:
+    """The image's id, as the engine says it."""
+    found = None
+    for line in client.api.load_image(iter(lambda: stream.read(_PIECE), b"")):
+        if line.get("error"):
+            raise TargetError(f"the engine could not load the image: {str(line['error'])[:500]}")
+        for said in str(line.get("stream") or "").splitlines():
+            if said.startswith("Loaded image ID: "):
+                found = said.removeprefix("Loaded image ID: ").strip()
+    return found
+
+
+def bound(client: Any) -> None:
+    """Rule 3."""
+    from docker.errors import APIError, ImageNotFound
+
+    ours = sorted(client.api.images(name=REPOSITORY), key=lambda one: int(one["Created"]), reverse=True)
+    for image in ours[KEPT:]:
+        for tag in image["RepoTags"] or ():
+            if tag.startswith(f"{REPOSITORY}:"):
+                with suppress(APIError, ImageNotFound):  # a container is made of it, or another lane was first
+                    client.api.remove_image(tag)
