@@ -77,6 +77,18 @@ LEFT: Final[Mapping[str, str]] = {
 }
 
 
+def _image(language: str, version: str | None, given: Part, job: Job) -> str:
+    """The image of a version, which may be that of each cell of the job's matrix."""
+    placed = images.put_in(language, version, job.draft.matrix) if version else None
+    if placed is None:
+        return images.image(language, version) or images.PLAIN
+    for value, found in placed[1]:
+        given.say(
+            Kind.LOOK, given.at, f"{value}: the image is {found}", "no image of that version is published", key=True
+        )
+    return placed[0]
+
+
 def setup(language: str, key: str) -> Action:
     """An action that installs a language: the job's image."""
 
@@ -87,7 +99,7 @@ def setup(language: str, key: str) -> Action:
             for other in ("python-version-file", "node-version-file", "go-version-file", "global-json-file"):
                 given.look(other, f"{other} is not read", "name the version in 'image'")
         wanted = job.value((version or "").split("\n")[0].strip()) if version else ""
-        image = images.image(language, wanted) or images.PLAIN
+        image = _image(language, wanted, given, job)
         if version and wanted is None:
             given.left(key, f"the version {version[:60]}", "name it in 'image'")
             good = False
@@ -382,6 +394,39 @@ def command(line: str, *take: str) -> Action:
     return convert
 
 
+def with_pip(line: str, *take: str) -> Action:
+    """A command whose tool is installed by pip: a job without a language is given Python's image."""
+    run = command(line, *take)
+
+    def convert(given: Part, job: Job) -> bool:
+        _python_for(given, job, given.text("python-version") if "python-version" not in take else None)
+        return run(given, job)
+
+    return convert
+
+
+def _python_for(given: Part, job: Job, version: str | None) -> None:
+    if job.language is None:
+        job.language, job.draft.image = "python", _image("python", job.value(version or ""), given, job)
+    elif job.language != "python":
+        text = f"pip is needed, and the image is {job.draft.image}"
+        given.say(Kind.LOOK, given.at, text, "use an image that has both", key=True)
+
+
+def setup_uv(given: Part, job: Job) -> bool:
+    """By pip in Python's image, which a job without a language is given; elsewhere by uv's own installer."""
+    version, wanted = given.text("version"), given.text("python-version")
+    _taken(given)
+    if job.language is None:
+        job.language, job.draft.image = "python", _image("python", job.value(wanted or ""), given, job)
+    if job.language == "python":
+        exact = version if version and re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", version) else None
+        job.run(f"pip install uv{f'=={exact}' if exact else ''}")
+    else:
+        job.run("curl -LsSf https://astral.sh/uv/install.sh | sh", name="uv")
+    return True
+
+
 def rust(given: Part, job: Job) -> bool:
     version = given.text("toolchain") or "stable"
     return setup("rust", "toolchain")(
@@ -484,23 +529,21 @@ KNOWN: Final[Mapping[str, Action]] = {
     "briansmith/actions-checkout": checkout,
     "briansmith/actions-rs-toolchain": rust,
     "golangci/golangci-lint-action": lint_go,
-    "pre-commit/action": command(
+    "pre-commit/action": with_pip(
         "pip install pre-commit\npre-commit run --show-diff-on-failure --color=always {extra_args}",
         "extra_args",
         "token",
     ),
-    "psf/black": command("pip install black\nblack {options} {src}", "options", "src", "version"),
-    "astral-sh/ruff-action": command("pip install ruff\nruff {args} {src}", "args", "src", "version"),
-    "chartboost/ruff-action": command("pip install ruff\nruff check {args} {src}", "args", "src", "version"),
-    "astral-sh/setup-uv": command(
-        "pip install uv", "version", "enable-cache", "cache-dependency-glob", "python-version", "cache-suffix"
-    ),
-    "snok/install-poetry": command(
+    "psf/black": with_pip("pip install black\nblack {options} {src}", "options", "src", "version"),
+    "astral-sh/ruff-action": with_pip("pip install ruff\nruff {args} {src}", "args", "src", "version"),
+    "chartboost/ruff-action": with_pip("pip install ruff\nruff check {args} {src}", "args", "src", "version"),
+    "astral-sh/setup-uv": setup_uv,
+    "snok/install-poetry": with_pip(
         "pip install poetry", "version", "virtualenvs-create", "virtualenvs-in-project", "installer-parallel"
     ),
-    "abatilo/actions-poetry": command("pip install poetry", "poetry-version"),
-    "pdm-project/setup-pdm": command("pip install pdm", "python-version", "cache", "version"),
-    "hynek/setup-cached-uv": command("pip install uv"),
+    "abatilo/actions-poetry": with_pip("pip install poetry", "poetry-version"),
+    "pdm-project/setup-pdm": with_pip("pip install pdm", "python-version", "cache", "version"),
+    "hynek/setup-cached-uv": setup_uv,
     "pnpm/action-setup": pnpm,
     "bahmutov/npm-install": command("npm ci", "useLockFile", "useRollingCache", "install-command", "working-directory"),
     "gradle/gradle-build-action": gradle,
@@ -509,7 +552,7 @@ KNOWN: Final[Mapping[str, Action]] = {
     "enricomi/publish-unit-test-result-action": test_report,
     "mikepenz/action-junit-report": test_report,
     "dorny/test-reporter": test_report,
-    "ibiqlik/action-yamllint": command(
+    "ibiqlik/action-yamllint": with_pip(
         "pip install yamllint\nyamllint {file_or_dir}", "file_or_dir", "config_file", "strict"
     ),
     "ludeeus/action-shellcheck": command("find . -name '*.sh' -exec shellcheck {} +", "scandir", "severity"),

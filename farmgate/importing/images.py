@@ -8,7 +8,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 PLAIN: Final = "buildpack-deps:24.04"
 UBUNTU: Final = {
@@ -101,6 +101,37 @@ def image(language: str, version: str | None) -> str | None:
     if language == "python" and text.startswith("pypy"):
         return python(text)
     return pattern.format(tag(language, version))
+
+
+_PLACED: Final = re.compile(r"\$\{\{ matrix\.([A-Za-z0-9_]+) \}\}")
+
+
+def put_in(language: str, version: str, matrix: dict[str, Any]) -> tuple[str, list[tuple[str, str]]] | None:
+    """The image where the version is `${{ matrix.NAME }}`, and the pairs of version and image that are not the same.
+
+    Where a version is more than the image's tag (`pypy-3.11`, `3.x`), each cell of the matrix is given the whole image
+    as NAME_image. None: the version is something else, or the language has no image.
+    """
+    placed = _PLACED.fullmatch(version)
+    pattern = _IMAGES.get(language)
+    if placed is None or pattern is None:
+        return None
+    name = placed[1]
+    entries = [entry for entry in matrix.get("include", []) if name in entry]
+    axis = matrix.get(name)
+    values = list(dict.fromkeys([*(axis or []), *(entry[name] for entry in entries)]))
+    made = {value: found for value in values if (found := image(language, value)) is not None}
+    if all(found == pattern.format(value) for value, found in made.items()):
+        return pattern.format(version), []
+    own = f"{name}_image"
+    for entry in entries:
+        entry[own] = made[entry[name]]
+    told = {entry[name] for entry in entries if set(entry) <= {name, own}}
+    if axis:
+        more = [{name: value, own: made[value]} for value in axis if value not in told]
+        matrix["include"] = [*matrix.get("include", []), *more]
+    wrong = [(value, found) for value, found in made.items() if not exact(language, value, found)]
+    return f"${{{{ matrix.{own} }}}}", wrong
 
 
 def tag(language: str, version: str | None) -> str:

@@ -329,3 +329,50 @@ def test_other_actions_and_reusable_workflows_are_left_with_a_remedy() -> None:
 def test_a_key_that_nobody_knows_is_listed() -> None:
     made = job("frobnicate: 1\n" + steps("run: make"))
     assert made.left == ["5:5: frobnicate of a job is not known to the importer"] or "frobnicate" in made.left[0]
+
+
+PYPY = """\
+strategy:
+  matrix:
+    python: ['3.12', pypy-3.11, 3.x]
+    db: [a, b]
+"""
+
+
+def test_each_cell_of_a_matrix_has_the_image_of_its_version() -> None:
+    made = job(
+        PYPY + steps("uses: actions/setup-python@v5\n    with: {python-version: '${{ matrix.python }}'}", "run: x")
+    )
+    found = {cell.matrix["python"]: cell.image for cell in made.pipeline.jobs.values()}
+    assert found == {"3.12": "python:3.12", "pypy-3.11": "pypy:3.11", "3.x": "python:3"}
+    assert len(made.pipeline.jobs) == 6
+
+
+def test_listed_cells_have_it_too_and_plain_versions_need_no_more() -> None:
+    use = steps("uses: actions/setup-python@v5\n    with: {python-version: '${{ matrix.py }}'}", "run: x")
+    listed = job("strategy:\n  matrix: {include: [{py: '3.12', e: a}, {py: pypy3.10, e: b}]}\n" + use)
+    assert [cell.image for cell in listed.pipeline.jobs.values()] == ["python:3.12", "pypy:3.10"]
+    plain = job("strategy:\n  matrix: {py: ['3.11', '3.12']}\n" + use)
+    assert [dict(cell.matrix) for cell in plain.pipeline.jobs.values()] == [{"py": "3.11"}, {"py": "3.12"}]
+
+
+@pytest.mark.parametrize(
+    ("first", "image", "command"),
+    [
+        ("uses: actions/checkout@v4", "python:3", "pip install uv"),
+        ("uses: actions/setup-python@v5\n    with: {python-version: '3.11'}", "python:3.11", "pip install uv"),
+        (
+            "uses: actions/setup-node@v4\n    with: {node-version: 20}",
+            "node:20",
+            "curl -LsSf https://astral.sh/uv/install.sh | sh",
+        ),
+    ],
+)
+def test_uv_comes_by_pip_only_where_there_is_pip(first: str, image: str, command: str) -> None:
+    made = job(steps(first, "uses: astral-sh/setup-uv@v5\n    with: {enable-cache: true}", "run: uv run pytest"))
+    assert (made.job("test").image, made.runs("test")[0]) == (image, command)
+
+
+def test_a_tool_that_pip_installs_brings_pythons_image() -> None:
+    made = job(steps("uses: pre-commit/action@v3.0.1"))
+    assert made.job("test").image == "python:3"
