@@ -124,10 +124,11 @@ class BeginFinish:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Nobody can tell but a person."""
+    """Nobody can tell but a person. `check`: the wave's check that asks one; None: no check could tell."""
 
     words: str
     deadline: datetime
+    check: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,13 @@ Rules of a rollout:
    journal; one that was begun and not ended belongs to a controller that died, and is begun again.
 2. A step that fails is evidence against the change. One that hits missing infrastructure is tried again a few times; if
    that does not help, nobody can tell, and the change is taken back without blame.
-3. A wave is good when its soak is over and every check's last answer, asked at the end of it, was healthy. `failures`
-   sick answers in a row make it sick, as many untold ones make it ask.
+3. A wave is good when its soak is over and every check's last answer, asked at the end of it, was healthy; then, where
+   the wave asks a person, that one has said so. `failures` sick answers in a row make it sick, as many untold ones make
+   it ask. A check that needs time to see what was shifted is first asked after that time.
 4. 'Cannot tell' goes to a person; nobody decides in time: it is taken back, and the lane holds itself for a while.
-5. Sick: restore first. Then the check that failed is asked of what was live before: if that is not healthy either, the
-   change is not to blame; the lane holds itself, nothing is banned.
+5. Sick: restore first. Then the check that failed is asked of what was live before, as soon as its answer says
+   something of that: if it is not healthy either, the change is not to blame; the lane holds itself, nothing is banned.
+   A comparison had what was live before in it, and a person saw it: these are not asked again.
 6. Else a batch of one is banned, a larger one is sealed and searched.
 7. A rollback that goes wrong, or a restore that does: stop, page, hold the lane. Never another try.
 8. A person's order to roll back ends what is under way, without blame.
@@ -54,7 +56,7 @@ from deploy.targets.protocol import Ended
 from farmgate import lanes, states
 from farmgate.lanes import Culprit, Cut, LaneView, Lost, Wait
 from farmgate.models import JournalEntry, Rollout, RolloutKind
-from farmgate.policy import Check, LanePolicy
+from farmgate.policy import Check, HttpCheck, LanePolicy, PersonCheck, check_of
 
 STEP_TRIES: Final = 5
 _PAUSES: Final = (2, 5, 15, 30)  # seconds after the first, second... try that hit missing infrastructure
@@ -191,7 +193,11 @@ def _soaking(view: RolloutView, shifted: datetime, now: datetime) -> RolloutDeci
     wake: list[datetime] = []
     untold: str | None = None
     good = True
-    for index, check in enumerate(view.policy.checks):
+    person: tuple[int, PersonCheck] | None = None
+    for index, check in enumerate(view.policy.checks_of(wave)):
+        if isinstance(check, PersonCheck):
+            person = (index, check)
+            continue
         entry = view.journal.get(f"wave-{wave}/check-{index}")
         detail = entry.detail if entry is not None else {}
         words = f"{check.name}: {detail.get('words', '')}"
@@ -202,7 +208,7 @@ def _soaking(view: RolloutView, shifted: datetime, now: datetime) -> RolloutDeci
         last = datetime.fromisoformat(detail["last_at"]) if "last_at" in detail else None
         enough = last is not None and last >= over - check.every and detail["last"] == Verdict.HEALTHY
         good = good and enough
-        ask_at = last + check.every if last is not None else shifted
+        ask_at = last + check.every if last is not None else shifted + check.settles
         if ask_at <= now and not (enough and now >= over):
             due.append(index)
         else:
@@ -210,10 +216,17 @@ def _soaking(view: RolloutView, shifted: datetime, now: datetime) -> RolloutDeci
     if untold is not None:
         return Ask(untold, now + view.policy.ask_for)
     if good and now >= over:
-        return _passed(view, now)
+        return _passed(view, now) if person is None else _ask_person(view, *person, now)
     if due:
         return AskChecks(wave, tuple(due))
     return Rest(min([*wake, over]) if now < over else min(wake, default=None), "soaking")
+
+
+def _ask_person(view: RolloutView, index: int, check: PersonCheck, now: datetime) -> Ask:
+    within = check.within if check.within is not None else view.policy.ask_for
+    who = f"{', '.join(check.who)}: " if check.who else ""
+    share = view.policy.waves[view.rollout.wave].share
+    return Ask(f"{who}{check.question} (wave {view.rollout.wave + 1}, at {share} %)", now + within, index)
 
 
 def _passed(view: RolloutView, now: datetime) -> Advance | BeginFinish:
@@ -260,7 +273,11 @@ def _restoring(view: RolloutView, now: datetime) -> RolloutDecision:
         return Stick(f"it could not be taken back in time, after: {words}") if now >= view.rollout.deadline else entry
     if entry.outcome != "done":
         return Stick(f"it could not be taken back: {entry.detail.get('words', '')}; after: {words}")
-    if verdict.outcome == Verdict.SICK and verdict.detail.get("check") and view.rollout.from_release_id is not None:
+    clears = _clears(verdict) if view.rollout.from_release_id is not None else None
+    if verdict.outcome == Verdict.SICK and clears is not None:
+        from_then = (entry.finished_at or now) + clears
+        if now < from_then and "control" not in view.journal:
+            return Rest(from_then, "until the failed check says something of what was live before")
         control = _step(view, "control", now)
         if not isinstance(control, JournalEntry):
             return control
@@ -271,6 +288,12 @@ def _restoring(view: RolloutView, now: datetime) -> RolloutDecision:
             )
             return EndSick(reason, (PlaceHold(reason, now + HOLD_NOT_TO_BLAME),))
     return EndSick(words, _consequences(view, verdict.outcome or "", words, now))
+
+
+def _clears(verdict: JournalEntry) -> timedelta | None:
+    """How long after the restore the check that failed can be asked of what was live before; None: it cannot be."""
+    stored = verdict.detail.get("check")
+    return check_of(stored).clears if stored else None
 
 
 def _consequences(view: RolloutView, verdict: str, words: str, now: datetime) -> tuple[Consequence, ...]:
@@ -319,7 +342,8 @@ def _back(
     told = {name: value for name, value in detail.items() if value is not None}
     if check is not None:
         told["check"] = check.model_dump(mode="json")
-    return Restore(verdict, words, now + patience(view.policy), {"words": words, **told})
+    clears = check.clears if check is not None and check.clears is not None else timedelta(0)
+    return Restore(verdict, words, now + patience(view.policy) + clears, {"words": words, **told})
 
 
 def _aborted(order: Mapping[str, Any]) -> str:
@@ -328,7 +352,7 @@ def _aborted(order: Mapping[str, Any]) -> str:
 
 def _health_check(policy: LanePolicy) -> Check | None:
     """What an instance has to answer to count as up, as a question to the old ones."""
-    return Check(http=policy.target.up_at) if policy.target.up_at is not None else None
+    return HttpCheck(http=policy.target.up_at) if policy.target.up_at is not None else None
 
 
 def patience(policy: LanePolicy) -> timedelta:
@@ -337,4 +361,5 @@ def patience(policy: LanePolicy) -> timedelta:
 
 
 def _wave_patience(policy: LanePolicy, wave: int) -> timedelta:
-    return patience(policy) + 2 * policy.waves[wave].soak
+    settles = max((check.settles for check in policy.checks_of(wave)), default=timedelta(0))
+    return patience(policy) + 2 * policy.waves[wave].soak + settles

@@ -11,20 +11,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import structlog
 
-from deploy.checks import Answer, Verdict
+from deploy.checks import Answer, Question, Subject, Verdict
 from deploy.context import Context
 from deploy.plan import RolloutView
-from deploy.targets.protocol import Ended, Instance, Order, Outcome, Package, Target
+from deploy.targets.protocol import Ended, Instance, KeepsLogs, Observed, Order, Outcome, Package, Target
 from farmgate.errors import FarmgateError, LostRace, NotFound, StaleEpoch
 from farmgate.models import JournalEntry, Release, Rollout
-from farmgate.policy import Check, LanePolicy
+from farmgate.policy import Check, LanePolicy, check_of
 from farmgate.store import candidates, lanes, releases, rollouts
 
 log = structlog.get_logger()
+CONTROL_ASKS: Final = 2
+"""What was live before is not blamed for one answer either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ def do_step(context: Context, view: RolloutView, key: str, tries: int) -> None:
     outcome: str
     try:
         if key == "control":
-            answer = _control(context, work(context, view), view.journal["verdict"])
+            answer = _control(context, work(context, view), view.journal["verdict"], first_shift(view))
             outcome, words, figures = str(answer.verdict), answer.words, answer.figures
         else:
             ended = _at_target(work(context, view), key)
@@ -103,15 +106,18 @@ def _at_target(work: Work, key: str) -> Outcome:
             return Outcome(Ended.FAILED, f"no step is called {other}")
 
 
-def _control(context: Context, work: Work, verdict: JournalEntry) -> Answer:
+def _control(context: Context, work: Work, verdict: JournalEntry, since: datetime) -> Answer:
     """The check that failed, asked of what was live before: healthy as soon as one answer is."""
-    check = Check.model_validate(verdict.detail["check"])
+    check = check_of(verdict.detail["check"])
     answer = Answer(Verdict.UNTOLD, "nobody was asked")
-    for attempt in range(check.failures):
+    for attempt in range(max(check.failures, CONTROL_ASKS)):
         if attempt:
             context.clock.sleep(check.every)
-        instances = work.target.observe(work.order).of(work.order.old)
-        answer = context.prober.ask(check, instances)
+        old = subject(work, work.order.old, work.target.observe(work.order))
+        if old is None:
+            return answer
+        now = context.clock.now()
+        answer = context.prober.ask(check, Question(old, now, shifted_at=since, log_since=since))
         if answer.verdict is Verdict.HEALTHY:
             return answer
     return answer
@@ -120,11 +126,12 @@ def _control(context: Context, work: Work, verdict: JournalEntry) -> Answer:
 def ask_checks(context: Context, view: RolloutView, wave: int, indices: tuple[int, ...]) -> None:
     """Ask the checks once each, and add their answers to the journal."""
     answers: dict[int, Answer] = {}
+    asked = view.policy.checks_of(wave)
     try:
         doing = work(context, view)
-        instances = doing.target.observe(doing.order).of(doing.order.new)
+        question = _question(context, view, doing, wave)
         for index in indices:
-            answers[index] = unsteady(instances) or context.prober.ask(view.policy.checks[index], instances)
+            answers[index] = unsteady(question.about.instances) or context.prober.ask(asked[index], question)
     except StaleEpoch:
         return
     except Exception as error:  # noqa: BLE001 - who cannot ask cannot tell
@@ -137,11 +144,35 @@ def ask_checks(context: Context, view: RolloutView, wave: int, indices: tuple[in
             for index, answer in answers.items():
                 key = f"wave-{wave}/check-{index}"
                 entry = view.journal.get(key)
-                check = view.policy.checks[index]
-                detail = added(entry.detail if entry is not None else {}, check, answer, now)
+                detail = added(entry.detail if entry is not None else {}, asked[index], answer, now)
                 rollouts.note(connection, view.rollout, key, now, None, detail)
     except LostRace as error:
         log.warning("a check's answer was dropped", rollout=view.rollout.number, error=str(error))
+
+
+def _question(context: Context, view: RolloutView, doing: Work, wave: int) -> Question:
+    seen, now = doing.target.observe(doing.order), context.clock.now()
+    new = subject(doing, doing.order.new, seen)
+    assert new is not None
+    shifted = view.journal[f"wave-{wave}/shift"].finished_at or now
+    share = view.policy.waves[wave].share
+    return Question(new, now, shifted, against=subject(doing, doing.order.old, seen), share=share)
+
+
+def subject(doing: Work, package: Package | None, seen: Observed) -> Subject | None:
+    """A release as something that checks ask about."""
+    if package is None:
+        return None
+    target, log = doing.target, None
+    if isinstance(target, KeepsLogs):
+        log = partial(target.log, package)
+    return Subject(package.rollout_id, package.sha, seen.of(package), log)
+
+
+def first_shift(view: RolloutView) -> datetime:
+    """When anything of the new release was first served; until then, when the rollout began."""
+    entry = view.journal.get("wave-0/shift")
+    return entry.started_at if entry is not None else view.rollout.started_at or view.rollout.created_at
 
 
 def unsteady(instances: Sequence[Instance]) -> Answer | None:

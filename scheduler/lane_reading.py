@@ -216,7 +216,9 @@ def waves(rollout: Rollout, entries: Sequence[JournalEntry]) -> list[WaveBody]:
     for number, wave in enumerate(policy.waves):
         shift = by_key.get(f"wave-{number}/shift")
         checks = [
-            by_key[key] for index in range(len(policy.checks)) if (key := f"wave-{number}/check-{index}") in by_key
+            by_key[key]
+            for index in range(len(policy.checks_of(number)))
+            if (key := f"wave-{number}/check-{index}") in by_key
         ]
         if shift is None:
             state = "waiting"

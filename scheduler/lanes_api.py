@@ -15,9 +15,9 @@ from fastapi import APIRouter, Query, Request
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from farmgate.errors import Conflict
-from farmgate.models import Lane, RolloutKind
-from farmgate.policy import parse
+from farmgate.errors import Conflict, Forbidden
+from farmgate.models import Lane, Rollout, RolloutKind
+from farmgate.policy import LanePolicy, parse
 from farmgate.store import bans, events, holds, lanes, releases, repositories, rollouts
 from scheduler import lane_reading
 from scheduler.auth import Admin, Person, Writer
@@ -211,6 +211,7 @@ def decide(context: Context, application: str, environment: str, verdict: str, r
         active = rollouts.active_of(connection, lane.id)
         if active is None:
             raise Conflict(f"no rollout is under way in {application}/{environment}")
+        _may_decide(active, who)
         if not rollouts.decide(connection, active, verdict, who, reason, now):
             raise Conflict("someone has decided this wave already")
         told = f"rollout {active.number}: {verdict}: {reason}"
@@ -218,6 +219,13 @@ def decide(context: Context, application: str, environment: str, verdict: str, r
         body = lane_reading.rollout_bodies(connection, lane, [active])[0]
     _acted(context)
     return body
+
+
+def _may_decide(active: Rollout, who: str) -> None:
+    """Where the wave names who answers, nobody else does. Raises Forbidden."""
+    person = LanePolicy.model_validate(active.policy).person_of(active.wave)
+    if person is not None and person.who and who not in person.who:
+        raise Forbidden(f"wave {active.wave + 1} of rollout {active.number} asks {', '.join(person.who)}, not {who}")
 
 
 def lift_ban(context: Context, application: str, environment: str, sha: str, reason: str, who: str) -> list[BanBody]:

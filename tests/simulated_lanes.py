@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from deploy.checks import Answer, Verdict
-from deploy.targets.protocol import Instance, Observed, Order, Outcome, Package
+from deploy.checks import Answer, Question, Verdict
+from deploy.targets.protocol import Observed, Order, Outcome, Package
 from deploy.targets.scripted import Place, ScriptedProber, ScriptedTarget
 from farmgate.git.fake import FakeHistory
-from farmgate.policy import Check, LanePolicy
+from farmgate.policy import Check, CommandCheck, LanePolicy
 from tests.simulated import Fuse
 
 CHECKED_EVERY = 30
@@ -46,10 +46,10 @@ class Places:
     def of(self, lane_id: int, policy: LanePolicy) -> MortalTarget:
         return MortalTarget(ScriptedTarget(self.of_lane[policy.environment]), self._called)
 
-    def ask(self, check: Check, instances: Sequence[Instance]) -> Answer:
-        assert check.command is not None
-        answer = ScriptedProber(self.of_lane[check.command[0]]).ask(check, instances)
-        return answer if instances else Answer(Verdict.UNTOLD, "there is no instance to ask")
+    def ask(self, check: Check, question: Question) -> Answer:
+        assert isinstance(check, CommandCheck)
+        answer = ScriptedProber(self.of_lane[check.command[0]]).ask(check, question)
+        return answer if question.about.instances else Answer(Verdict.UNTOLD, "there is no instance to ask")
 
     def stall(self, call: str, meanwhile: Callable[[], None]) -> None:
         self._stall = (call, meanwhile)

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Final
 
 from deploy.targets import archive, built_images, contents
@@ -74,6 +75,13 @@ class DockerRunner:
                     said: bytes = container.logs(tail=8)
                     return said.decode(errors="replace")[-_TAIL:].strip()
         return ""
+
+    def log(self, package: Package, index: int, since: datetime | None) -> Iterable[bytes]:
+        with _speaking():
+            for container in self._containers(package.rollout_id):
+                if container.labels["farmgate.index"] == str(index):
+                    # The engine keeps at most two files of ten megabytes: less than may be read.
+                    yield from container.logs(stream=True, since=since.timestamp() if since is not None else None)
 
     def remove(self, rollout_id: int) -> None:
         from docker.errors import NotFound
@@ -139,6 +147,7 @@ class DockerRunner:
             "farmgate.rollout": str(package.rollout_id),
             "farmgate.index": str(index),
             "farmgate.sha": package.sha,
+            "farmgate.port": str(target.port),
             "farmgate.address": f":{target.port}" if self._in_container else f"127.0.0.1:{port}",
         }
         ours = {"PORT": str(target.port), "FARMGATE_SHA": package.sha, "FARMGATE_INSTANCE": str(index)}
@@ -256,7 +265,14 @@ def _instance(container: Any) -> Instance:
         here = container.attrs["NetworkSettings"]["Networks"].get(NETWORK, {}).get("IPAddress", "")
         up, address = up and bool(here), f"{here or '127.0.0.1'}{address}"
     restarts = int(container.attrs.get("RestartCount") or 0)
-    return Instance(index, address, up, "" if up else f"is {status}", restarts)
+    return Instance(index, address, up, "" if up else f"is {status}", restarts, _inside(container))
+
+
+def _inside(container: Any) -> str:
+    """Where others on the instances' network reach it."""
+    here = container.attrs["NetworkSettings"]["Networks"].get(NETWORK, {}).get("IPAddress", "")
+    port = container.labels.get("farmgate.port", "")
+    return f"{here}:{port}" if here and port else ""
 
 
 def _free_port() -> int:

@@ -6,7 +6,8 @@ Rules:
 1. It holds its lock file while it lives; a second keeper of the same instance finds it held and ends.
 2. It leads a session of its own; its child leads a process group of its own, written to the state file.
 3. A child that ends is started again, after a pause that grows while it keeps ending quickly.
-4. SIGTERM ends the child (SIGTERM, then SIGKILL) and then the keeper.
+4. Lines of the log have no time of their own: a mark every second says how much was written by then.
+5. SIGTERM ends the child (SIGTERM, then SIGKILL) and then the keeper.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from farmgate.clock import SystemClock, stopwatch
+from farmgate.clock import Clock, SystemClock, stopwatch
 
 _GRACE: Final = 5.0
 _LONGEST_PAUSE: Final = 10.0
 _LOG_LIMIT: Final = 16 * 2**20
+_MARK_EVERY: Final = 1.0
+_MARKS_LIMIT: Final = 2**19
 
 
 def main(path: str) -> None:
@@ -36,6 +39,7 @@ def main(path: str) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     clock, pause, starts = SystemClock(), 0.1, 0
+    marked, size = stopwatch(), -1
     if not _only_one(Path(spec["lock"]), clock):
         return
     while not stop.is_set():
@@ -46,6 +50,9 @@ def main(path: str) -> None:
             _write(spec, child.pid, starts)
             while child.poll() is None and not stop.is_set():
                 clock.wait(stop, timedelta(milliseconds=100))
+                if stopwatch() - marked >= _MARK_EVERY:
+                    marked = stopwatch()
+                    size = _mark(spec, clock, size)
             if stop.is_set():
                 _end(child)
                 return
@@ -89,6 +96,7 @@ def _start(spec: dict[str, Any]) -> subprocess.Popen[bytes] | None:
     log = Path(spec["log"])
     if log.exists() and log.stat().st_size > _LOG_LIMIT:
         log.replace(log.with_suffix(".old"))
+        log.with_suffix(".marks").unlink(missing_ok=True)  # they counted what is dropped now
     try:
         with log.open("ab") as output:
             return subprocess.Popen(
@@ -110,6 +118,21 @@ def _write(spec: dict[str, Any], child: int, starts: int) -> None:
     aside = state.with_suffix(".new")
     aside.write_text(json.dumps({"keeper": os.getpid(), "child": child, "starts": starts}))
     aside.replace(state)
+
+
+def _mark(spec: dict[str, Any], clock: Clock, before: int) -> int:
+    """Mark how much is written, if that is more than before; how much it is."""
+    log = Path(spec["log"])
+    size = sum(file.stat().st_size for file in (log.with_suffix(".old"), log) if file.exists())
+    if size == before:
+        return size
+    marks = log.with_suffix(".marks")
+    if marks.exists() and marks.stat().st_size > _MARKS_LIMIT:
+        kept = marks.read_bytes()[-_MARKS_LIMIT // 2 :]
+        marks.write_bytes(kept[kept.index(b"\n") + 1 :])
+    with marks.open("a") as file:
+        file.write(f"{clock.now().timestamp():.3f} {size}\n")
+    return size
 
 
 def _say(spec: dict[str, Any], text: str) -> None:

@@ -16,15 +16,15 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from deploy.targets import archive, contents
 from deploy.targets.instance import keeper_of
-from deploy.targets.protocol import Instance, Package, Target
+from deploy.targets.protocol import LOG_LIMIT_BYTES, Instance, Package, Target
 from deploy.targets.site import Site
 from deploy.targets.switched import switched
 from farmgate.blobs import Blobs
@@ -36,6 +36,7 @@ from farmgate.settings import environment_for_child
 _LOOK_AGAIN: Final = timedelta(milliseconds=20)
 _GRACE: Final = 8.0
 _TAIL: Final = 600
+_PIECE: Final = 256 * 1024
 _KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 _TOP: Final = Path(__file__).resolve().parents[2]
 
@@ -66,6 +67,17 @@ class ProcessRunner:
     def log_tail(self, package: Package, index: int) -> str:
         log = self._folder / str(package.rollout_id) / f"{index}.log"
         return log.read_text(errors="replace")[-_TAIL:].strip() if log.exists() else ""
+
+    def log(self, package: Package, index: int, since: datetime | None) -> Iterable[bytes]:
+        log = self._folder / str(package.rollout_id) / f"{index}.log"
+        start = _written_by(log.with_suffix(".marks"), since) if since is not None else 0
+        for file in (log.with_suffix(".old"), log):
+            with suppress(FileNotFoundError), file.open("rb") as opened:
+                size = os.fstat(opened.fileno()).st_size
+                opened.seek(max(min(start, size), size - LOG_LIMIT_BYTES))
+                start = max(0, start - size)
+                while piece := opened.read(_PIECE):
+                    yield piece
 
     def remove(self, rollout_id: int) -> None:
         home = self._folder / str(rollout_id)
@@ -168,6 +180,19 @@ def _works_in(pid: int, home: Path) -> bool:
         return Path(f"/proc/{pid}/cwd").resolve().is_relative_to(home)
     except OSError:
         return False
+
+
+def _written_by(marks: Path, since: datetime) -> int:
+    """How many bytes of what is kept an instance had written by then, as its keeper marked it; all, if it never did."""
+    written = 0
+    try:
+        for line in marks.read_text().splitlines():
+            at, _, size = line.partition(" ")
+            if float(at) <= since.timestamp():
+                written = int(size)
+    except (OSError, ValueError):
+        return written
+    return written
 
 
 def _restarts(state: Path) -> int:

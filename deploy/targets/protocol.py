@@ -22,10 +22,11 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from farmgate.policy import TargetPolicy
 
@@ -80,6 +81,7 @@ class Instance:
     up: bool
     words: str = ""  # of one that is not: its state and its last log lines
     restarts: int = 0  # how often it ended by itself and was started again
+    inside: str = ""  # host:port on the network that instances share, where there is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,20 @@ class Observed:
 
     def of(self, package: Package | None) -> tuple[Instance, ...]:
         return self.instances.get(package.rollout_id, ()) if package is not None else ()
+
+
+LOG_LIMIT_BYTES: Final = 32 * 2**20
+"""As much of an instance's log is read at most: the newest."""
+
+
+@runtime_checkable
+class KeepsLogs(Protocol):
+    """A target that can say what its instances wrote: what checks of logs need."""
+
+    def log(self, package: Package, since: datetime | None) -> Iterable[bytes]:
+        """What all instances of a release wrote since then (None: since they began), in pieces, one instance after the
+        other, each ending with a line. Raises TargetError."""
+        ...
 
 
 class Target(Protocol):

@@ -10,10 +10,11 @@ Rules:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from deploy.checks import Answer, Verdict
+from deploy.checks import Answer, Question, Verdict
 from deploy.targets.protocol import Ended, Instance, Observed, Order, Outcome, Package
 from farmgate.errors import StaleEpoch, TargetError
 from farmgate.policy import Check
@@ -32,6 +33,7 @@ class Place:
     stillborn: set[str] = field(default_factory=set)
     goes_on: dict[str, Outcome] = field(default_factory=dict)  # commit -> what a shift of it answers meanwhile
     silent: set[str] = field(default_factory=set)
+    logs: dict[str, str] = field(default_factory=dict)  # commit -> what its instances wrote
     sick_whatever: bool = False  # every check fails, whatever is live
     restore_fails: bool = False
     faults: Counter[str] = field(default_factory=Counter)  # call -> how often it still raises
@@ -98,6 +100,9 @@ class ScriptedTarget:
         self._fence(epoch)
         self._only(live)
 
+    def log(self, package: Package, since: datetime | None) -> Iterable[bytes]:
+        return [self.place.logs.get(package.sha, "").encode()]
+
     def watch(self, epoch: int) -> bool:
         return False
 
@@ -130,10 +135,10 @@ class ScriptedProber:
     def __init__(self, place: Place) -> None:
         self.place = place
 
-    def ask(self, check: Check, instances: Sequence[Instance]) -> Answer:
+    def ask(self, check: Check, question: Question) -> Answer:
         if self.place.sick_whatever:
             return Answer(Verdict.SICK, "everything is sick")
-        for instance in instances:
+        for instance in question.about.instances:
             if instance.address in self.place.silent:
                 return Answer(Verdict.UNTOLD, "no answer")
             breaks = self.place.breaks is not None and self.place.breaks(instance.address)

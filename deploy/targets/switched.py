@@ -9,8 +9,8 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 import httpx
@@ -41,6 +41,10 @@ class Runner(Protocol):
 
     def log_tail(self, package: Package, index: int) -> str:
         """The last lines that an instance wrote."""
+        ...
+
+    def log(self, package: Package, index: int, since: datetime | None) -> Iterable[bytes]:
+        """What an instance wrote since then, in pieces: the newest LOG_LIMIT_BYTES at most."""
         ...
 
     def remove(self, rollout_id: int) -> None:
@@ -112,6 +116,11 @@ class SwitchedTarget:
                 if rollout != live.rollout_id:  # nobody is served by it: a death or an error left it behind
                     self._fence.check(epoch)
                     self._runner.remove(rollout)
+
+    def log(self, package: Package, since: datetime | None) -> Iterable[bytes]:
+        for index in range(_instances(package).instances):
+            yield from self._runner.log(package, index, since)
+            yield b"\n"
 
     def watch(self, epoch: int) -> bool:
         if not self._switch.is_dead():

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from farmgate.policy.models import Check, LanePolicy, Wave
+from farmgate.policy.checks import (
+    CanaryCheck,
+    Check,
+    CommandCheck,
+    ContainerCheck,
+    HttpCheck,
+    LogCheck,
+    PersonCheck,
+    QueryCheck,
+    check_of,
+)
+from farmgate.policy.models import LanePolicy, Wave
 from farmgate.policy.parsing import parse
 from farmgate.policy.targets import Target, TargetPolicy
 from farmgate.policy.targets.command import CommandTarget
@@ -12,14 +23,22 @@ from farmgate.policy.targets.process import ProcessTarget
 
 __all__ = [
     "INSTANCE_LIMIT",
+    "CanaryCheck",
     "Check",
+    "CommandCheck",
     "CommandTarget",
+    "ContainerCheck",
     "DockerTarget",
+    "HttpCheck",
     "InstancesTarget",
     "LanePolicy",
+    "LogCheck",
+    "PersonCheck",
     "ProcessTarget",
+    "QueryCheck",
     "Target",
     "TargetPolicy",
     "Wave",
+    "check_of",
     "parse",
 ]

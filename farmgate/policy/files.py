@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field
 
 from farmgate.pipeline.values import Name
-from farmgate.policy.values import Address, Argv, Branch, Count, PathOrUrl, RepositoryName, SomeSpan, Span, Written
+from farmgate.policy.check_files import CheckFiles
+from farmgate.policy.values import Address, Branch, Count, RepositoryName, SomeSpan, Span, Written
 
 
 def _off(value: object) -> object:
@@ -27,28 +28,12 @@ TargetAsWritten = Mapping[str, Any]
 """Read on by `farmgate.policy.parsing`, when its `type` is known and the lane's is merged into the default one."""
 
 
-class CheckFile(Written):
-    """A check: `http` or `command`."""
-
-    http: PathOrUrl | None = None
-    expect: Annotated[int, Field(ge=100, le=599)] = 200
-    command: Argv | None = None
-    every: SomeSpan = timedelta(seconds=5)
-    timeout: SomeSpan = timedelta(seconds=5)
-    failures: Annotated[int, Field(ge=1, le=1000)] = 2
-
-    @model_validator(mode="after")
-    def _one_of(self) -> CheckFile:
-        if (self.http is None) == (self.command is None):
-            raise ValueError("a check needs 'http' or 'command', and only one of them")
-        return self
-
-
 class WaveFile(Written):
     """A wave."""
 
     share: Annotated[int, Field(ge=1, le=100)]
     soak: Span = timedelta(0)
+    checks: CheckFiles = ()
 
 
 class LaneFile(Written):
@@ -61,7 +46,7 @@ class LaneFile(Written):
     minimum_interval: Span = timedelta(0)
     max_commits: Annotated[Count | None, BeforeValidator(_off)] = None
     waves: Annotated[tuple[WaveFile, ...], Field(min_length=1, max_length=50)] = (WaveFile(share=100),)
-    checks: Annotated[tuple[CheckFile, ...], Field(max_length=20)] = ()
+    checks: CheckFiles = ()
     ask_for: SomeSpan = timedelta(hours=1)
     target: TargetAsWritten | None = None
 

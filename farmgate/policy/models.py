@@ -10,35 +10,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from farmgate.policy.checks import Check, PersonCheck
 from farmgate.policy.targets import Target
 from farmgate.policy.values import Frozen
 
 
-class Check(Frozen):
-    """One question, asked again and again while a wave soaks: `http` or `command`, never both.
-
-    `http` is a path, asked of every new instance, or a whole URL. `command` runs where the deploy loop runs; it ends
-    with 0 for healthy, 1 for sick, 2 for cannot tell. `failures` in a row are believed, fewer are not.
-    """
-
-    http: str | None = None
-    expect: int = 200
-    command: tuple[str, ...] | None = None
-    every: timedelta = timedelta(seconds=5)
-    timeout: timedelta = timedelta(seconds=5)
-    failures: int = 2
-
-    @property
-    def name(self) -> str:
-        """How people see it."""
-        return f"http {self.http} = {self.expect}" if self.http is not None else " ".join(self.command or ())[:80]
-
-
 class Wave(Frozen):
-    """A share of the traffic, and how long it must stay healthy."""
+    """A share of the traffic, how long it must stay healthy, and what is asked in this wave alone."""
 
     share: int
     soak: timedelta
+    checks: tuple[Check, ...] = ()
 
 
 class LanePolicy(Frozen):
@@ -62,3 +44,11 @@ class LanePolicy(Frozen):
     def name(self) -> str:
         """application/environment."""
         return f"{self.application}/{self.environment}"
+
+    def checks_of(self, wave: int) -> tuple[Check, ...]:
+        """What a wave is asked: the lane's checks, then its own. Their places here are their numbers in the journal."""
+        return (*self.checks, *self.waves[wave].checks)
+
+    def person_of(self, wave: int) -> PersonCheck | None:
+        """Who is asked in a wave, if anyone is."""
+        return next((check for check in self.checks_of(wave) if isinstance(check, PersonCheck)), None)

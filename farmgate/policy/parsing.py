@@ -14,9 +14,9 @@ from datetime import timedelta
 
 from farmgate.documents import Document, Location, nearest, read, validate
 from farmgate.errors import Problem
-from farmgate.policy import merging
-from farmgate.policy.files import LaneFile, PolicyFile
-from farmgate.policy.models import Check, LanePolicy, Wave
+from farmgate.policy import check_files, merging
+from farmgate.policy.files import LaneFile, PolicyFile, WaveFile
+from farmgate.policy.models import LanePolicy, Wave
 from farmgate.policy.targets import Target
 
 
@@ -48,11 +48,15 @@ def _lane(file: PolicyFile, name: str, lane: LaneFile, target: Target) -> LanePo
         settle=lane.settle,
         minimum_interval=lane.minimum_interval,
         max_commits=lane.max_commits,
-        waves=tuple(Wave(share=wave.share, soak=wave.soak) for wave in lane.waves),
-        checks=tuple(Check(**check.model_dump()) for check in lane.checks),
+        waves=tuple(_wave(wave) for wave in lane.waves),
+        checks=tuple(check.kept() for check in lane.checks),
         ask_for=lane.ask_for,
         target=target,
     )
+
+
+def _wave(wave: WaveFile) -> Wave:
+    return Wave(share=wave.share, soak=wave.soak, checks=tuple(check.kept() for check in wave.checks))
 
 
 def _problems(document: Document, file: PolicyFile, targets: Mapping[str, Target]) -> Iterator[Problem]:
@@ -75,11 +79,7 @@ def _target_problems(document: Document, at: Location, lane: LaneFile, target: T
         yield document.problem(at, f"lane {at[-1]} needs 'listen': where its switch takes requests", key=True)
     if not target.LISTENS and lane.listen is not None:
         yield document.problem((*at, "listen"), f"a {kind} target has no switch that could listen", key=True)
-    if not target.HAS_ADDRESSES:
-        for index, check in enumerate(lane.checks):
-            if check.http is not None and check.http.startswith("/"):
-                said = f"a {kind} target has no instances to ask: write a whole URL, or a command"
-                yield document.problem((*at, "checks", index, "http"), said)
+    yield from check_files.problems(document, at, lane.checks, [wave.checks for wave in lane.waves], target)
     if not target.TAKES_SHARES and len(lane.waves) > 1:
         said = f"a {kind} target has everything or nothing: one wave, of 100"
         yield document.problem((*at, "waves", 1, "share"), said)
@@ -102,7 +102,7 @@ def _wave_problems(document: Document, at: Location, lane: LaneFile) -> Iterator
         yield document.problem(place, f"the last wave must take everyone: 100, not {shares[-1]}")
     if not lane.checks:
         for index, wave in enumerate(lane.waves):
-            if wave.soak > timedelta(0):
+            if wave.soak > timedelta(0) and not wave.checks:
                 said = "nothing watches this soak: the lane has no checks"
                 yield document.problem((*at, "waves", index, "soak"), said, "add checks, or take the soak away")
 

@@ -6,17 +6,17 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
-from deploy.checks import Answer, RealProber, Verdict
+from deploy.checks import Answer, Question, RealProber, Subject, Verdict
 from deploy.steps import added, unsteady
 from deploy.targets.protocol import Instance
-from farmgate.policy import Check
+from farmgate.policy import Check, CommandCheck, HttpCheck
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -63,8 +63,28 @@ def speaking(words: bytes) -> Iterator[Instance]:
         thread.join()
 
 
+@contextmanager
+def trickling() -> Iterator[Instance]:
+    """Something that sends one byte of a header after the other, without an end."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        over = threading.Event()
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nx: ")
+                while not over.wait(0.05):
+                    connection.sendall(b"y")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield Instance(0, f"127.0.0.1:{server.getsockname()[1]}", True)
+        over.set()
+        thread.join()
+
+
 def ask(check: Check, *instances: Instance) -> Answer:
-    return RealProber().ask(check, instances)
+    return RealProber().ask(check, Question(Subject(7, "c0ffee", instances), NOW, NOW))
 
 
 @pytest.mark.parametrize(
@@ -72,31 +92,38 @@ def ask(check: Check, *instances: Instance) -> Answer:
     [("/200", 200, "healthy"), ("/204", 204, "healthy"), ("/204", 200, "sick"), ("/500", 200, "sick")],
 )
 def test_the_wanted_status_is_healthy_and_another_one_sick(web: Instance, path: str, expect: int, verdict: str) -> None:
-    answer = ask(Check(http=path, expect=expect), web)
+    answer = ask(HttpCheck(http=path, expect=expect), web)
     assert (answer.verdict, answer.figures["status"]) == (verdict, int(path[1:]))
 
 
 def test_one_sick_instance_of_several_makes_the_release_sick(web: Instance, free_port: int) -> None:
-    answer = ask(Check(http="/200"), web, Instance(1, f"127.0.0.1:{free_port}", True))
+    answer = ask(HttpCheck(http="/200"), web, Instance(1, f"127.0.0.1:{free_port}", True))
     assert answer.verdict is Verdict.SICK
     assert str(free_port) in answer.words
 
 
 def test_silence_and_nonsense_cannot_tell() -> None:
-    check = Check(http="/", timeout=timedelta(milliseconds=200))
+    check = HttpCheck(http="/", timeout=timedelta(milliseconds=200))
     with speaking(b"") as silent:
         assert ask(check, silent).verdict is Verdict.UNTOLD
     with speaking(b"good day\r\n\r\n") as odd:
         assert ask(check, odd).verdict is Verdict.UNTOLD
 
 
+def test_an_answer_that_never_ends_is_silence() -> None:
+    """One byte now and then keeps every single wait short, and the whole is as long as the other side likes."""
+    check = HttpCheck(http="/", timeout=timedelta(milliseconds=300))
+    with trickling() as endless:
+        assert ask(check, endless).words.endswith("did not answer within 0.3 s")
+
+
 def test_with_nobody_to_ask_nobody_can_tell() -> None:
-    assert ask(Check(http="/")).verdict is Verdict.UNTOLD
-    assert ask(Check(http="/"), Instance(0, "", True)).verdict is Verdict.UNTOLD
+    assert ask(HttpCheck(http="/")).verdict is Verdict.UNTOLD
+    assert ask(HttpCheck(http="/"), Instance(0, "", True)).verdict is Verdict.UNTOLD
 
 
 def test_a_whole_address_is_asked_itself(web: Instance) -> None:
-    assert ask(Check(http=f"http://{web.address}/200")).verdict is Verdict.HEALTHY
+    assert ask(HttpCheck(http=f"http://{web.address}/200")).verdict is Verdict.HEALTHY
 
 
 @pytest.mark.parametrize(
@@ -104,23 +131,23 @@ def test_a_whole_address_is_asked_itself(web: Instance) -> None:
     [("exit(0)", "healthy"), ("exit(1)", "sick"), ("exit(2)", "cannot tell"), ("exit(77)", "cannot tell")],
 )
 def test_a_program_says_it_by_its_status(program: str, verdict: str) -> None:
-    assert ask(Check(command=(sys.executable, "-c", program), timeout=timedelta(seconds=30))).verdict == verdict
+    assert ask(CommandCheck(command=(sys.executable, "-c", program), timeout=timedelta(seconds=30))).verdict == verdict
 
 
 def test_a_program_that_hangs_or_is_not_there_cannot_tell() -> None:
-    hangs = Check(command=("sleep", "60"), timeout=timedelta(milliseconds=100))
+    hangs = CommandCheck(command=("sleep", "60"), timeout=timedelta(milliseconds=100))
     assert ask(hangs).words == "sleep 60 did not end in time"
-    assert ask(Check(command=("/nowhere/at/all",))).verdict is Verdict.UNTOLD
+    assert ask(CommandCheck(command=("/nowhere/at/all",))).verdict is Verdict.UNTOLD
 
 
 def test_a_program_is_told_where_the_instances_are(web: Instance) -> None:
     program = "import os; print(os.environ['FARMGATE_INSTANCES'])"
-    answer = ask(Check(command=(sys.executable, "-c", program), timeout=timedelta(seconds=30)), web)
+    answer = ask(CommandCheck(command=(sys.executable, "-c", program), timeout=timedelta(seconds=30)), web)
     assert answer.words == web.address
 
 
 def test_silence_breaks_no_run_of_sick_answers_and_a_healthy_one_does() -> None:
-    check = Check(http="/")
+    check = HttpCheck(http="/")
     detail: dict[str, Any] = {}
     runs = []
     for verdict in (Verdict.SICK, Verdict.UNTOLD, Verdict.SICK, Verdict.HEALTHY, Verdict.UNTOLD, Verdict.UNTOLD):

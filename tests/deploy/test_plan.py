@@ -30,7 +30,7 @@ from deploy.plan import STEP_TRIES, UNKNOWN_LOOKS, RolloutView, patience, plan_r
 from farmgate import states
 from farmgate.lanes import Active, LaneView, QueuedCommit
 from farmgate.models import JournalEntry, Rollout, RolloutKind
-from farmgate.policy import Check, CommandTarget, LanePolicy, Wave
+from farmgate.policy import CommandTarget, HttpCheck, LanePolicy, Wave
 from farmgate.policy.targets.command import Status
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -41,7 +41,7 @@ POLICY = LanePolicy(
     repository="shop",
     branch="main",
     waves=(Wave(share=20, soak=10 * SECOND), Wave(share=100, soak=10 * SECOND)),
-    checks=(Check(http="/", every=2 * SECOND, failures=2),),
+    checks=(HttpCheck(http="/", every=2 * SECOND, failures=2),),
     target=CommandTarget(shift=("x",), restore=("x",)),
 )
 ORDER = {"release_id": 1, "asked_by": "ada", "reason": "broke"}

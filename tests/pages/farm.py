@@ -18,7 +18,7 @@ from farmgate.broker import LocalSignals
 from farmgate.clock import SystemClock
 from farmgate.git.fake import FakeHistory
 from farmgate.models import Repository, Rollout, TokenKind
-from farmgate.policy import Check, LanePolicy, ProcessTarget, Wave
+from farmgate.policy import HttpCheck, LanePolicy, ProcessTarget, Wave
 from farmgate.settings import SchedulerSettings
 from farmgate.store import bans, holds, lanes, logs, releases, rollouts, schema, searches, tokens
 from farmgate.store.database import Store
@@ -171,7 +171,7 @@ class Farm:
             repository="shop",
             branch="main",
             waves=(Wave(share=20, soak=timedelta(seconds=30)), Wave(share=100, soak=timedelta(seconds=30))),
-            checks=(Check(http="/healthz"),),
+            checks=(HttpCheck(http="/healthz"),),
             target=ProcessTarget(command=("python3", "app.py"), instances=2),
             **more,
         )

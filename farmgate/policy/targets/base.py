@@ -49,6 +49,8 @@ class TargetPolicy(Frozen):
     """True if a switch takes requests at the lane's `listen`."""
     HAS_ADDRESSES: ClassVar[bool] = False
     """True if its instances have addresses, so that a check's path can be asked of each."""
+    KEEPS_LOGS: ClassVar[bool] = False
+    """True if Farmgate can read what its instances write (`deploy.targets.protocol.KeepsLogs`)."""
     TAKES_SHARES: ClassVar[bool] = True
     """False if it has everything or nothing: one wave of 100."""
     EMBEDDED_ONLY: ClassVar[bool] = False

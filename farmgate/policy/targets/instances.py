@@ -31,6 +31,7 @@ class InstancesTarget(TargetPolicy):
 
     LISTENS: ClassVar[bool] = True
     HAS_ADDRESSES: ClassVar[bool] = True
+    KEEPS_LOGS: ClassVar[bool] = True
 
     artifact: str | None = None  # a candidate's artifact: an archive that is unpacked where the command starts
     command: tuple[str, ...]
