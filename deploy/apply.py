@@ -194,9 +194,9 @@ def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move,
             _settle_checks(connection, view, now)
             rollouts.moved(connection, rollout, states.Rollout.FINISHING, deadline=deadline, reason=_kept(rollout))
         case Ask(words, deadline, check):
-            rollouts.moved(connection, rollout, states.Rollout.ASKING, deadline=deadline, reason=words)
             if check is not None:
                 _ask_person(connection, view, check, words, now)
+            rollouts.moved(connection, rollout, states.Rollout.ASKING, deadline=deadline, reason=words)
             asks = "cannot tell, decide" if check is None else "asks"
             _tell(connection, now, "rollout.asking", subject, rollout.number, f"{asks}: {words}")
         case Restore(verdict, words, deadline, detail):

@@ -16,11 +16,14 @@ CHECKED_EVERY = 30
 
 
 def policy_text(lanes: Sequence[str], rollout_minutes: float, more: Mapping[str, object]) -> str | None:
-    """A policy whose rollouts take so long, in two waves; `production` follows `staging` where there is one."""
+    """A policy whose rollouts take so long, in two waves; `production` follows `staging` where there is one.
+
+    `ask` in `more`: who is asked at the end of the last wave."""
     if not lanes:
         return None
     half = max(1, round(rollout_minutes * 30))
-    told = "".join(f", {name}: {value}" for name, value in more.items())
+    asks = f", checks: [{{ask: {more['ask']}}}]" if "ask" in more else ""
+    told = "".join(f", {name}: {value}" for name, value in more.items() if name != "ask")
     lines = [
         "application: shop",
         "repository: shop",
@@ -29,7 +32,7 @@ def policy_text(lanes: Sequence[str], rollout_minutes: float, more: Mapping[str,
     ]
     for lane in lanes:
         follows = ", follows: [staging]" if lane == "production" and "staging" in lanes else ""
-        waves = f"waves: [{{share: 20, soak: {half}s}}, {{share: 100, soak: {half}s}}]"
+        waves = f"waves: [{{share: 20, soak: {half}s}}, {{share: 100, soak: {half}s{asks}}}]"
         checks = f"checks: [{{command: [{lane}], every: {CHECKED_EVERY}s, timeout: 5s, failures: 2}}]"
         lines.append(f"  {lane}: {{branch: main, settle: 20s{follows}, {waves}, {checks}{told}}}")
     return "\n".join(lines) + "\n"

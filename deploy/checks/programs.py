@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from deploy.checks.questions import Question
 from deploy.checks.verdicts import Answer, healthy, sick, untold
-from deploy.targets.command import run
+from deploy.targets.programs import run
 from farmgate.clock import stopwatch
 from farmgate.errors import TargetError
 from farmgate.policy import CommandCheck, ContainerCheck

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
-from farmgate.store import lanes, rollouts
+from farmgate import states
+from farmgate.models import RolloutKind
+from farmgate.store import candidates, lanes, rollouts
+from farmgate.store.schema import rollouts as rollout_table
 from tests.deploy import rows
 from tests.deploy.test_loop import POLICY
 from tests.scheduler.farm import Farm
@@ -72,3 +77,37 @@ def test_what_cannot_be_done_is_refused_with_its_reason(farm: Farm) -> None:
     assert lifted.status_code == 404
     with farm.store.reading() as connection:
         assert rollouts.active_of(connection, lanes.by_name(connection, "shop", "production").id) is None
+
+
+def test_where_a_wave_names_who_answers_nobody_else_does(farm: Farm) -> None:
+    asking = POLICY.replace("{share: 100, soak: 10s}", "{share: 100, soak: 10s, checks: [{ask: [ben]}]}")
+    assert asking != POLICY
+    assert farm.http.put("/api/lanes/policy", content=asking).status_code == 200
+    with farm.store.writing() as connection:
+        lane = lanes.by_name(connection, "shop", "production")
+        candidate = candidates.of_commit(connection, lane.repository_id, rows.sha(3))
+        assert candidate is not None
+        new = rollouts.NewRollout(
+            lane=lane,
+            kind=RolloutKind.FORWARD,
+            candidate_id=candidate.id,
+            since_position=0,
+            since_sha=None,
+            until_position=3,
+            until_sha=rows.sha(3),
+            from_release_id=None,
+            search_id=None,
+            policy=lane.policy,
+            branch="main",
+            asked_by="farmgate",
+            reason=None,
+            patience=timedelta(hours=1),
+        )
+        made = rollouts.cut(connection, new, 0, farm.clock.now())
+        connection.execute(update(rollout_table).values(state=states.Rollout.ASKING, wave=1))
+    said = {"verdict": "good", "reason": "looks right"}
+    refused = farm.http.post("/api/lanes/shop/production/decide", json=said)
+    assert (refused.status_code, "wave 2 of rollout 1 asks ben, not ada" in refused.json()["error"]) == (403, True)
+    with farm.store.writing() as connection:
+        connection.execute(update(rollout_table).where(rollout_table.c.id == made.id).values(wave=0))
+    assert farm.http.post("/api/lanes/shop/production/decide", json=said).status_code == 200

@@ -30,7 +30,18 @@ from deploy.plan import STEP_TRIES, UNKNOWN_LOOKS, RolloutView, patience, plan_r
 from farmgate import states
 from farmgate.lanes import Active, LaneView, QueuedCommit
 from farmgate.models import JournalEntry, Rollout, RolloutKind
-from farmgate.policy import CommandTarget, HttpCheck, LanePolicy, Wave
+from farmgate.policy import (
+    CanaryCheck,
+    Check,
+    CommandCheck,
+    CommandTarget,
+    HttpCheck,
+    LanePolicy,
+    PersonCheck,
+    QueryCheck,
+    Wave,
+    check_of,
+)
 from farmgate.policy.targets.command import Status
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -265,3 +276,73 @@ def test_a_newer_batch_takes_the_place_of_one_that_serves_nobody_where_the_polic
 def test_what_nothing_can_be_learnt_of_for_long_is_for_a_person() -> None:
     assert isinstance(plan_rollout(going_on(20, unknown_in_a_row=UNKNOWN_LOOKS - 1), NOW), Rest)
     assert isinstance(plan_rollout(going_on(20, unknown_in_a_row=UNKNOWN_LOOKS), NOW), Ask)
+
+
+# --- checks that need time, and people -------------------------------------------------------------------------------
+
+QUERY = QueryCheck(query="errors[5m]", url="http://p", below=1, every=2 * SECOND)
+PERSON = PersonCheck(who=("ada", "ben"), question="does it look right?", within=timedelta(minutes=20))
+
+
+def asked_by(*checks: Check, of_wave: tuple[Check, ...] = ()) -> LanePolicy:
+    first, *others = POLICY.waves
+    waves = (first.model_copy(update={"checks": of_wave}), *others)
+    return POLICY.model_copy(update={"checks": checks, "waves": waves})
+
+
+def test_a_check_that_looks_back_is_first_asked_when_all_it_sees_came_after_the_shift() -> None:
+    seen = replace(view("running", *JUST), policy=asked_by(QUERY))
+    assert plan_rollout(seen, NOW) == Rest(NOW + 6 * SECOND, "soaking")  # the soak's end; it is no earlier asked
+    later = NOW + timedelta(minutes=5)
+    late = replace(seen, rollout=replace(seen.rollout, deadline=later + SECOND))
+    assert plan_rollout(late, later - 5 * SECOND) == Rest(later - 4 * SECOND, "soaking")
+    assert plan_rollout(late, later - 4 * SECOND) == AskChecks(0, (0,))
+
+
+def test_a_wave_has_the_time_that_its_slowest_check_needs() -> None:
+    begun = plan_rollout(replace(view("pending"), policy=asked_by(QUERY)), NOW)
+    plain = plan_rollout(view("pending"), NOW)
+    assert isinstance(begun, Start)
+    assert isinstance(plain, Start)
+    assert begun.deadline - plain.deadline == timedelta(minutes=5)
+
+
+def test_what_was_live_before_is_asked_when_the_answer_is_about_it() -> None:
+    stored = QUERY.model_dump(mode="json")
+    seen = view("restoring", verdict(check=stored), entry("restore", ago=60))
+    assert plan_rollout(seen, NOW) == Rest(
+        NOW + timedelta(minutes=4), "until the failed check says something of what was live before"
+    )
+    assert plan_rollout(seen, NOW + timedelta(minutes=4)) == BeginStep("control", 1)
+    its_own = QUERY.model_copy(update={"query": 'errors{sha="{{sha}}"}[5m]'}).model_dump(mode="json")
+    assert plan_rollout(view("restoring", verdict(check=its_own), BACK), NOW) == BeginStep("control", 1)
+
+
+def test_a_comparison_and_a_person_are_not_asked_of_what_was_live_before() -> None:
+    canary = CanaryCheck(query='x{sha="{{sha}}"}', url="http://p")
+    for check in (canary, PERSON):
+        decision = plan_rollout(view("restoring", verdict(check=check.model_dump(mode="json")), BACK), NOW)
+        assert isinstance(decision, EndSick)
+
+
+def test_a_person_is_asked_when_all_else_of_the_wave_is_well() -> None:
+    policy = asked_by(POLICY.checks[0], of_wave=(PERSON,))
+    assert policy.checks_of(0)[1] == PERSON
+    assert len(policy.checks_of(1)) == 1
+    soaking = replace(view("running", *JUST, answers("healthy", 1)), policy=policy)
+    assert isinstance(plan_rollout(soaking, NOW), Rest)
+    sick = replace(view("running", *SHIFTED, answers("sick", 1, sick_in_a_row=2)), policy=policy)
+    assert isinstance(plan_rollout(sick, NOW), Restore)
+    well = replace(view("running", *SHIFTED, HEALTHY), policy=policy)
+    question = "ada, ben: does it look right? (wave 1, at 20 %)"
+    assert plan_rollout(well, NOW) == Ask(question, NOW + timedelta(minutes=20), 1)
+    alone = replace(view("running", *SHIFTED), policy=asked_by(PERSON))
+    assert plan_rollout(alone, NOW) == Ask(question, NOW + timedelta(minutes=20), 0)
+
+
+def test_checks_of_rows_that_are_older_than_the_kinds_are_still_read() -> None:
+    common = {"every": "PT5S", "timeout": "PT5S", "failures": 2}
+    old = {"http": "/healthz", "expect": 204, "command": None, **common}
+    assert check_of(old) == HttpCheck(http="/healthz", expect=204)
+    program = {"http": None, "expect": 200, "command": ["true"], **common}
+    assert check_of(program) == CommandCheck(command=("true",))
