@@ -14,6 +14,7 @@ from typing import assert_never
 
 from sqlalchemy import Connection
 
+from deploy import people
 from deploy.context import Context
 from deploy.decisions import (
     AbandonSearch,
@@ -41,8 +42,8 @@ from farmgate import lanes as rules
 from farmgate import states
 from farmgate.errors import LostRace, NotFound
 from farmgate.lanes import Culprit, LaneView
-from farmgate.models import JournalEntry, Lane, Rollout, RolloutKind
-from farmgate.policy import PersonCheck, Wave
+from farmgate.models import Lane, Rollout, RolloutKind
+from farmgate.policy import Wave
 from farmgate.store import (
     bans,
     candidates,
@@ -182,7 +183,7 @@ def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move,
             searches.abandon(connection, seen.lane.id, now)
             _tell(connection, now, "rollout.cancelled", subject, rollout.number, reason)
         case Advance(wave, deadline):
-            _settle_checks(connection, view, now)
+            people.settle_checks(connection, view, now)
             if rollout.state is states.Rollout.ASKING:
                 values = {"wave": wave + 1, "deadline": deadline, "reason": _kept(rollout)}
                 rollouts.moved(connection, rollout, states.Rollout.RUNNING, **values)
@@ -191,16 +192,16 @@ def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move,
             share = view.policy.waves[wave].share
             _tell(connection, now, "rollout.wave", subject, rollout.number, f"good at {share} %")
         case BeginFinish(deadline):
-            _settle_checks(connection, view, now)
+            people.settle_checks(connection, view, now)
             rollouts.moved(connection, rollout, states.Rollout.FINISHING, deadline=deadline, reason=_kept(rollout))
         case Ask(words, deadline, check):
             if check is not None:
-                _ask_person(connection, view, check, words, now)
+                people.ask(connection, view, check, words, now)
             rollouts.moved(connection, rollout, states.Rollout.ASKING, deadline=deadline, reason=words)
             asks = "cannot tell, decide" if check is None else "asks"
             _tell(connection, now, "rollout.asking", subject, rollout.number, f"{asks}: {words}")
         case Restore(verdict, words, deadline, detail):
-            _answer_person(connection, view, now)
+            people.answer(connection, view, now)
             rollouts.note(connection, rollout, "verdict", now, verdict, detail)
             rollouts.moved(connection, rollout, states.Rollout.RESTORING, deadline=deadline, reason=words)
             _tell(connection, now, "rollout.restoring", subject, rollout.number, f"{verdict}: {words}")
@@ -310,50 +311,6 @@ def _ban(
     more = f" (and {len(covers) - 1} more)" if len(covers) > 1 else ""
     text = f"{sha[:12]}{author}{more} is banned: {reason}"
     events.record(connection, now, "commit.banned", _subject(lane), by, text)
-
-
-def _settle_checks(connection: Connection, view: RolloutView, now: datetime) -> None:
-    """Write the wave's checks as done: healthy, or passed by a person."""
-    wave = view.rollout.wave
-    person = _answer_person(connection, view, now)
-    for key, entry in view.journal.items():
-        if key.startswith(f"wave-{wave}/check-") and entry.outcome is None and key != person:
-            rollouts.note(connection, view.rollout, key, now, str(entry.detail.get("last", "")), entry.detail)
-
-
-def _ask_person(connection: Connection, view: RolloutView, index: int, words: str, now: datetime) -> None:
-    """Write that a wave's check asks a person, and whom."""
-    wave = view.rollout.wave
-    check = view.policy.checks_of(wave)[index]
-    figures = {"who": list(check.who) if isinstance(check, PersonCheck) else []}
-    asked = {"check": check.name, "asked": 1, "healthy": 0, "last": "asking", "last_at": now.isoformat()}
-    detail = {**asked, "words": words, "figures": figures}
-    rollouts.note(connection, view.rollout, f"wave-{wave}/check-{index}", now, None, detail)
-
-
-def _answer_person(connection: Connection, view: RolloutView, now: datetime) -> str | None:
-    """Write a person's word into the check that asked for it; the check's key."""
-    wave = view.rollout.wave
-    asked = [key for key, entry in view.journal.items() if _asks(entry) and key.startswith(f"wave-{wave}/")]
-    decision = view.journal.get(f"wave-{wave}/decision")
-    if not asked or decision is None:
-        return None
-    key, entry = asked[0], view.journal[asked[0]]
-    good = decision.outcome == "good"
-    said = {"by": decision.detail.get("by", ""), "at": decision.started_at.isoformat()}
-    detail = {
-        **entry.detail,
-        "healthy": int(good),
-        "last": "healthy" if good else "sick",
-        "words": f"{said['by']} said {decision.outcome}: {decision.detail.get('reason', '')}",
-        "figures": {**entry.detail.get("figures", {}), **said},
-    }
-    rollouts.note(connection, view.rollout, key, now, str(detail["last"]), detail)
-    return key
-
-
-def _asks(entry: JournalEntry) -> bool:
-    return entry.outcome is None and entry.detail.get("last") == "asking"
 
 
 def _tell(connection: Connection, now: datetime, kind: str, subject: str, number: int, text: str) -> None:

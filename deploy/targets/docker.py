@@ -81,7 +81,9 @@ class DockerRunner:
             for container in self._containers(package.rollout_id):
                 if container.labels["farmgate.index"] == str(index):
                     # The engine keeps at most two files of ten megabytes: less than may be read.
-                    yield from container.logs(stream=True, since=since.timestamp() if since is not None else None)
+                    yield from container.logs(
+                        stream=True, follow=False, since=since.timestamp() if since is not None else None
+                    )
 
     def remove(self, rollout_id: int) -> None:
         from docker.errors import NotFound
