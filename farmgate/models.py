@@ -721,3 +721,26 @@ class AuditHead:
     id: int
     number: int
     hash: str
+
+
+# --- candidates from outside ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What another system says of a commit: its checks and its artifacts."""
+
+    id: int
+    repository_id: int
+    sha: str
+    source: str  # jenkins, circleci, github, ...
+    url: str  # where it was built; empty: nowhere that is told
+    checks: list[dict[str, Any]]  # name, result, and url, seconds where told
+    artifacts: dict[str, str]  # name -> sha256:... or an image by digest
+    digest: str  # of all that: the same again is the same
+    state: states.Submission
+    reason: str | None
+    submitted_by: str
+    created_at: datetime
+    settled_at: datetime | None
+    deadline: datetime

@@ -101,6 +101,15 @@ class Search(StrEnum):
     ABANDONED = "abandoned"  # a person stopped it, or took the lane elsewhere
 
 
+class Submission(StrEnum):
+    """A candidate from outside: what another system says of a commit."""
+
+    WAITING = "waiting"  # for its commit to be seen on a branch, or for our own run of it; the scheduler's loop looks
+    ACCEPTED = "accepted"  # it is a candidate
+    REFUSED = "refused"  # a check was not green, or our own run of the commit was not
+    EXPIRED = "expired"  # the commit was not seen by its deadline
+
+
 MOVES: dict[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
     Intake: {
         Intake.PENDING: frozenset({Intake.DONE, Intake.REJECTED}),
@@ -133,6 +142,9 @@ MOVES: dict[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
         Rollout.ASKING: frozenset({Rollout.RUNNING, Rollout.FINISHING, Rollout.RESTORING}),
         Rollout.FINISHING: frozenset({Rollout.GOOD}),
         Rollout.RESTORING: frozenset({Rollout.SICK, Rollout.STUCK}),
+    },
+    Submission: {
+        Submission.WAITING: frozenset({Submission.ACCEPTED, Submission.REFUSED, Submission.EXPIRED}),
     },
     Search: {
         Search.OPEN: frozenset({Search.FOUND, Search.ABANDONED}),

@@ -12,6 +12,7 @@ from scheduler import (
     artifacts_api,
     audit_api,
     caches_api,
+    candidates_api,
     farm_api,
     git_api,
     health,
@@ -49,6 +50,7 @@ PARTS = (
     lanes_api,
     templates_api,
     audit_api,
+    candidates_api,
     pages,
 )
 

@@ -16,7 +16,7 @@ import structlog
 from farmgate import states
 from farmgate.errors import BrokerUnreachable, LostRace
 from farmgate.store import attempts, cancelling, events, intakes, jobs, nodes, runs, superseding
-from scheduler import answers, handing_over, intake, packing, polling
+from scheduler import answers, handing_over, intake, packing, polling, submitting
 from scheduler.background import Background
 from scheduler.context import DEPLOY, Context
 from scheduler.decisions import (
@@ -37,6 +37,7 @@ from scheduler.decisions import (
     Retry,
     Ring,
     RingAgain,
+    Settle,
     Skip,
     Supersede,
     key_of,
@@ -145,6 +146,11 @@ def act(context: Context, background: Background, decision: Decision) -> None:
         case PackLog():
             attempt = decision.attempt_id
             background.start(log_key(attempt), lambda: packing.pack(context, attempt))
+        case Settle():
+            with context.store.writing() as connection:
+                submitting.settle(connection, decision, now)
+            if decision.after is states.Submission.ACCEPTED:
+                context.deploy_signals.wake(DEPLOY)
         case _:
             assert_never(decision)
 

@@ -174,6 +174,15 @@ class PackLog:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """A candidate from outside is one, or is none. `reason`: None where it becomes one now."""
+
+    submission_id: int
+    after: states.Submission
+    reason: str | None
+
+
 Decision = (
     Ring
     | RingAgain
@@ -193,6 +202,7 @@ Decision = (
     | RejectIntake
     | Poll
     | PackLog
+    | Settle
 )
 
 
@@ -221,4 +231,6 @@ def key_of(decision: Decision) -> str:
             subject = f"intake/{decision.intake_id}"
         case PackLog():
             subject = log_key(decision.attempt_id)
+        case Settle():
+            subject = f"submission/{decision.submission_id}"
     return f"{type(decision).__name__} {subject}"

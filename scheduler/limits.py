@@ -15,7 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from scheduler.problems import body
 
 WHOLE_BYTES = 5 * 2**20
-_STREAMS = re.compile(r"/hooks/|/git/|/api/attempts/[^/]+/[^/]+/(log|artifacts|caches|reports/file)$")
+_STREAMS = re.compile(
+    r"/hooks/|/git/|/api/candidates/[^/]+/bytes$|/api/attempts/[^/]+/[^/]+/(log|artifacts|caches|reports/file)$"
+)
 
 
 class BoundedBodies:

@@ -13,7 +13,7 @@ Rules, in their order:
 6. Ready jobs get the places that there are (see `dispatch`); a bell that went unanswered while a slot was free is rung
    again, at growing intervals.
 7. A node without a heartbeat is silent. Changes are read and repositories polled one at a time per repository; logs
-   of ended attempts are packed.
+   of ended attempts are packed. Candidates from outside are settled (see `outside`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from datetime import datetime
 from farmgate import states
 from farmgate.models import JobKind
 from farmgate.states import is_final
-from scheduler import dispatch, supersede
+from scheduler import dispatch, outside, supersede
 from scheduler.decisions import (
     Ask,
     Begin,
@@ -83,6 +83,7 @@ def plan(snapshot: Snapshot, now: datetime) -> Plan:
         for attempt in snapshot.unpacked_logs
         if log_key(attempt) not in snapshot.busy
     ]
+    decided += [found for each in snapshot.submissions if (found := outside.settled(each, now)) is not None]
     return Plan(tuple(decided))
 
 

@@ -13,12 +13,14 @@ from sqlalchemy import Connection, or_, select, union_all
 
 from farmgate import states
 from farmgate.settings import SchedulerSettings
-from farmgate.store import attempts, intakes, jobs, logs
+from farmgate.store import attempts, intakes, jobs, logs, submissions
 from farmgate.store.schema import attempts as attempts_table
 from farmgate.store.schema import intakes as intakes_table
 from farmgate.store.schema import nodes as nodes_table
 from farmgate.store.schema import repositories as repositories_table
 from farmgate.store.schema import runs as runs_table
+from farmgate.store.schema import submissions as submissions_table
+from scheduler.submitting import standing
 from scheduler.view import (
     AttemptView,
     IntakeView,
@@ -54,6 +56,11 @@ def is_idle(connection: Connection, rules: Rules, now: datetime) -> bool:
         .subquery()
         .select(),
         select(intakes_table.c.id).where(intakes_table.c.state == states.Intake.PENDING).limit(1).subquery().select(),
+        select(submissions_table.c.id)
+        .where(submissions_table.c.state == states.Submission.WAITING)
+        .limit(1)
+        .subquery()
+        .select(),
         select(attempts_table.c.id).where(attempts_table.c.log_blob.is_(None)).limit(1).subquery().select(),
         select(nodes_table.c.id)
         .where(
@@ -90,6 +97,7 @@ def snapshot(
         intakes=tuple(IntakeView(*values) for values in intakes.pending(connection)),
         repositories=_repositories(connection),
         unpacked_logs=tuple(logs.unpacked(connection, LOGS_AT_ONCE)),
+        submissions=tuple(standing(connection, row) for row in submissions.waiting(connection)),
         busy=busy,
         fresh=fresh,
     )

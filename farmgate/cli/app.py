@@ -11,6 +11,7 @@ from farmgate.cli import (
     artifacts,
     audit,
     caches,
+    candidates,
     door,
     importing,
     lanes,
@@ -72,6 +73,7 @@ app.add_typer(caches.app, name="cache", rich_help_panel=BUILD)
 app.command(rich_help_panel=DELIVER)(lanes.lanes)
 app.add_typer(lanes.app, name="lane", rich_help_panel=DELIVER)
 app.command(rich_help_panel=DELIVER)(lanes.rollback)
+app.add_typer(candidates.app, name="candidate", rich_help_panel=DELIVER)
 app.command(rich_help_panel=RUN)(nodes.nodes)
 app.add_typer(nodes.app, name="node", rich_help_panel=RUN)
 app.command(rich_help_panel=RUN)(server.status)

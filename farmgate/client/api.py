@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
@@ -381,6 +381,17 @@ class Api:
 
     def signin_link(self) -> Row:
         return self._post("/api/signin-links")
+
+    # --- candidates ---
+
+    def candidates(self, repository: str) -> Row:
+        return self._get(f"/api/candidates/{_part(repository)}")
+
+    def put_bytes(self, repository: str, data: Iterable[bytes]) -> Row:
+        return _object(self._call("PUT", f"/api/candidates/{_part(repository)}/bytes", content=data))
+
+    def submit_candidate(self, repository: str, body: Row) -> Row:
+        return self._post(f"/api/candidates/{_part(repository)}", body)
 
     # --- the audit log ---
 

@@ -59,8 +59,8 @@ def named(connection: Connection, shas: Sequence[str]) -> set[str]:
 
 
 def delivered(connection: Connection) -> set[str]:
-    """What delivery may still need: of every release (a lane may go back to each), of every rollout under way, and of
-    each candidate that waits in a lane."""
+    """What delivery may still need: of every release (a lane may go back to each), of every rollout under way, of each
+    candidate that waits in a lane, and of what was submitted from outside and waits for its commit."""
     found: set[str] = set()
     for row in connection.execute(select(t.releases.c.artifacts, t.releases.c.config)):
         found |= _in(row)
@@ -70,6 +70,9 @@ def delivered(connection: Connection) -> set[str]:
         .where(t.rollouts.c.state.in_(states.open_states(states.Rollout)))
     )
     for row in connection.execute(under_way):
+        found |= _in(row)
+    arriving = select(t.submissions.c.artifacts).where(t.submissions.c.state == states.Submission.WAITING)
+    for row in connection.execute(arriving):
         found |= _in(row)
     live = {
         row.lane_id: row.position

@@ -750,3 +750,25 @@ audit_head = Table(
     Column("number", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
     Column("hash", String(64), nullable=False),
 )
+
+# --- candidates from outside ---
+
+submissions = Table(
+    "submissions",
+    metadata,
+    _id(),
+    _ref("repository_id", "repositories.id"),
+    Column("sha", SHA, nullable=False),
+    Column("source", String(100), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("checks", JSON, nullable=False),
+    Column("artifacts", JSON, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("state", State(states.Submission), nullable=False, index=True),
+    Column("reason", Text),
+    Column("submitted_by", Text, nullable=False),
+    _when("created_at"),
+    _when("settled_at", nullable=True),
+    _when("deadline"),
+    Index("ix_submissions_of_commit", "repository_id", "sha"),
+)

@@ -58,6 +58,7 @@ KINDS = {
     "answers": models.Answer,
     "secrets": models.Secret,
     "audit": models.AuditEntry,
+    "submissions": models.Submission,
     "audit_head": models.AuditHead,
 }
 TABLES = sorted(metadata.tables.values(), key=lambda table: table.name)
