@@ -25,6 +25,7 @@ BUILT_IN: Final[Mapping[str, str]] = {
     "process": f"{_HERE}.process:KIND",
     "command": f"{_HERE}.command:KIND",
     "s3": f"{_HERE}.s3:KIND",
+    "kubernetes": f"{_HERE}.kubernetes:KIND",
 }
 
 
