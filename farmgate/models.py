@@ -723,6 +723,38 @@ class AuditHead:
     hash: str
 
 
+# --- identities of jobs ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A key that signs identity tokens. What it is for at a moment: farmgate.identity."""
+
+    id: int
+    kid: str  # the thumbprint of its public half (RFC 7638)
+    public: dict[str, Any]  # as a JSON Web Key
+    sealed: str | None = field(repr=False)  # the private half, farmgate.sealing; None: forgotten
+    key_id: str | None  # that seals it
+    created_by: str
+    created_at: datetime
+    signs_from: datetime
+    withdrawn_at: datetime | None  # no longer published, whatever it signed
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityToken:
+    """That a token was given, without it: to find out what somebody may have got hold of."""
+
+    jti: str
+    signing_key_id: int
+    job_id: int
+    attempt: int
+    audience: str
+    subject: str
+    issued_at: datetime
+    expires_at: datetime
+
+
 # --- candidates from outside ---------------------------------------------------------------------------------------
 
 

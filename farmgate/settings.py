@@ -108,6 +108,28 @@ class SchedulerSettings(CommonSettings):
     caches_limit_bytes: int = Field(
         10 * 2**30, ge=0, description="bytes of all caches of one repository; the least recently used go first"
     )
+    identity_issuer: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s?#]+$",
+        description="who signs identity tokens, if not FARMGATE_PUBLIC_URL: an address that has copies of the keys",
+    )
+    identity_longest: timedelta = Field(
+        timedelta(hours=24),
+        ge=timedelta(minutes=1),
+        le=timedelta(hours=24),
+        description="longest life of an identity token, whatever time its job has",
+    )
+    identity_ahead: timedelta = Field(
+        timedelta(hours=1),
+        ge=timedelta(0),
+        le=timedelta(days=7),
+        description="how long a new signing key is published before it signs",
+    )
+    identity_rotate: timedelta = Field(
+        timedelta(days=90),
+        ge=timedelta(days=1),
+        description="age at which the key that signs identity tokens is followed by a new one",
+    )
     git_timeout: timedelta = Field(timedelta(minutes=2), description="longest git fetch")
     join_token: SecretStr | None = Field(
         None, min_length=32, description="lets any number of nodes join; default: only one-time tokens do"

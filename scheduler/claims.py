@@ -89,7 +89,7 @@ def _claim(context: Context, node: models.Node, body: Claim, server: str) -> Cla
         until = now + context.settings.lease
         attempts.claim(connection, job.id, body.attempt, node.id, context.vault.hash(token), now, until)
         runs.begin(connection, run.id, now)
-        given = given_to(connection, context.vault.keyring, repository, run, spec)
+        given = given_to(context, connection, repository, run, job, spec, now)
     context.changes.touch(job.id)
     return Claimed(
         job=job.id,

@@ -28,7 +28,7 @@ from farmgate.store import events, jobs, repositories, runs
 from farmgate.store.runs import NewJob
 from scheduler.compared import Place, facts_of, origin_of
 from scheduler.context import Context
-from scheduler.pipelines import Owner, new_job, not_given_yet
+from scheduler.pipelines import Owner, new_job
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,6 @@ def read(context: Context, attempt: models.Attempt, body: Result) -> Emitted | N
         specs = _parsed(found, job, existing)
     except BadDocument as error:
         return replace(found, problems=str(error))
-    if problems := not_given_yet(specs):
-        return replace(found, problems=problems)
     place = Place(run.ref, run.trigger, run.origin.get("compared_with"), run.origin.get("base"))
     history = context.mirrors.of(repository)
     facts, since = facts_of(history, run.sha, place, specs)

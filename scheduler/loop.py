@@ -6,7 +6,8 @@ Rules:
 3. A decision that fails is logged and recorded, and tried again at a growing pause; after a few failures it is
    quarantined for a while, so that one bad row never stops or floods the rest.
 4. Nothing that takes long happens in the tick.
-5. The leader lets bytes go whose time is over, in the background, soon after it began and then at intervals.
+5. The leader lets bytes go whose time is over, and keys follow one another, in the background, soon after it began and
+   then at intervals.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import structlog
 
 from farmgate.clock import random_token
 from farmgate.store import events, leaders
-from scheduler import retention
+from scheduler import identity_api, retention
 from scheduler.apply import ACTOR, apply
 from scheduler.background import Background, Threads
 from scheduler.context import LOOP, Context
@@ -156,6 +157,7 @@ class Loop:
         elif self._tidy_at <= now:
             self._tidy_at = now + self.context.settings.sweep_every
             self.background.start("retention", partial(retention.tidy, self.context))
+            self.background.start("identity", partial(identity_api.rotate_when_due, self.context))
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set."""

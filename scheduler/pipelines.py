@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -69,23 +68,10 @@ def read_pipeline(
     except (BadDocument, NotAFile) as error:
         return (), str(error), None, origin
     specs = pipeline.jobs.values()
-    if problems := not_given_yet(specs):
-        return (), problems, None, origin
     facts, since = facts_of(history, sha, place, specs)
     owner = Owner(repository_id, place.ref, trust)
     made = tuple(new_job(history, sha, spec, facts, owner) for spec in specs)
     return made, None, pipeline, origin | origin_of(specs, facts, since)
-
-
-def not_given_yet(specs: Iterable[JobSpec]) -> str | None:
-    """A job that names an identity must not run without it as if nothing were missing."""
-    told = [
-        f"{FILE_NAME}: job {spec.name!r} names identity, which this version of Farmgate does not give to jobs yet: "
-        "take 'identity' out of the job"
-        for spec in specs
-        if spec.identity
-    ]
-    return "\n".join(told) or None
 
 
 @dataclass(frozen=True, slots=True)

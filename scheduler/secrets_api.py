@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from farmgate.errors import LostRace
 from farmgate.models import Secret
-from farmgate.store import events, repositories, secrets
+from farmgate.store import events, repositories, sealed, secrets
 from scheduler.auth import Admin
 from scheduler.context import Context
 
@@ -54,7 +54,7 @@ class NewSecret(BaseModel):
 
 
 class Rotated(BaseModel):
-    """`key`: the one that seals now. `secrets`: how many were sealed with it by this call."""
+    """`key`: the one that seals now. `secrets`: how many values were sealed with it by this call, signing keys too."""
 
     key: str
     secrets: int
@@ -121,24 +121,24 @@ def seal_again(context: Context) -> Rotated:
     """Rule 2."""
     keyring = context.vault.keyring
     with context.store.reading() as connection:
-        left = secrets.sealed_otherwise(connection, keyring.newest, 1)
+        left = sealed.sealed_otherwise(connection, keyring.newest, 1)
     if not left:
         keyring.draw()
     done = 0
     while True:
         with context.store.reading() as connection:  # the newest of this moment: another call may have drawn one
-            rows = secrets.sealed_otherwise(connection, keyring.newest, _AT_ONCE)
+            rows = sealed.sealed_otherwise(connection, keyring.newest, _AT_ONCE)
         if not rows:
             break
         for row in rows:
             try:
                 with context.store.writing() as connection:
-                    secrets.seal_again(connection, keyring, row)
+                    sealed.seal_again(connection, keyring, row)
                 done += 1
             except LostRace:
                 continue  # it has another value now: the next look finds it if it needs anything
     with context.store.writing() as connection:
-        keyring.forget(secrets.keys_in_use(connection))
+        keyring.forget(sealed.keys_in_use(connection))
     return Rotated(key=keyring.newest, secrets=done)
 
 

@@ -4,21 +4,30 @@ Rules:
 1. They are never in an argument list, in the container's configuration, in a file, or in the environment of a process
    of ours: the script reads them before anything else, and exports them to its steps.
 2. Any bytes but NUL arrive unchanged, line breaks too; nothing of a value is ever read as a command.
-3. The text says how many lines each value has, and where it all ends: the script never waits for the end of input.
+3. Of a signed token its signature is hidden by itself too: whoever shows its other two parts shows nothing secret.
+4. The text says how many lines each value has, and where it all ends: the script never waits for the end of input.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from farmgate.messages import Claimed
+
+_SIGNED: Final = re.compile(rb"eyJ[\w-]+\.[\w-]+\.[\w-]{20,}")  # a JSON Web Token: its header begins with {"
 
 
 def given(claimed: Claimed) -> dict[str, bytes]:
     """The claim's secret variables."""
     return {name: base64.b64decode(value) for name, value in claimed.secrets.items()}
+
+
+def hidden(values: Collection[bytes]) -> list[bytes]:
+    """What must not leave the node (rule 3)."""
+    return [*values, *(value.rpartition(b".")[2] for value in values if _SIGNED.fullmatch(value))]
 
 
 def hand_over(values: Mapping[str, bytes]) -> bytes:

@@ -34,7 +34,7 @@ from workers import around, services, verdict
 from workers.artifacts import Workspace
 from workers.bench import Bench
 from workers.engines.engine import Ended, Engine, Limits, Order, ServiceOrder
-from workers.given import given, hand_over
+from workers.given import given, hand_over, hidden
 from workers.logs import LogStream, while_it_may_speak
 from workers.masks import Masks
 from workers.output import Output
@@ -108,7 +108,7 @@ def _clean_up(bench: Bench, key: Key) -> None:
 def _work(bench: Bench, claimed: Claimed, key: Key, stop: Stop, timings: Timings) -> Result | None:
     """Everything between claim and result. None: say nothing."""
     stream = LogStream(bench.client, claimed, stop)
-    masks = Masks(given(claimed).values())
+    masks = Masks(hidden(given(claimed).values()))
 
     def say(line: str) -> None:
         stream.write(masks.text(f"{line}\n").encode())

@@ -13,6 +13,7 @@ from farmgate.cli import (
     caches,
     candidates,
     door,
+    identities,
     importing,
     lanes,
     logs,
@@ -68,6 +69,7 @@ app.add_typer(results.app, name="test", rich_help_panel=BUILD)
 app.add_typer(pipelines.app, name="pipeline", rich_help_panel=BUILD)
 pipelines.app.command("import")(importing.convert)
 app.add_typer(secrets.app, name="secret", rich_help_panel=BUILD)
+app.add_typer(identities.app, name="identity", rich_help_panel=BUILD)
 app.add_typer(templates.app, name="template", rich_help_panel=BUILD)
 app.add_typer(caches.app, name="cache", rich_help_panel=BUILD)
 app.command(rich_help_panel=DELIVER)(lanes.lanes)

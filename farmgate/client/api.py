@@ -121,6 +121,17 @@ class Api:
     def rotate_secrets(self) -> Row:
         return self._post("/api/secrets/rotate")
 
+    # --- identities ---
+
+    def identity(self) -> Row:
+        return self._get("/api/identity")
+
+    def identity_tokens(self, run: int | None, limit: int) -> list[Row]:
+        return self._rows("/api/identity/tokens", {"limit": limit} | ({} if run is None else {"run": run}))
+
+    def rotate_identity(self, leaked: bool) -> Row:
+        return self._post("/api/identity/rotate", {"leaked": leaked})
+
     # --- templates ---
 
     def templates(self) -> list[Row]:

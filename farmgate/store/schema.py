@@ -751,6 +751,36 @@ audit_head = Table(
     Column("hash", String(64), nullable=False),
 )
 
+# --- identities of jobs ---
+
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    _id(),
+    Column("kid", String(100), nullable=False, unique=True),
+    Column("public", JSON, nullable=False),
+    Column("sealed", Text),
+    Column("key_id", String(100), index=True),
+    Column("created_by", Text, nullable=False),
+    _when("created_at"),
+    _when("signs_from"),
+    _when("withdrawn_at", nullable=True),
+)
+
+identity_tokens = Table(
+    "identity_tokens",
+    metadata,
+    Column("jti", String(100), primary_key=True),
+    _ref("signing_key_id", "signing_keys.id"),
+    _ref("job_id", "jobs.id", index=True),
+    Column("attempt", Integer, nullable=False),
+    Column("audience", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    _when("issued_at", index=True),
+    _when("expires_at"),
+    Index("ix_identity_tokens_signing_key_id_expires_at", "signing_key_id", "expires_at"),
+)
+
 # --- candidates from outside ---
 
 submissions = Table(

@@ -1,13 +1,11 @@
-"""Secrets of repositories: put, listed, removed, chosen for a job, and sealed again with a newer key.
+"""Secrets of repositories: put, listed, removed, and chosen for a job.
 
 Rules:
 1. A value is sealed before it comes near the database, bound to its place: repository, environment, branch, name.
 2. A job is given the most specific that fits: of its environment before any other, then of its branch, then the rest;
    an exact branch before a pattern, a longer pattern before a shorter one.
 3. What is bound to a branch is given to that branch's runs alone: never to a tag's or a pull request's.
-4. Sealing again is one guarded write a row: it may end anywhere, and go on later.
-5. Who asks which keys are in use waits for whoever is sealing, and keeps others from it until his transaction ends: no
-   key is forgotten that a value was just sealed with.
+4. All that is sealed is sealed again by `farmgate.store.sealed`.
 """
 
 from __future__ import annotations
@@ -16,14 +14,15 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
-from farmgate.errors import BadPayload, LostRace, NotFound
+from farmgate.errors import BadPayload, NotFound
 from farmgate.models import Secret
 from farmgate.pipeline.globs import fits_one
 from farmgate.sealing import Keyring
 from farmgate.store.database import many
 from farmgate.store.schema import secrets
+from farmgate.store.sealed import place_of_secret, sealing
 
 LEAST_BYTES: Final = 4  # a shorter one could not be masked: it would be found everywhere
 MOST_BYTES: Final = 48 * 2**10
@@ -50,8 +49,8 @@ def put(
         )
     if "\0" in value:
         raise BadPayload("value: a NUL byte cannot be handed to a program; encode the value, in base64 for example")
-    _lock(connection, "ROW EXCLUSIVE")
-    key, sealed = keyring.seal(raw, _place(repository_id, name, environment, branch))
+    sealing(connection, secrets)
+    key, sealed = keyring.seal(raw, place_of_secret(repository_id, name, environment, branch))
     values = {"sealed": sealed, "key_id": key, "changed_by": who, "changed_at": now}
     changed = connection.execute(update(secrets).where(_at(repository_id, name, environment, branch)).values(values))
     if changed.rowcount:
@@ -93,26 +92,6 @@ def value_of(keyring: Keyring, secret: Secret) -> bytes:
     return keyring.open(secret.key_id, secret.sealed, _place_of(secret))
 
 
-def sealed_otherwise(connection: Connection, key: str, limit: int) -> Sequence[Secret]:
-    """Secrets that another key seals."""
-    return many(connection, Secret, select(secrets).where(secrets.c.key_id != key).order_by(secrets.c.id).limit(limit))
-
-
-def seal_again(connection: Connection, keyring: Keyring, secret: Secret) -> None:
-    """With the newest key. Raises BadSettings; LostRace, if it was changed meanwhile."""
-    _lock(connection, "ROW EXCLUSIVE")
-    key, sealed = keyring.seal(value_of(keyring, secret), _place_of(secret))
-    unchanged = (secrets.c.id == secret.id) & (secrets.c.sealed == secret.sealed)
-    if not connection.execute(update(secrets).where(unchanged).values(sealed=sealed, key_id=key)).rowcount:
-        raise LostRace(f"secret {secret.name} was changed at this moment")
-
-
-def keys_in_use(connection: Connection) -> set[str]:
-    """Of a connection that writes: rule 5."""
-    _lock(connection, "SHARE")
-    return set(connection.execute(select(secrets.c.key_id).distinct()).scalars())
-
-
 def described(name: str, environment: str, branch: str) -> str:
     """As people are told of it."""
     return name + (f" for {environment}" if environment else "") + (f" on {branch}" if branch else "")
@@ -131,15 +110,5 @@ def _at(repository_id: int, name: str, environment: str, branch: str) -> ColumnE
     )
 
 
-def _lock(connection: Connection, mode: str) -> None:
-    """Rule 5 on PostgreSQL; on SQLite a transaction that writes is alone anyway."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text(f"LOCK TABLE secrets IN {mode} MODE"))
-
-
 def _place_of(secret: Secret) -> str:
-    return _place(secret.repository_id, secret.name, secret.environment, secret.branch)
-
-
-def _place(repository_id: int, name: str, environment: str, branch: str) -> str:
-    return "\0".join((str(repository_id), environment, branch, name))
+    return place_of_secret(secret.repository_id, secret.name, secret.environment, secret.branch)

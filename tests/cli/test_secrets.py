@@ -53,3 +53,47 @@ def test_removing_names_the_place(farm: CannedFarm, run: Run) -> None:
 def test_rotating_says_how_many_by_which_key(farm: CannedFarm, run: Run) -> None:
     farm.answers["POST /api/secrets/rotate"] = {"key": "1f2e", "secrets": 3}
     assert run("secret", "rotate").out == "3 secrets are sealed with key 1f2e now\n"
+
+
+def test_an_identity_is_shown_with_its_keys_and_what_is_in_the_way(farm: CannedFarm, run: Run) -> None:
+    key = {
+        "kid": "k1",
+        "use": "kept",
+        "created_by": "ada",
+        "created_at": "2026-01-01T00:00:00Z",
+        "signs_from": "2026-01-01T01:00:00Z",
+        "withdrawn_at": None,
+        "until": "2026-01-01T03:00:00Z",
+    }
+    farm.answers["POST /api/identity/rotate"] = {
+        "issuer": "http://farm",
+        "configuration": "http://farm/c",
+        "keys_at": "http://farm/k",
+        "keys": [key],
+        "problem": "clouds take https addresses alone",
+    }
+    said = run("identity", "rotate", "--leaked")
+    assert farm.body() == {"leaked": True}
+    assert ["k1", "kept", "2026-01-01", "01:00", "2026-01-01", "03:00", "ada"] in [
+        x.split() for x in said.out.split("\n")
+    ]
+    assert said.out.endswith("clouds take https addresses alone\n")
+
+
+def test_tokens_are_listed_without_themselves(farm: CannedFarm, run: Run) -> None:
+    row = {
+        "jti": "j",
+        "run": 7,
+        "job": "publish",
+        "attempt": 1,
+        "subject": "repo:shop:ref:refs/heads/main",
+        "audience": "sts",
+        "key": "0123456789",
+        "issued_at": "2026-01-01T00:00:00Z",
+        "expires_at": "2026-01-01T00:30:00Z",
+    }
+    farm.answers["GET /api/identity/tokens?limit=50&run=7"] = [row]
+    farm.answers["GET /api/identity/tokens"] = [row]
+    line = run("identity", "tokens", "--run", "7").out.splitlines()[-1]
+    assert "repo:shop:ref:refs/heads/main" in line
+    assert "01234567 " in line + " "

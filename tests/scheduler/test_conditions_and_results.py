@@ -464,11 +464,3 @@ def test_a_run_again_waits_for_a_cancelled_fork_as_the_first_did(farm: Farm) -> 
         assert [one.id for one in runs.held(connection)] == [made]
     farm.clock.advance(timedelta(seconds=1))
     sound(farm)
-
-
-def test_a_job_does_not_run_without_the_identity_that_it_names(farm: Farm) -> None:
-    connected(farm, "jobs:\n  publish:\n    steps: [make]\n    identity: {TOKEN: sts.example.org}\n")
-    run = farm.run(1)
-    assert run["state"] == "error"
-    assert "job 'publish' names identity" in run["reason"]
-    assert farm.bell.heard() == []

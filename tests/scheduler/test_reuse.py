@@ -141,6 +141,7 @@ def test_what_only_says_when_and_how_long_is_no_part_of_the_work(world: World, c
         {"reuse": False},
         {"deploys_to": "production"},
         {"secrets": ["TOKEN"]},
+        {"identity": {"TOKEN": "sts.example.org"}},
         {"emits": "more.yml"},
         {"builds": ["shop"]},
         {"inputs": []},

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from farmgate import models
 from farmgate.models import TokenKind
 from farmgate.sealing import Keyring
-from farmgate.store import schema, secrets, tokens
+from farmgate.store import schema, sealed, secrets, tokens
 from farmgate.store.database import many
 from scheduler import secrets_api
 from tests.scheduler.farm import Farm, Held
@@ -130,7 +130,7 @@ def test_a_rotation_that_was_cut_off_goes_on(
     farm.context.vault.keyring = Keyring(b"r" * 32, file=tmp_path / "sealing.keys")
     for name in "ABC":
         put(farm, f"value of {name}", name)
-    real, done = secrets.seal_again, 0
+    real, done = sealed.seal_again, 0
 
     def dies(*given: Any) -> None:
         nonlocal done
@@ -140,7 +140,7 @@ def test_a_rotation_that_was_cut_off_goes_on(
         real(*given)
 
     with monkeypatch.context() as patched:
-        patched.setattr(secrets, "seal_again", dies)
+        patched.setattr(sealed, "seal_again", dies)
         if survived < 3:
             with pytest.raises(RuntimeError):
                 secrets_api.seal_again(farm.context)
@@ -160,11 +160,12 @@ def test_a_value_that_is_replaced_while_it_is_sealed_again_is_not_lost(farm: Far
     connected(farm)
     farm.context.vault.keyring = Keyring(b"r" * 32, file=tmp_path / "sealing.keys")
     put(farm, "old value")
-    (read,) = rows(farm)
-    put(farm, "new value")
     farm.context.vault.keyring.draw()
+    with farm.store.reading() as connection:
+        (read,) = sealed.sealed_otherwise(connection, farm.context.vault.keyring.newest, 9)
+    put(farm, "new value")
     with farm.store.writing() as connection, pytest.raises(Exception, match="changed at this moment"):
-        secrets.seal_again(connection, farm.context.vault.keyring, read)
+        sealed.seal_again(connection, farm.context.vault.keyring, read)
     farm.http.post("/api/secrets/rotate")
     assert secrets.value_of(farm.context.vault.keyring, rows(farm)[0]) == b"new value"
 
@@ -173,12 +174,12 @@ def test_two_rotations_at_once_both_end(farm: Farm, tmp_path: Path, monkeypatch:
     connected(farm)
     farm.context.vault.keyring = Keyring(b"r" * 32, file=tmp_path / "sealing.keys")
     put(farm, "pears")
-    real = secrets.seal_again
+    real = sealed.seal_again
 
     def another_draws_first(*given: Any) -> None:
-        monkeypatch.setattr(secrets, "seal_again", real)
+        monkeypatch.setattr(sealed, "seal_again", real)
         farm.context.vault.keyring.draw()
         real(*given)
 
-    monkeypatch.setattr(secrets, "seal_again", another_draws_first)
+    monkeypatch.setattr(sealed, "seal_again", another_draws_first)
     assert farm.http.post("/api/secrets/rotate").json() == {"key": farm.context.vault.keyring.newest, "secrets": 1}

@@ -60,6 +60,8 @@ KINDS = {
     "audit": models.AuditEntry,
     "submissions": models.Submission,
     "audit_head": models.AuditHead,
+    "signing_keys": models.SigningKey,
+    "identity_tokens": models.IdentityToken,
 }
 TABLES = sorted(metadata.tables.values(), key=lambda table: table.name)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from farmgate.sealing import Keyring
-from farmgate.store import secrets
+from farmgate.store import sealed, secrets
 from farmgate.store.database import Store
 from tests.store import rows
 
@@ -22,7 +22,7 @@ def test_no_key_is_forgotten_that_a_value_is_being_sealed_with(store: Store, tmp
 
     def forget() -> None:
         with store.writing() as connection:
-            ring.forget(secrets.keys_in_use(connection))
+            ring.forget(sealed.keys_in_use(connection))
 
     other = threading.Thread(target=forget)
     with store.writing() as connection:

@@ -118,3 +118,9 @@ def test_a_job_that_must_not_run_ends_in_error_before_any_step(node: Node) -> No
     assert "names secrets that are not there: TOKEN" in (result.reason or "")
     assert b"farmgate: job 'a' names secrets" in record.log
     assert b"ran" not in record.log
+
+
+def test_of_a_signed_token_the_signature_is_hidden_by_itself(node: Node) -> None:
+    token = b"eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJyZXBvOnNob3AifQ.c2lnbmF0dXJlIG9mIHRoZSB0b2tlbg"
+    _, record = node.run('echo "$TOKEN" | tr . " "', claimed=claimed(TOKEN=token))
+    assert b"eyJhbGciOiJSUzI1NiJ9 eyJzdWIiOiJyZXBvOnNob3AifQ ***\n" in record.log
