@@ -32,6 +32,8 @@ from deploy.decisions import (
     NarrowSearch,
     OpenSearch,
     PlaceHold,
+    Prolong,
+    ProlongSearch,
     Restore,
     Start,
     Stick,
@@ -58,7 +60,7 @@ from farmgate.store import (
 )
 
 ACTOR = "farmgate"
-Move = Start | Cancel | Advance | BeginFinish | Ask | Restore | Finish | EndSick | Stick
+Move = Start | Cancel | Prolong | Advance | BeginFinish | Ask | Restore | Finish | EndSick | Stick
 
 
 def to_lane(context: Context, seen: Seen, epoch: int, decision: LaneDecision) -> None:
@@ -73,6 +75,9 @@ def to_lane(context: Context, seen: Seen, epoch: int, decision: LaneDecision) ->
             case PlaceHold() | BanCulprit() | AbandonSearch():
                 lanes.take(connection, seen.lane.id, epoch)
                 _follow(connection, seen.lane, seen.view, decision, None, now)
+            case ProlongSearch(search_id, deadline):
+                lanes.take(connection, seen.lane.id, epoch)
+                searches.prolong(connection, search_id, deadline)
             case _:
                 assert_never(decision)
 
@@ -82,6 +87,17 @@ def to_rollout(context: Context, seen: Seen, rollout: RolloutView, decision: Mov
     now = context.clock.now()
     with context.store.writing() as connection:
         _move(connection, seen, rollout, decision, now)
+
+
+def tell_ended_holds(context: Context, found: Sequence[Lane]) -> None:
+    """Holds that ended by themselves say so, once."""
+    now = context.clock.now()
+    subjects = {lane.id: _subject(lane) for lane in found}
+    with context.store.writing() as connection:
+        for hold in holds.tell_ended(connection, now):
+            subject = subjects.get(hold.lane_id, "lanes") if hold.lane_id is not None else "lanes"
+            told = f"the {hold.kind} of {hold.created_by} is over by itself: {hold.reason}"
+            events.record(connection, now, "hold.ended", subject, ACTOR, told)
 
 
 def _cut(connection: Connection, seen: Seen, epoch: int, decision: CutBatch, now: datetime) -> None:
@@ -178,6 +194,8 @@ def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move,
     match decision:
         case Start(deadline):
             rollouts.moved(connection, rollout, states.Rollout.RUNNING, started_at=now, deadline=deadline)
+        case Prolong(deadline):
+            rollouts.prolong(connection, rollout, deadline)
         case Cancel(reason):
             rollouts.moved(connection, rollout, states.Rollout.CANCELLED, finished_at=now, reason=reason)
             searches.abandon(connection, seen.lane.id, now)

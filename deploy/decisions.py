@@ -62,6 +62,14 @@ class NarrowSearch:
 
 
 @dataclass(frozen=True, slots=True)
+class ProlongSearch:
+    """The lane is closed past the search's deadline: it has until then."""
+
+    search_id: int
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class AbandonSearch:
     """The search ends without a culprit; `suspects`: everything that is still suspected, to be banned as one."""
 
@@ -70,7 +78,7 @@ class AbandonSearch:
     suspects: Culprit | None = None
 
 
-LaneDecision = CutBatch | CutRollback | PlaceHold | BanCulprit | AbandonSearch
+LaneDecision = CutBatch | CutRollback | PlaceHold | BanCulprit | AbandonSearch | ProlongSearch
 Consequence = PlaceHold | BanCulprit | OpenSearch | NarrowSearch | AbandonSearch
 
 # --- of a rollout ----------------------------------------------------------------------------------------------------
@@ -88,6 +96,13 @@ class Cancel:
     """End it before anything was done."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prolong:
+    """Every lane is stopped: the rollout stays where it is, and its time does not run out meanwhile."""
+
+    deadline: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,5 +187,17 @@ class Rest:
 
 
 RolloutDecision = (
-    Start | Cancel | BeginStep | AskChecks | Advance | BeginFinish | Ask | Restore | Finish | EndSick | Stick | Rest
+    Start
+    | Cancel
+    | Prolong
+    | BeginStep
+    | AskChecks
+    | Advance
+    | BeginFinish
+    | Ask
+    | Restore
+    | Finish
+    | EndSick
+    | Stick
+    | Rest
 )

@@ -18,6 +18,8 @@ Rules of a rollout:
 9. A step that goes on (a review of days, another tool's rollout) is looked at every `look_every` of its target. Its
    time is over only when a look after the deadline still says so. If many looks in a row learn nothing, a person is
    asked. A newer batch waits for it, or takes its place where the target's policy says so and it serves nobody yet.
+10. While every lane is stopped, nothing is given another wave or finished; checks go on, and what goes sick is taken
+    back. A rollback goes on.
 """
 
 from __future__ import annotations
@@ -46,6 +48,8 @@ from deploy.decisions import (
     NarrowSearch,
     OpenSearch,
     PlaceHold,
+    Prolong,
+    ProlongSearch,
     Rest,
     Restore,
     RolloutDecision,
@@ -54,8 +58,8 @@ from deploy.decisions import (
 )
 from deploy.targets.protocol import Ended
 from farmgate import lanes, states
-from farmgate.lanes import Culprit, Cut, LaneView, Lost, Wait
-from farmgate.models import JournalEntry, Rollout, RolloutKind
+from farmgate.lanes import Culprit, Cut, LaneView, Lost, StandingHold, Wait
+from farmgate.models import HoldKind, JournalEntry, Rollout, RolloutKind
 from farmgate.policy import Check, HttpCheck, LanePolicy, PersonCheck, check_of
 
 STEP_TRIES: Final = 5
@@ -66,6 +70,8 @@ UNKNOWN_LOOKS: Final = 6
 """Looks in a row that learn nothing of what goes on, until a person is asked."""
 REPLACED: Final = "replaced"
 _LEAP: Final = timedelta(minutes=5)
+SEARCH_GRACE: Final = timedelta(days=1)
+"""A search that a closed lane kept waiting has this long when the lane opens."""
 HOLD_UNTOLD: Final = timedelta(hours=1)
 HOLD_NOT_TO_BLAME: Final = timedelta(minutes=15)
 
@@ -83,8 +89,12 @@ class RolloutView:
 
 def plan_lane(view: LaneView, order: Mapping[str, Any] | None, loss: str, now: datetime) -> LaneDecision | Rest:
     """What a lane without a rollout under way does. `loss`: the reason of the hold for a live commit that is gone."""
-    if view.search is not None and now >= view.search.deadline:
-        return _overdue(view)
+    if view.search is not None and now >= view.search.deadline - SEARCH_GRACE:
+        opens = lanes.may_begin(view, now, spared=True)
+        if opens is not None and opens > now and opens + SEARCH_GRACE > view.search.deadline:
+            return ProlongSearch(view.search.id, opens + 2 * SEARCH_GRACE)
+        if now >= view.search.deadline:
+            return _overdue(view)
     if view.unacknowledged_loss and not any(hold.reason == loss for hold in view.holds):
         return PlaceHold(loss, None)
     if order is not None:
@@ -116,6 +126,9 @@ def plan_rollout(view: RolloutView, now: datetime) -> RolloutDecision:
         case states.Rollout.PENDING:
             if view.order is not None:
                 return Cancel(_aborted(view.order))
+            stop = _stopped(view, now)
+            if stop is not None:
+                return Rest(stop.until, _stop_words(stop))
             return Start(now + _wave_patience(view.policy, 0))
         case states.Rollout.RUNNING:
             return _running(view, now)
@@ -135,6 +148,8 @@ def plan_rollout(view: RolloutView, now: datetime) -> RolloutDecision:
 def _running(view: RolloutView, now: datetime) -> RolloutDecision:
     if view.order is not None:
         return _back(view, "aborted", _aborted(view.order), now)
+    if _stopped(view, now) is not None and view.rollout.deadline < now + PATIENCE:
+        return Prolong(now + _wave_patience(view.policy, view.rollout.wave))
     if now >= view.rollout.deadline and not _may_have_come(view):
         return _back(view, Verdict.UNTOLD, "it took longer than it may", now)
     wave = view.rollout.wave
@@ -188,7 +203,9 @@ def _instead(view: RolloutView, key: str, now: datetime) -> RolloutDecision | No
 
 def _soaking(view: RolloutView, shifted: datetime, now: datetime) -> RolloutDecision:
     wave = view.rollout.wave
+    stop = _stopped(view, now)
     over = shifted + view.policy.waves[wave].soak
+    over = over if stop is None else max(over, stop.until)
     due: list[int] = []
     wake: list[datetime] = []
     untold: str | None = None
@@ -219,7 +236,8 @@ def _soaking(view: RolloutView, shifted: datetime, now: datetime) -> RolloutDeci
         return _passed(view, now) if person is None else _ask_person(view, *person, now)
     if due:
         return AskChecks(wave, tuple(due))
-    return Rest(min([*wake, over]) if now < over else min(wake, default=None), "soaking")
+    why = "soaking" if stop is None else _stop_words(stop)
+    return Rest(min([*wake, over]) if now < over else min(wake, default=None), why)
 
 
 def _ask_person(view: RolloutView, index: int, check: PersonCheck, now: datetime) -> Ask:
@@ -243,7 +261,8 @@ def _asking(view: RolloutView, now: datetime) -> RolloutDecision:
     if decision is not None:
         by, reason = decision.detail.get("by", "someone"), decision.detail.get("reason", "")
         if decision.outcome == "good":
-            return _passed(view, now)
+            stop = _stopped(view, now)
+            return _passed(view, now) if stop is None else Rest(stop.until, _stop_words(stop))
         return _back(view, Verdict.SICK, f"{by} decided: sick: {reason}", now, wave=view.rollout.wave, by=by)
     if now >= view.rollout.deadline:
         return _back(view, Verdict.UNTOLD, "nobody decided in time", now, wave=view.rollout.wave)
@@ -310,6 +329,19 @@ def _consequences(view: RolloutView, verdict: str, words: str, now: datetime) ->
         culprit = Culprit(None, rollout.until_sha, rollout.since_position, rollout.until_position)
         return (BanCulprit(culprit, f"rollout {rollout.number} went sick: {words}"),)
     return (OpenSearch(rollout.since_position, rollout.until_position, points),)
+
+
+def _stopped(view: RolloutView, now: datetime) -> StandingHold | None:
+    """Rule 9: the stop that keeps it where it is."""
+    if view.rollout.kind is RolloutKind.ROLLBACK:
+        return None
+    return next(
+        (each for each in view.lane.holds if each.kind is HoldKind.STOP and each.begins <= now < each.until), None
+    )
+
+
+def _stop_words(stop: StandingHold) -> str:
+    return f"every lane is stopped by {stop.by}: {stop.reason}"
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------

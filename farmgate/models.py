@@ -72,6 +72,14 @@ class RolloutKind(StrEnum):
     ROLLBACK = "rollback"  # a person went back to an earlier good release
 
 
+class HoldKind(StrEnum):
+    """How a person stops what may be delivered."""
+
+    HOLD = "hold"  # one lane, from now on
+    FREEZE = "freeze"  # one lane, for a time that was planned
+    STOP = "stop"  # every lane at once; waves under way do not go on either
+
+
 class TokenKind(StrEnum):
     """What a credential is for."""
 
@@ -433,17 +441,38 @@ class Ban:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """A lane stopped by someone, with a reason and an end."""
+class ApprovalRow:
+    """A person's word for the commits after `since` up to `until`, and for the candidate there."""
 
     id: int
     lane_id: int
+    since_position: int
+    since_sha: str | None  # None: from the beginning
+    until_position: int
+    until_sha: str
+    candidate_id: int
+    reason: str
+    approved_by: str
+    created_at: datetime
+    withdrawn_at: datetime | None
+    withdrawn_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A lane stopped by someone, from a time on, with a reason and an end; without a lane: all of them."""
+
+    id: int
+    lane_id: int | None
+    kind: HoldKind
     reason: str
     created_by: str
     created_at: datetime
+    begins: datetime
     until: datetime
     lifted_at: datetime | None
     lifted_by: str | None
+    told_at: datetime | None  # when it was told that it ended by itself
 
 
 # --- the farm itself ---------------------------------------------------------------------------------------------

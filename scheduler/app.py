@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from farmgate import __version__
 from scheduler import (
+    approvals_api,
     artifacts_api,
     audit_api,
     caches_api,
@@ -16,6 +17,7 @@ from scheduler import (
     farm_api,
     git_api,
     health,
+    holds_api,
     hooks,
     identity_api,
     lanes_api,
@@ -49,6 +51,8 @@ PARTS = (
     tests_api,
     logs_api,
     farm_api,
+    approvals_api,
+    holds_api,
     lanes_api,
     templates_api,
     audit_api,

@@ -110,3 +110,8 @@ class Context:
     def wake(self) -> None:
         """Tell the loop to look again."""
         self.signals.wake(LOOP)
+
+    def acted_on_lanes(self) -> None:
+        """The deploy loop looks at once, and so do the pages that are open."""
+        self.deploy_signals.wake(DEPLOY)
+        self.changes.touch()

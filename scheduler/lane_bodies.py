@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, Field, field_validator
 
 from farmgate import states
-from farmgate.models import RolloutKind
+from farmgate.models import HoldKind, RolloutKind
 from farmgate.quantities import duration
 
 
@@ -25,13 +25,26 @@ class LiveBody(BaseModel):
 
 
 class HoldBody(BaseModel):
-    """A hold that stands."""
+    """A hold or freeze of a lane, or (without a lane) the stop of all; a freeze may begin later."""
 
     id: int
+    kind: HoldKind
     reason: str
     created_by: str
     created_at: datetime
+    begins: datetime
     until: datetime
+
+
+class ApprovalBody(BaseModel):
+    """A person's word for the commits after `since_sha` up to `until_sha`."""
+
+    approved_by: str
+    reason: str
+    created_at: datetime
+    since_sha: str | None
+    until_sha: str
+    withdrawn_at: datetime | None
 
 
 class CarriedBody(BaseModel):
@@ -113,6 +126,7 @@ class RolloutDetail(RolloutBody):
     artifacts: dict[str, str]
     from_sha: str | None
     from_rollout: int | None
+    approvals: list[ApprovalBody]
     release_live_from: datetime | None
     release_live_until: datetime | None
 
@@ -205,11 +219,14 @@ class LaneDetail(BaseModel):
     on_the_way: int
     next: PreviewBody
     search: SearchBody | None
+    approvals: list[ApprovalBody]
     holds: list[HoldBody]
+    ended_holds: list[HoldBody]
     bans: list[BanBody]
     history: list[RolloutBody]
     rollback: dict[str, Any] | None
     problem: str | None
+    advice: str | None
     policy: dict[str, Any]
     policy_version: int
 
@@ -243,8 +260,14 @@ class RollbackBody(BaseModel):
     takes_back: list[CarriedBody]
 
 
+def _with_zone(value: datetime | None) -> datetime | None:
+    if value is not None and value.tzinfo is None:
+        raise ValueError("say the time zone, as in 2026-01-31T12:00:00Z")
+    return value
+
+
 class HoldAsked(BaseModel):
-    """Stop a lane: `for` a while (30m, 2h), or `until` a time; neither: until it is lifted."""
+    """Stop a lane, or all: `for` a while (30m, 2h), or `until` a time; neither: until it is lifted."""
 
     reason: str = Field(min_length=1, max_length=1000)
     until: datetime | None = None
@@ -255,12 +278,21 @@ class HoldAsked(BaseModel):
     def _read(cls, value: object) -> object:
         return duration(value) if isinstance(value, str) else value
 
-    @field_validator("until")
-    @classmethod
-    def _aware(cls, value: datetime | None) -> datetime | None:
-        if value is not None and value.tzinfo is None:
-            raise ValueError("say the time zone, as in 2026-01-31T12:00:00Z")
-        return value
+    _aware = field_validator("until")(_with_zone)
+
+    def ends(self, now: datetime) -> datetime | None:
+        """When, where that is said."""
+        return self.until if self.until is not None else now + self.span if self.span is not None else None
+
+
+class FreezeAsked(BaseModel):
+    """Plan a time without rollouts, `from` a time `until` another."""
+
+    reason: str = Field(min_length=1, max_length=1000)
+    begins: datetime = Field(alias="from")
+    until: datetime
+
+    _aware = field_validator("begins", "until")(_with_zone)
 
 
 class LiftedBody(BaseModel):

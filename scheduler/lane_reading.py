@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Connection
@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 from farmgate import lanes as rules
 from farmgate import states
 from farmgate.lanes import LaneView
-from farmgate.models import Hold, JournalEntry, Lane, Rollout, RolloutKind, SearchRow
+from farmgate.models import Hold, HoldKind, JournalEntry, Lane, Rollout, RolloutKind, SearchRow
 from farmgate.policy import LanePolicy
 from farmgate.store import (
+    approvals,
     bans,
     candidates,
     holds,
@@ -25,6 +26,7 @@ from farmgate.store import (
     searches,
 )
 from scheduler.lane_bodies import (
+    ApprovalBody,
     BanBody,
     CarriedBody,
     CheckBody,
@@ -41,6 +43,8 @@ from scheduler.lane_bodies import (
     WaveBody,
 )
 
+TOLD_ENDED: Final = timedelta(days=1)
+"""So long a lane says that a hold ended by itself."""
 TOLD_COMMITS: Final = 200
 """How many commits of a batch are told: the newest. A first rollout carries a branch's whole history."""
 
@@ -63,7 +67,7 @@ def summary(connection: Connection, lane: Lane, now: datetime) -> LaneBody:
         waiting=lane_views.waiting(connection, lane, policy, max(base, on_the_way_to(active))),
         on_the_way=lane_views.waiting(connection, lane, policy, base)
         - lane_views.waiting(connection, lane, policy, max(base, on_the_way_to(active))),
-        held=hold_body(standing[0]) if standing else None,
+        held=HoldBody.model_validate(standing[0], from_attributes=True) if standing else None,
         problem=problem(connection, lane, active, standing),
         policy_version=lane.policy_version,
     )
@@ -91,11 +95,20 @@ def detail(connection: Connection, lane: Lane, now: datetime, *, history: int = 
         on_the_way=len(view.commits) - left,
         next=preview_body(view, now),
         search=search_body(search) if search is not None else None,
-        holds=[hold_body(each) for each in standing],
+        approvals=[
+            ApprovalBody.model_validate(each, from_attributes=True)
+            for each in approvals.standing(connection, lane, view.policy, view.base, now)
+        ],
+        holds=[HoldBody.model_validate(each, from_attributes=True) for each in holds.ahead(connection, lane.id, now)],
+        ended_holds=[
+            HoldBody.model_validate(each, from_attributes=True)
+            for each in holds.ended(connection, lane.id, now - TOLD_ENDED, now)
+        ],
         bans=[BanBody.model_validate(each, from_attributes=True) for each in bans.every(connection, lane.id)],
         history=rollout_bodies(connection, lane, past),
         rollback=lane.rollback,
         problem=problem(connection, lane, active, standing),
+        advice=rules.falls_behind(view, now),
         policy=lane.policy,
         policy_version=lane.policy_version,
     )
@@ -113,7 +126,8 @@ def problem(connection: Connection, lane: Lane, active: Rollout | None, standing
     if active is not None and active.state is states.Rollout.RESTORING:
         return f"rollout {active.number} is being taken back: {active.reason}"
     if standing:
-        return f"held by {standing[0].created_by}: {standing[0].reason}"
+        words = "every lane is stopped" if standing[0].kind is HoldKind.STOP else "held"
+        return f"{words} by {standing[0].created_by}: {standing[0].reason}"
     search = searches.open_of(connection, lane.id)
     if search is not None:
         return f"searching the culprit among {len(search.points)} candidates of a batch that went sick"
@@ -203,6 +217,10 @@ def rollout_detail(connection: Connection, lane: Lane, rollout: Rollout) -> Roll
         artifacts=candidate.artifacts if candidate is not None else {},
         from_sha=came_from.sha if came_from is not None else None,
         from_rollout=rollouts.by_id(connection, came_from.rollout_id).number if came_from is not None else None,
+        approvals=[
+            ApprovalBody.model_validate(each, from_attributes=True)
+            for each in approvals.of_batch(connection, lane.id, rollout.since_position, rollout.until_position)
+        ],
         release_live_from=left.live_from if left is not None else None,
         release_live_until=left.live_until if left is not None else None,
     )
@@ -303,7 +321,3 @@ def search_body(search: SearchRow) -> SearchBody:
         opened_at=search.opened_at,
         closed_at=search.closed_at,
     )
-
-
-def hold_body(hold: Hold) -> HoldBody:
-    return HoldBody.model_validate(hold, from_attributes=True)

@@ -8,31 +8,28 @@ Rules:
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
+from farmgate import lanes as rules
 from farmgate.errors import Conflict, Forbidden
 from farmgate.models import Lane, Rollout, RolloutKind
 from farmgate.policy import LanePolicy, parse
-from farmgate.store import bans, events, holds, lanes, releases, repositories, rollouts
+from farmgate.store import bans, events, lanes, releases, repositories, rollouts
 from scheduler import lane_reading
 from scheduler.auth import Admin, Person, Writer
-from scheduler.context import DEPLOY, Context
+from scheduler.context import Context
 from scheduler.lane_bodies import (
     AppliedBody,
     BanBody,
     CarriedBody,
     DecisionAsked,
-    HoldAsked,
-    HoldBody,
     LaneBody,
     LaneDetail,
     LiftAsked,
-    LiftedBody,
     PolicyBody,
     RollbackAsked,
     RollbackBody,
@@ -93,6 +90,11 @@ def _apply(context: Context, text: bytes, source: str, who: str) -> PolicyBody:
                     f"{policy.target.type} targets run only in the embedded farm (`farmgate up`): use docker"
                 )
     now = context.clock.now()
+    for policy in policies:
+        if rules.may_begin(rules.LaneView(0, policy), now) is None:
+            raise Conflict(
+                f"the windows and freezes of {policy.name} leave it no moment to begin in the next three years"
+            )
     with context.store.writing() as connection:
         before = {lane.name: lanes.find(connection, lane.application, lane.environment) for lane in policies}
         applied = lanes.apply_policy(connection, policies, who, now)
@@ -110,7 +112,7 @@ def _apply(context: Context, text: bytes, source: str, who: str) -> PolicyBody:
                     before=was.policy if was is not None else None,
                     after=is_now.policy if is_now is not None else None,
                 )
-    _acted(context)
+    context.acted_on_lanes()
     bodies = []
     for each in applied:
         application, _, environment = each.lane.partition("/")
@@ -125,16 +127,6 @@ def _acting(routes: APIRouter, context: Context) -> None:
     @routes.post(f"{lane_path}/rollback", status_code=202)
     def post_rollback(application: str, environment: str, asked: RollbackAsked, who: Writer) -> RollbackBody:
         return roll_back(context, application, environment, asked.to, asked.reason, who.name)
-
-    @routes.post(f"{lane_path}/hold", status_code=201)
-    def post_hold(application: str, environment: str, asked: HoldAsked, who: Writer) -> HoldBody:
-        now = context.clock.now()
-        until = asked.until if asked.until is not None else now + asked.span if asked.span is not None else None
-        return hold(context, application, environment, until, asked.reason, who.name)
-
-    @routes.delete(f"{lane_path}/hold")
-    def delete_hold(application: str, environment: str, who: Writer) -> LiftedBody:
-        return LiftedBody(lifted=unhold(context, application, environment, who.name))
 
     @routes.post(f"{lane_path}/decide")
     def post_decision(application: str, environment: str, asked: DecisionAsked, who: Writer) -> RolloutBody:
@@ -170,37 +162,8 @@ def roll_back(
         told = f"back to {body.to_sha[:12]} (rollout {body.to_rollout}): {reason}"
         after = {"release": release_id, "sha": body.to_sha}
         events.record(connection, now, "lane.rollback", f"lane/{body.lane}", who, told, after=after)
-    _acted(context)
+    context.acted_on_lanes()
     return body
-
-
-def hold(
-    context: Context, application: str, environment: str, until: datetime | None, reason: str, who: str
-) -> HoldBody:
-    """Stop a lane; without `until`, until a person lifts it. Raises Conflict, NotFound."""
-    now = context.clock.now()
-    if until is not None and until <= now:
-        raise Conflict("that hold would be over before it began: give an end that lies ahead")
-    with context.store.writing() as connection:
-        lane = lanes.by_name(connection, application, environment)
-        holds.place(connection, lane.id, reason, who, now, until)
-        events.record(connection, now, "lane.held", f"lane/{application}/{environment}", who, reason)
-        body = lane_reading.hold_body(holds.standing(connection, lane.id, now)[0])
-    _acted(context)
-    return body
-
-
-def unhold(context: Context, application: str, environment: str, who: str) -> int:
-    """Lift every hold of a lane; how many there were. Raises NotFound."""
-    now = context.clock.now()
-    with context.store.writing() as connection:
-        lane = lanes.by_name(connection, application, environment)
-        lifted = holds.lift(connection, lane.id, who, now)
-        if lifted:
-            subject = f"lane/{application}/{environment}"
-            events.record(connection, now, "lane.released", subject, who, f"{lifted} holds lifted")
-    _acted(context)
-    return lifted
 
 
 def decide(context: Context, application: str, environment: str, verdict: str, reason: str, who: str) -> RolloutBody:
@@ -217,7 +180,7 @@ def decide(context: Context, application: str, environment: str, verdict: str, r
         told = f"rollout {active.number}: {verdict}: {reason}"
         events.record(connection, now, "rollout.decided", f"lane/{application}/{environment}", who, told)
         body = lane_reading.rollout_bodies(connection, lane, [active])[0]
-    _acted(context)
+    context.acted_on_lanes()
     return body
 
 
@@ -236,14 +199,8 @@ def lift_ban(context: Context, application: str, environment: str, sha: str, rea
         lifted = bans.lift(connection, lane.id, sha.lower(), who, now)
         told = f"{', '.join(ban.sha[:12] for ban in lifted)}: {reason}"
         events.record(connection, now, "ban.lifted", f"lane/{application}/{environment}", who, told)
-    _acted(context)
+    context.acted_on_lanes()
     return [BanBody.model_validate(each, from_attributes=True) for each in lifted]
-
-
-def _acted(context: Context) -> None:
-    """The deploy loop looks at once, and so do the pages that are open."""
-    context.deploy_signals.wake(DEPLOY)
-    context.changes.touch()
 
 
 def _going_back(connection: Connection, lane: Lane, to: int | None) -> tuple[RollbackBody, int]:

@@ -103,6 +103,11 @@ def check(world: World, fact: str, wanted: Any, says: str) -> None:
             assert len([each for each in world.rollouts_in() if each.state == "stuck"]) == wanted, says
         case "pages":
             assert len(world.told("page")) == wanted, f"{says}\n{world.told('page')}"
+        case "active_in":
+            found = {lane: [each.state for each in world.rollouts_in(lane)][-1] for lane in wanted}
+            assert found == wanted, f"{says}\n{found}"
+        case "told_of_ends":
+            assert len(world.told("hold.ended")) == wanted, f"{says}\n{world.told('hold.ended')}"
         case "delivered_once":
             for lane in world.lanes:
                 delivered_once(world, lane, wanted)

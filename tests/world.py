@@ -27,7 +27,7 @@ from farmgate.blobs import MemoryBlobs
 from farmgate.clock import VirtualClock
 from farmgate.git.fake import FakeHistory
 from farmgate.messages import Claimed, Result
-from farmgate.models import Lane, Release, Rollout, RolloutKind, Verdict
+from farmgate.models import HoldKind, Lane, Release, Rollout, RolloutKind, Verdict
 from farmgate.pipeline import FILE_NAME
 from farmgate.refs import HEADS
 from farmgate.settings import SchedulerSettings
@@ -195,6 +195,7 @@ class World:
         breaks_production: Iterable[str] = (),
         breaks_staging: Iterable[str] = (),
         fails_once: Iterable[str] = (),
+        security: Iterable[str] = (),
         fixes: Mapping[str, str] | None = None,
         webhook: str = "once",
     ) -> None:
@@ -215,6 +216,8 @@ class World:
             if fixes and name in fixes:
                 files |= {f"broken/{lane}/{fixes[name]}": None for lane in self.lanes}
                 message = f"{name}\n\nFixes-commit: {self.shas[fixes[name]]}"
+            if name in security:
+                message += "\n\nSecurity-fix: CVE-2026-0001"
             self._commit(name, files, message)
         self.tell(before, webhook)
 
@@ -268,6 +271,25 @@ class World:
     def lift_hold(self, lane: str = "") -> None:
         with self.store.writing() as connection:
             holds.lift(connection, self._lane(connection, lane).id, "alice", self.clock.now())
+        self.signals.wake(DEPLOY)
+
+    def freeze(self, minutes: float, starts_in: float = 0, lane: str = "") -> None:
+        now = self.clock.now()
+        begins, until = now + timedelta(minutes=starts_in), now + timedelta(minutes=starts_in + minutes)
+        with self.store.writing() as connection:
+            of = self._lane(connection, lane).id
+            holds.place(connection, of, "a fair", "alice", now, until, begins=begins, kind=HoldKind.FREEZE)
+
+    def stop_all(self, minutes: float | None = None) -> None:
+        """The one button."""
+        now = self.clock.now()
+        until = None if minutes is None else now + timedelta(minutes=minutes)
+        with self.store.writing() as connection:
+            holds.place(connection, None, "it burns", "alice", now, until, kind=HoldKind.STOP)
+
+    def go_on(self) -> None:
+        with self.store.writing() as connection:
+            holds.lift(connection, None, "alice", self.clock.now())
         self.signals.wake(DEPLOY)
 
     def lift_ban(self, name: str, lane: str = "") -> None:

@@ -28,8 +28,16 @@ def report(row: Row) -> None:
     if row["search"]:
         _search(out, row["search"])
     _waiting(out, row)
+    _approvals(out, row["approvals"])
     _bans(out, [ban for ban in row["bans"] if not ban["lifted_at"]])
     _history(out, row["history"])
+
+
+def _approvals(out: Console, given: Sequence[Row]) -> None:
+    for each in given:
+        said = f": {each['reason']}" if each["reason"] else ""
+        told = f"  approved by {each['approved_by']} up to {show.short(each['until_sha'])}{said}"
+        out.print(show.clean(told))
 
 
 def _head(out: Console, row: Row) -> None:
@@ -45,8 +53,18 @@ def _head(out: Console, row: Row) -> None:
         out.print(f"  answers at {row['listen']}")
     if row["problem"]:
         out.print(f"  {show.clean(row['problem'])}", style="yellow")
+    if row["advice"]:
+        out.print(f"  {show.clean(row['advice'])}", style="yellow")
     for hold in row["holds"]:
-        out.print(show.clean(f"  held by {hold['created_by']} until {hold['until']}: {hold['reason']}"), style="yellow")
+        word = {"hold": "held", "freeze": "frozen", "stop": "every lane is stopped"}[hold["kind"]]
+        begins = f" from {hold['begins']}" if hold["kind"] == "freeze" else ""
+        told = f"  {word} by {hold['created_by']}{begins} until {hold['until']}: {hold['reason']}"
+        out.print(show.clean(told), style="yellow")
+    for hold in row["ended_holds"]:
+        told = (
+            f"  the {hold['kind']} of {hold['created_by']} ended by itself {show.ago(hold['until'])}: {hold['reason']}"
+        )
+        out.print(show.clean(told))
 
 
 def _active(out: Console, rollout: Row) -> None:

@@ -94,6 +94,87 @@ def hold(
 
 
 @app.command()
+def freeze(
+    lane: Lane,
+    begins: Annotated[str, typer.Option("--from", help="When, with its zone: 2026-12-20T18:00+01:00.")],
+    until: Annotated[str, typer.Option(help="When it ends, written alike.")],
+    reason: Reason,
+    json: Json = False,
+) -> None:
+    """Plan a time without rollouts. Freezes that come again every year belong into the policy."""
+    with door.connect() as farm:
+        answer = farm.freeze(*split(lane), reason, begins, until)
+    told = f"{lane} is frozen from {answer['begins']} until {answer['until']}"
+    return show.as_json(answer) if json else show.console().print(told)
+
+
+@app.command()
+def approve(
+    lane: Lane,
+    until: Annotated[str | None, typer.Option(help="The commit the batch ends with. Default: the next batch.")] = None,
+    reason: Annotated[str, typer.Option(help="What you looked at.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask again after showing it.")] = False,
+    json: Json = False,
+) -> None:
+    """Approve a batch: shows the commits that you have not approved yet, and their digests; then asks."""
+    out = show.console()
+    with door.connect() as farm:
+        batch = farm.to_approve(*split(lane), until)
+        if batch["until_sha"] is None:
+            raise NotFound(f"{lane}: {batch['words']}")
+        if not json:
+            _batch(lane, batch)
+        if not yes and not typer.confirm("Approve exactly this?"):
+            raise typer.Exit(1)
+        answer = farm.approve_batch(*split(lane), batch["since_sha"], batch["until_sha"], reason)
+    return show.as_json(answer) if json else out.print(f"{lane}: approved up to {show.short(answer['until_sha'])}")
+
+
+@app.command()
+def withdraw(lane: Lane, json: Json = False) -> None:
+    """Take back your approvals of what has not been cut yet."""
+    with door.connect() as farm:
+        answer = farm.withdraw_approval(*split(lane))
+    return show.as_json(answer) if json else show.console().print(f"{lane}: {answer['lifted']} approvals taken back")
+
+
+def _batch(lane: str, batch: dict[str, Any]) -> None:
+    out = show.console()
+    count = batch["commit_count"]
+    out.print(f"{lane}: {count} commit{'s' if count != 1 else ''} up to {show.short(batch['until_sha'])}")
+    for commit in batch["commits"]:
+        out.print(show.clean(f"  {show.short(commit['sha'])} {commit['title']} ({commit['author']})"))
+    for name, digest in batch["artifacts"].items():
+        out.print(show.clean(f"  {name} {digest}"))
+    if batch["own"]:
+        out.print(f"  {batch['own']} of them are yours: for these somebody else must agree")
+    for each in batch["given"]:
+        out.print(show.clean(f"  approved by {each['approved_by']} up to {show.short(each['until_sha'])}"))
+
+
+@app.command("stop-all")
+def stop_all(
+    reason: Reason,
+    span: Annotated[str | None, typer.Option("--for", help="How long: 30m, 2h, 1d. Default: until go-on.")] = None,
+    json: Json = False,
+) -> None:
+    """Stop every lane at once: nothing begins, and nothing under way goes to its next wave."""
+    with door.connect() as farm:
+        answer = farm.stop_lanes(reason, span)
+    told = f"every lane is stopped until {answer['until']}; farmgate lane go-on lets them go on"
+    return show.as_json(answer) if json else show.console().print(told)
+
+
+@app.command("go-on")
+def go_on(json: Json = False) -> None:
+    """Let all lanes go on after stop-all; holds of single lanes stay."""
+    with door.connect() as farm:
+        answer = farm.let_lanes_go_on()
+    told = "the lanes go on" if answer["lifted"] else "no stop was standing"
+    return show.as_json(answer) if json else show.console().print(told)
+
+
+@app.command()
 def unhold(lane: Lane, json: Json = False) -> None:
     """Let a held lane go on."""
     with door.connect() as farm:

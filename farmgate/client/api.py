@@ -337,6 +337,30 @@ class Api:
         body = {"reason": reason} | ({} if span is None else {"for": span})
         return self._post(f"{_lane(application, environment)}/hold", body)
 
+    def freeze(self, application: str, environment: str, reason: str, begins: str, until: str) -> Row:
+        body = {"reason": reason, "from": begins, "until": until}
+        return self._post(f"{_lane(application, environment)}/freeze", body)
+
+    def to_approve(self, application: str, environment: str, until: str | None = None) -> Row:
+        """What there is to approve, for who asks."""
+        query = {} if until is None else {"until": until}
+        return _object(self._call("GET", f"{_lane(application, environment)}/approval", params=query))
+
+    def approve_batch(
+        self, application: str, environment: str, since_sha: str | None, until_sha: str, reason: str
+    ) -> Row:
+        body = {"since_sha": since_sha, "until_sha": until_sha, "reason": reason}
+        return self._post(f"{_lane(application, environment)}/approval", body)
+
+    def withdraw_approval(self, application: str, environment: str) -> Row:
+        return _object(self._call("DELETE", f"{_lane(application, environment)}/approval"))
+
+    def stop_lanes(self, reason: str, span: str | None = None) -> Row:
+        return self._post("/api/stop", {"reason": reason} | ({} if span is None else {"for": span}))
+
+    def let_lanes_go_on(self) -> Row:
+        return _object(self._call("DELETE", "/api/stop"))
+
     def unhold(self, application: str, environment: str) -> Row:
         return _object(self._call("DELETE", f"{_lane(application, environment)}/hold"))
 

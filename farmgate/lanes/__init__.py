@@ -1,16 +1,31 @@
 """Lanes: what may be delivered, when a batch is cut, why a commit waits, who is to blame. Pure.
 
-The rules stand at the head of each module: `view` (what is looked at), `eligible`, `cutting`, `search`, `explain`.
+The rules stand at the head of each module: `view` (what is looked at), `eligible`, `calendar`, `cutting`, `search`,
+`explain`.
 """
 
 from __future__ import annotations
 
-from farmgate.lanes.cutting import SETTLE_BOUND, Cut, Wait, cut
-from farmgate.lanes.eligible import Blocked, Reason, Why, blocked, is_eligible, obstacles, ready_at, verified_at
-from farmgate.lanes.explain import Explained, Preview, explain, preview, typical
+from farmgate.lanes.approving import agreed, approved_upto, is_author
+from farmgate.lanes.calendar import may_begin
+from farmgate.lanes.cutting import SETTLE_BOUND, Cut, Wait, choose, cut, most_commits
+from farmgate.lanes.eligible import (
+    Blocked,
+    Gate,
+    Reason,
+    Why,
+    blocked,
+    gate,
+    is_eligible,
+    obstacles,
+    ready_at,
+    verified_at,
+)
+from farmgate.lanes.explain import Explained, Preview, explain, falls_behind, preview, typical
 from farmgate.lanes.search import Culprit, Lost, half, most_rollouts, points, remaining
 from farmgate.lanes.view import (
     Active,
+    Approval,
     Checks,
     LaneView,
     Live,
@@ -20,17 +35,20 @@ from farmgate.lanes.view import (
     StandingHold,
     Verified,
     fixes_in,
+    fixes_security,
     useful,
 )
 
 __all__ = [
     "SETTLE_BOUND",
     "Active",
+    "Approval",
     "Blocked",
     "Checks",
     "Culprit",
     "Cut",
     "Explained",
+    "Gate",
     "LaneView",
     "Live",
     "Lost",
@@ -43,12 +61,21 @@ __all__ = [
     "Verified",
     "Wait",
     "Why",
+    "agreed",
+    "approved_upto",
     "blocked",
+    "choose",
     "cut",
     "explain",
+    "falls_behind",
     "fixes_in",
+    "fixes_security",
+    "gate",
     "half",
+    "is_author",
     "is_eligible",
+    "may_begin",
+    "most_commits",
     "most_rollouts",
     "obstacles",
     "points",

@@ -1,13 +1,14 @@
 """When the next batch is cut, and where.
 
 Rules:
-1. Nothing is cut while a rollout is under way, a rollback is asked for, a hold stands, or the live commit was dropped
-   from its branch and no person has agreed.
-2. While a search is open, its halves are cut at once: neither settle time nor interval delays them, and no new commit
-   joins.
+1. Nothing is cut while a rollout is under way, a rollback is asked for, the lane is closed (`calendar`), or the live
+   commit was dropped from its branch and no person has agreed.
+2. While a search is open, its halves are cut at once: neither settle time nor interval nor budget delays them, and no
+   new commit joins.
 3. The cut is the newest eligible commit within the oldest `max_commits`; if none is eligible there, the nearest beyond.
-   Without `max_commits` it is the newest of all, so that a commit's delay does not grow with the commit rate.
-4. After a rollout the minimum interval passes first.
+   Without `max_commits` it is the newest of all, so that a commit's delay does not grow with the commit rate. One that
+   adapts grows by one after a good rollout and halves after a bad one; searches and rollbacks do not count.
+4. After a rollout the minimum interval passes first, and the budget must have a rollout left.
 5. Commits that become eligible together ride together: the cut waits until the newest eligible one is `settle` old, but
    never longer than SETTLE_BOUND times `settle` after the first one was eligible, however many follow.
 """
@@ -19,7 +20,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from farmgate.lanes.eligible import Blocked, Reason, Why, blocked, is_eligible, ready_at
+from farmgate.lanes.calendar import closed_by, spent
+from farmgate.lanes.eligible import Gate, Reason, Why, gate, is_eligible, ready_at
 from farmgate.lanes.search import Culprit, Lost, half
 from farmgate.lanes.view import LaneView, QueuedCommit
 from farmgate.models import RolloutKind
@@ -50,26 +52,38 @@ def cut(view: LaneView, now: datetime) -> Cut | Wait | Culprit | Lost:
     """What the lane does next. `Culprit` and `Lost` end an open search."""
     stops = stopped_by(view, now)
     if stops:
-        return Wait(stops, _latest(stops))
+        idle = view.search is None and choose(view, gate(view)) is None
+        return Wait((*stops, nothing(view))) if idle else Wait(stops, _latest(stops))
     if view.search is not None:
         found = half(view, view.search)
         if isinstance(found, QueuedCommit):
             return Cut(found, view.base, RolloutKind.SEARCH, view.search.id)
         return found
-    blocks = blocked(view)
-    chosen = choose(view, blocks)
+    stands = gate(view)
+    chosen = choose(view, stands)
     if chosen is None:
         return Wait((nothing(view),))
-    pace = paced_by(view, chosen, oldest_eligible(view, blocks) or chosen, now)
+    pace = paced_by(view, chosen, oldest_eligible(view, stands) or chosen, now)
     return Wait(pace, _latest(pace)) if pace else Cut(chosen, view.base)
 
 
-def choose(view: LaneView, blocks: tuple[Blocked, ...]) -> QueuedCommit | None:
+def choose(view: LaneView, stands: Gate) -> QueuedCommit | None:
     """The commit of the next cut, by rule 3, whatever the time is."""
-    limit = view.policy.max_commits
+    limit = most_commits(view)
     if limit is None:
-        return next((commit for commit in reversed(view.commits) if is_eligible(view, commit, blocks)), None)
-    return choose_among([commit for commit in view.commits if is_eligible(view, commit, blocks)], start(view), limit)
+        return next((commit for commit in reversed(view.commits) if is_eligible(view, commit, stands)), None)
+    return choose_among([commit for commit in view.commits if is_eligible(view, commit, stands)], start(view), limit)
+
+
+def most_commits(view: LaneView) -> int | None:
+    """How many commits the next batch may have; None: any number."""
+    rules = view.policy.adaptive
+    if rules is None:
+        return view.policy.max_commits
+    size = rules.start
+    for good in view.outcomes:
+        size = min(rules.most, size + 1) if good else max(rules.least, size // 2)
+    return size
 
 
 def choose_among(eligible: Sequence[QueuedCommit], base: int, limit: int | None) -> QueuedCommit | None:
@@ -89,8 +103,8 @@ def start(view: LaneView) -> int:
     return view.base
 
 
-def oldest_eligible(view: LaneView, blocks: tuple[Blocked, ...]) -> QueuedCommit | None:
-    return next((commit for commit in view.commits if is_eligible(view, commit, blocks)), None)
+def oldest_eligible(view: LaneView, stands: Gate) -> QueuedCommit | None:
+    return next((commit for commit in view.commits if is_eligible(view, commit, stands)), None)
 
 
 def stopped_by(view: LaneView, now: datetime) -> tuple[Reason, ...]:
@@ -102,9 +116,7 @@ def stopped_by(view: LaneView, now: datetime) -> tuple[Reason, ...]:
         found.append(Reason(Why.ROLLOUT, words))
     if view.rollback_asked is not None:
         found.append(Reason(Why.ROLLBACK, f"{view.rollback_asked} asked for a rollback"))
-    found.extend(
-        Reason(Why.HOLD, f"held by {hold.by}: {hold.reason}", hold.until) for hold in view.holds if now < hold.until
-    )
+    found.extend(closed_by(view, now))
     if view.unacknowledged_loss and view.live is not None:
         words = f"the live commit {view.live.sha[:9]} is no longer on {view.policy.branch}: a forced push dropped it"
         found.append(Reason(Why.LOSS, words))
@@ -124,6 +136,7 @@ def paced_by(view: LaneView, newest: QueuedCommit, oldest: QueuedCommit, now: da
         settled = min(newest_ready + policy.settle, oldest_ready + SETTLE_BOUND * policy.settle)
         if now < settled:
             found.append(Reason(Why.SETTLE, "commits that turn green together ride together: settling", settled))
+    found.extend(spent(view, newest.position, now))
     return tuple(found)
 
 

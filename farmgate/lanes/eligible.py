@@ -1,7 +1,7 @@
 """Which commits may be delivered, and what stands against those that may not.
 
 Rules:
-1. Its checks are green: there is a candidate.
+1. Its checks are green: there is a candidate. Where the lane asks people, they approved it (`approving`).
 2. Each followed lane had it, or a later commit that contains it, in a good release.
 3. A ban blocks every batch that holds a covered commit, until a fix comes after the banned one and is in the batch
    too. A fix names a covered commit as reverted or fixed; a fix that is reverted itself fixes nothing. Bans of followed
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from farmgate.lanes.approving import Agreed, agreed
 from farmgate.lanes.view import Checks, LaneView, QueuedCommit, StandingBan
 
 
@@ -31,6 +32,10 @@ class Why(StrEnum):
     ROLLBACK = "rollback"
     SEARCH = "search"
     HOLD = "hold"
+    FREEZE = "freeze"
+    WINDOW = "window"
+    BUDGET = "budget"
+    APPROVAL = "approval"
     LOSS = "loss"
     INTERVAL = "interval"
     SETTLE = "settle"
@@ -59,6 +64,24 @@ class Blocked:
 
     def blocks(self, position: int) -> bool:
         return self.start <= position and (self.end is None or position < self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What stands against batches of a lane, found once for all of them: bans, and approvals that are missing."""
+
+    bans: tuple[Blocked, ...] = ()
+    agreed: Agreed | None = None
+
+    def blocks(self, position: int) -> bool:
+        if self.agreed is not None and self.agreed.blocks(position):
+            return True
+        return any(span.blocks(position) for span in self.bans)
+
+
+def gate(view: LaneView) -> Gate:
+    """What decides over the next batch."""
+    return Gate(blocked(view), agreed(view))
 
 
 def blocked(view: LaneView) -> tuple[Blocked, ...]:
@@ -99,7 +122,7 @@ def _names(commit: QueuedCommit, shas: Iterable[str]) -> bool:
     return any(sha.startswith(prefix) for sha in shas for prefix in commit.fixes)
 
 
-def obstacles(view: LaneView, commit: QueuedCommit, blocks: tuple[Blocked, ...]) -> tuple[Reason, ...]:
+def obstacles(view: LaneView, commit: QueuedCommit, gate: Gate) -> tuple[Reason, ...]:
     """Everything that stands against delivering up to this commit; empty: it is eligible."""
     found: list[Reason] = []
     if commit.candidate_id is None:
@@ -109,17 +132,19 @@ def obstacles(view: LaneView, commit: QueuedCommit, blocks: tuple[Blocked, ...])
         for lane in view.policy.follows
         if verified_at(view, lane, commit.position) is None
     )
-    found.extend(Reason(Why.BAN, _banned(span.ban, commit)) for span in blocks if span.blocks(commit.position))
+    found.extend(Reason(Why.BAN, _banned(span.ban, commit)) for span in gate.bans if span.blocks(commit.position))
+    if gate.agreed is not None and gate.agreed.blocks(commit.position) and commit.candidate_id is not None:
+        found.append(Reason(Why.APPROVAL, gate.agreed.words))
     return tuple(found)
 
 
-def is_eligible(view: LaneView, commit: QueuedCommit, blocks: tuple[Blocked, ...]) -> bool:
+def is_eligible(view: LaneView, commit: QueuedCommit, gate: Gate) -> bool:
     """True if nothing stands against it. The quick way to ask `obstacles`."""
     if commit.candidate_id is None:
         return False
     if view.policy.follows and any(verified_at(view, lane, commit.position) is None for lane in view.policy.follows):
         return False
-    return not any(span.blocks(commit.position) for span in blocks)
+    return not gate.blocks(commit.position)
 
 
 def verified_at(view: LaneView, lane: str, position: int) -> datetime | None:

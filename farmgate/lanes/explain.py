@@ -3,21 +3,28 @@
 Rules:
 1. The reasons are those that decide (`eligible`, `cutting`), all of them, in words.
 2. An estimate counts from recorded durations of good rollouts (their median; the policy's soak times while there are
-   none), through the batches that are to be cut before. What depends on a person or on running checks has none.
+   none), through the batches that are to be cut before, windows, freezes and the budget. What depends on a person or on
+   running checks has none; behind a window, freeze or budget only the next TOLD_BATCHES have one.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
-from farmgate.lanes.cutting import choose_among, nothing, paced_by, start, stopped_by
-from farmgate.lanes.eligible import Reason, Why, blocked, obstacles
+from farmgate.lanes.calendar import beginnings, may_begin, spared
+from farmgate.lanes.cutting import choose_among, most_commits, nothing, paced_by, start, stopped_by
+from farmgate.lanes.eligible import Reason, Why, gate, obstacles
 from farmgate.lanes.search import most_rollouts
 from farmgate.lanes.view import LaneView, QueuedCommit
+
+TOLD_BATCHES: Final = 100
+"""So many batches behind a window, freeze or budget have an estimate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +49,16 @@ class Preview:
 
 def explain(view: LaneView, now: datetime) -> tuple[Explained, ...]:
     """Every waiting commit, oldest first, then those that a forced push dropped."""
-    blocks = blocked(view)
-    against = [obstacles(view, commit, blocks) for commit in view.commits]
+    stands = gate(view)
+    against = [obstacles(view, commit, stands) for commit in view.commits]
     eligible = [commit for commit, found in zip(view.commits, against, strict=True) if not found]
     heads = _batches(view, eligible)
     lane = _lane_reasons(view, heads, eligible, now)
     begins = _begins(view, heads, eligible, now)
     ends = [head.position for head in heads]
+    times = _times(view, begins, ends)
     told = [
-        _told(view, commit, found, bisect_left(ends, commit.position), heads, lane, begins)
+        _told(view, commit, found, bisect_left(ends, commit.position), heads, lane, times)
         for commit, found in zip(view.commits, against, strict=True)
     ]
     dropped = (Reason(Why.GONE, f"dropped from {view.policy.branch} by a forced push"),)
@@ -59,8 +67,8 @@ def explain(view: LaneView, now: datetime) -> tuple[Explained, ...]:
 
 def preview(view: LaneView, now: datetime) -> Preview:
     """The next batch, as it would be cut if nothing changed until then."""
-    blocks = blocked(view)
-    eligible = [commit for commit in view.commits if not obstacles(view, commit, blocks)]
+    stands = gate(view)
+    eligible = [commit for commit in view.commits if not obstacles(view, commit, stands)]
     heads = _batches(view, eligible)
     if not heads:
         return Preview(None, (), None, (*stopped_by(view, now), nothing(view)))
@@ -76,12 +84,27 @@ def typical(view: LaneView) -> timedelta:
     return sum((wave.soak for wave in view.policy.waves), timedelta(0))
 
 
+def falls_behind(view: LaneView, now: datetime) -> str | None:
+    """In words: that commits arrive faster than the batch size lets them leave, and which size would keep up."""
+    limit = most_commits(view)
+    seen = [commit.seen_at for commit in view.commits if commit.seen_at is not None]
+    if limit is None or len(seen) <= limit:
+        return None
+    each, span = typical(view) + view.policy.minimum_interval, now - min(seen)
+    if not each or not span or len(seen) * (each / span) <= limit:
+        return None
+    hour = timedelta(hours=1)
+    arrive, leave = len(seen) * (hour / span), limit * (hour / each)
+    words = f"commits arrive faster ({arrive:.3g} an hour) than batches of {limit} let them leave ({leave:.3g} an hour)"
+    return f"{words}: {math.ceil(len(seen) * (each / span))} commits a batch would keep up"
+
+
 def _batches(view: LaneView, eligible: Sequence[QueuedCommit]) -> list[QueuedCommit]:
     """The heads of the batches to come, if nothing else turned green."""
     heads: list[QueuedCommit] = []
-    base, at = start(view), 0
+    base, at, limit = start(view), 0, most_commits(view)
     while at < len(eligible):
-        head = choose_among(eligible[at:], base, view.policy.max_commits)
+        head = choose_among(eligible[at:], base, limit)
         if head is None:
             break
         heads.append(head)
@@ -106,15 +129,22 @@ def _lane_reasons(
 def _begins(
     view: LaneView, heads: Sequence[QueuedCommit], eligible: Sequence[QueuedCommit], now: datetime
 ) -> datetime | None:
-    """When the next batch is cut, where that can be told."""
+    """When the next batch is cut, where that can be told: every reason but those of the lane has an end."""
     if not heads or view.search is not None or view.unacknowledged_loss or view.rollback_asked is not None:
         return None
-    times = [now, *(hold.until for hold in view.holds)]
+    times = [now]
     if view.active is not None:
         over = max(now, view.active.started_at + typical(view))
         times.append(over + view.policy.minimum_interval)
     times.extend(reason.until for reason in paced_by(view, heads[0], eligible[0], now) if reason.until is not None)
-    return max(times)
+    return may_begin(view, max(times), spared=spared(view, view.base, heads[0].position))
+
+
+def _times(view: LaneView, first: datetime | None, ends: Sequence[int]) -> list[datetime | None]:
+    """When each batch begins."""
+    if first is None:
+        return [None] * len(ends)
+    return list(beginnings(view, first, typical(view) + view.policy.minimum_interval, ends, TOLD_BATCHES))
 
 
 def _told(
@@ -124,7 +154,7 @@ def _told(
     batch: int,
     heads: Sequence[QueuedCommit],
     lane: tuple[Reason, ...],
-    begins: datetime | None,
+    times: Sequence[datetime | None],
 ) -> Explained:
     if batch == len(heads):
         return Explained(commit, (*against, *lane), None, None)
@@ -133,10 +163,8 @@ def _told(
     if head.sha != commit.sha:
         reasons.append(Reason(Why.RIDES, f"rides with {head.sha[:9]} ({head.title[:60]})"))
     if batch > 0:
-        words = f"{batch} batch{'es' if batch > 1 else ''} of at most {view.policy.max_commits} commits go before"
+        words = f"{batch} batch{'es' if batch > 1 else ''} of at most {most_commits(view)} commits go before"
         reasons.append(Reason(Why.LATER, words))
     reasons.extend(lane)
-    if begins is None:
-        return Explained(commit, tuple(reasons), batch, None)
-    each = typical(view)
-    return Explained(commit, tuple(reasons), batch, begins + each + batch * (each + view.policy.minimum_interval))
+    begins = times[batch]
+    return Explained(commit, tuple(reasons), batch, begins + typical(view) if begins is not None else None)

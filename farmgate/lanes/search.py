@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from farmgate.lanes.eligible import blocked, is_eligible
+from farmgate.lanes.eligible import Gate, blocked, is_eligible
 from farmgate.lanes.view import LaneView, OpenSearch, QueuedCommit
 
 
@@ -38,12 +38,12 @@ class Lost:
 
 def points(view: LaneView, since: int, until: int, sick: str) -> tuple[str, ...]:
     """The points of a batch that went sick, oldest first; `sick` is its last commit, which is always one."""
-    blocks = blocked(view)
+    stands = Gate(blocked(view))  # the batch was approved as a whole
     return (
         *(
             commit.sha
             for commit in view.commits
-            if since < commit.position < until and commit.sha != sick and is_eligible(view, commit, blocks)
+            if since < commit.position < until and commit.sha != sick and is_eligible(view, commit, stands)
         ),
         sick,
     )

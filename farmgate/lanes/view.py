@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from farmgate.models import RolloutKind
+from farmgate.models import HoldKind, RolloutKind
 from farmgate.policy import LanePolicy
 
 
@@ -87,14 +87,28 @@ class StandingBan:
     lane: str | None = None
 
 
+ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class StandingHold:
-    """A hold that is neither lifted nor over."""
+    """A hold, freeze or stop by a person that is neither lifted nor over; it may begin later."""
 
     id: int
     reason: str
     by: str
     until: datetime
+    begins: datetime = ALWAYS
+    kind: HoldKind = HoldKind.HOLD
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A person's word for the commits after `since` up to `until`; that of somebody who may still give it."""
+
+    by: str
+    since: int
+    until: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +152,11 @@ class LaneView:
     rollback_asked: str | None = None  # by whom
     finished_at: datetime | None = None  # of the last rollout that went forward
     durations: tuple[timedelta, ...] = ()  # of the last good rollouts
+    outcomes: tuple[bool, ...] = ()  # of the last batches, oldest first: good or not; where the batch size adapts
+    begun: tuple[datetime, ...] = ()  # rollouts that count for the budget, oldest first
+    approvals: tuple[Approval, ...] = ()
+    authored: Mapping[str, frozenset[int]] = field(default_factory=dict)  # by approver: commits that they wrote
+    security: tuple[int, ...] = ()  # positions of waiting security fixes, rising
     unacknowledged_loss: bool = False  # the live commit is gone, and no person said that this is all right
 
     @property
@@ -148,6 +167,7 @@ class LaneView:
 
 _REVERTS: Final = re.compile(r"this reverts commits?\s+((?:[0-9a-f]{7,64}(?:\s*,?\s*(?:and\s+)?)?)+)", re.IGNORECASE)
 _FIXES: Final = re.compile(r"^fixes-commit:[ \t]*([0-9a-f]{7,64})\b", re.IGNORECASE | re.MULTILINE)
+_SECURITY: Final = re.compile(r"^security-fix:[ \t]*\S", re.IGNORECASE | re.MULTILINE)
 _HASH: Final = re.compile(r"\b[0-9a-f]{7,64}\b")
 
 
@@ -155,3 +175,8 @@ def fixes_in(message: str) -> tuple[str, ...]:
     """The hashes a message says it reverts (`This reverts commit ...`) or fixes (`Fixes-commit: ...`)."""
     named = [found for run in _REVERTS.findall(message) for found in _HASH.findall(run.lower())]
     return (*named, *(found.lower() for found in _FIXES.findall(message)))
+
+
+def fixes_security(message: str) -> bool:
+    """True if a message says so: `Security-fix: CVE-2026-1234`."""
+    return _SECURITY.search(message) is not None

@@ -13,7 +13,8 @@ from farmgate.policy.checks import (
     QueryCheck,
     check_of,
 )
-from farmgate.policy.models import LanePolicy, Wave
+from farmgate.policy.models import Adaptive, Approvals, LanePolicy, Wave
+from farmgate.policy.pace import Budget, Freeze, Window
 from farmgate.policy.parsing import parse
 from farmgate.policy.targets import Target, TargetPolicy
 from farmgate.policy.targets.command import CommandTarget
@@ -23,12 +24,16 @@ from farmgate.policy.targets.process import ProcessTarget
 
 __all__ = [
     "INSTANCE_LIMIT",
+    "Adaptive",
+    "Approvals",
+    "Budget",
     "CanaryCheck",
     "Check",
     "CommandCheck",
     "CommandTarget",
     "ContainerCheck",
     "DockerTarget",
+    "Freeze",
     "HttpCheck",
     "InstancesTarget",
     "LanePolicy",
@@ -39,6 +44,7 @@ __all__ = [
     "Target",
     "TargetPolicy",
     "Wave",
+    "Window",
     "check_of",
     "parse",
 ]

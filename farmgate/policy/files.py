@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from farmgate.pipeline.values import Name
 from farmgate.policy.check_files import CheckFiles
+from farmgate.policy.pace import BudgetFile, FreezeFile, WindowFile, Zone
 from farmgate.policy.values import Address, Branch, Count, RepositoryName, SomeSpan, Span, Written
 
 
@@ -36,6 +37,44 @@ class WaveFile(Written):
     checks: CheckFiles = ()
 
 
+class AdaptiveFile(Written):
+    """A batch size that adapts."""
+
+    start: Count = 4
+    least: Count = 1
+    most: Annotated[int, Field(ge=1, le=10_000)] = 50
+
+    @model_validator(mode="after")
+    def _ordered(self) -> AdaptiveFile:
+        if not self.least <= self.start <= self.most:
+            raise ValueError(
+                f"'least' {self.least}, 'start' {self.start} and 'most' {self.most} must rise in this order"
+            )
+        return self
+
+
+class ApprovalsFile(Written):
+    """Who must agree."""
+
+    count: Annotated[int, Field(ge=1, le=20)] = 1
+    by: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=100)], ...], Field(max_length=200)] = ()
+    not_author: bool = True
+
+    @model_validator(mode="after")
+    def _enough(self) -> ApprovalsFile:
+        if len(set(self.by)) != len(self.by):
+            raise ValueError("somebody stands in 'by' twice")
+        if self.by and self.count > len(self.by):
+            raise ValueError(f"{self.count} approvals of {len(self.by)} people can never be had")
+        return self
+
+
+_Size = Annotated[
+    Annotated[Count, Tag("a number")] | Annotated[AdaptiveFile, Tag("adaptive")],
+    Discriminator(lambda value: "adaptive" if isinstance(value, Mapping | AdaptiveFile) else "a number"),
+]
+
+
 class LaneFile(Written):
     """A lane."""
 
@@ -44,7 +83,12 @@ class LaneFile(Written):
     listen: Address | None = None
     settle: Span = timedelta(0)
     minimum_interval: Span = timedelta(0)
-    max_commits: Annotated[Count | None, BeforeValidator(_off)] = None
+    max_commits: Annotated[_Size | None, BeforeValidator(_off)] = None
+    zone: Zone | None = None
+    windows: Annotated[tuple[WindowFile, ...], Field(max_length=50)] = ()
+    freezes: Annotated[tuple[FreezeFile, ...], Field(max_length=200)] = ()
+    budget: BudgetFile | None = None
+    approvals: ApprovalsFile | None = None
     waves: Annotated[tuple[WaveFile, ...], Field(min_length=1, max_length=50)] = (WaveFile(share=100),)
     checks: CheckFiles = ()
     ask_for: SomeSpan = timedelta(hours=1)
@@ -56,5 +100,6 @@ class PolicyFile(Written):
 
     application: Name
     repository: RepositoryName | None = None
+    zone: Zone = "UTC"
     target: TargetAsWritten | None = None
     lanes: Annotated[Mapping[Name, LaneFile], Field(min_length=1, max_length=100)]

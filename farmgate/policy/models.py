@@ -11,6 +11,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from farmgate.policy.checks import Check, PersonCheck
+from farmgate.policy.pace import Budget, Freeze, Window
 from farmgate.policy.targets import Target
 from farmgate.policy.values import Frozen
 
@@ -21,6 +22,23 @@ class Wave(Frozen):
     share: int
     soak: timedelta
     checks: tuple[Check, ...] = ()
+
+
+class Adaptive(Frozen):
+    """A batch size that follows what happens: it begins at `start`, grows by one after a good rollout, halves after a
+    bad one, and stays from `least` to `most`."""
+
+    start: int
+    least: int
+    most: int
+
+
+class Approvals(Frozen):
+    """Who must agree to a batch: `count` people of `by` (empty: of all who may write), none of them its author."""
+
+    count: int = 1
+    by: tuple[str, ...] = ()
+    not_author: bool = True
 
 
 class LanePolicy(Frozen):
@@ -35,6 +53,11 @@ class LanePolicy(Frozen):
     settle: timedelta = timedelta(0)
     minimum_interval: timedelta = timedelta(0)
     max_commits: int | None = None
+    adaptive: Adaptive | None = None  # instead of `max_commits`
+    windows: tuple[Window, ...] = ()  # when rollouts may begin; none: always
+    freezes: tuple[Freeze, ...] = ()
+    budget: Budget | None = None
+    approvals: Approvals | None = None
     waves: tuple[Wave, ...] = (Wave(share=100, soak=timedelta(0)),)
     checks: tuple[Check, ...] = ()
     ask_for: timedelta = timedelta(hours=1)  # how long a person may take to decide; then it is taken back

@@ -3,7 +3,7 @@
 Rules:
 1. All or nothing: one problem anywhere and no lane is changed.
 2. What contradicts itself is refused here, before it could stop a lane at night: a lane that follows itself or nobody,
-   shares that do not rise to 100, a soak that nothing watches, one address for two lanes.
+   shares that do not rise to 100, a soak that nothing watches, one address for two lanes, a window that never opens.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from datetime import timedelta
 from farmgate.documents import Document, Location, nearest, read, validate
 from farmgate.errors import Problem
 from farmgate.policy import check_files, merging
-from farmgate.policy.files import LaneFile, PolicyFile, WaveFile
-from farmgate.policy.models import LanePolicy, Wave
+from farmgate.policy.files import AdaptiveFile, LaneFile, PolicyFile, WaveFile
+from farmgate.policy.models import Adaptive, Approvals, LanePolicy, Wave
+from farmgate.policy.pace import Budget, freeze, window
 from farmgate.policy.targets import Target
 
 
@@ -38,6 +39,7 @@ def parse(text: str | bytes, source: str = "delivery.yml") -> tuple[LanePolicy, 
 
 
 def _lane(file: PolicyFile, name: str, lane: LaneFile, target: Target) -> LanePolicy:
+    zone, size = lane.zone or file.zone, lane.max_commits
     return LanePolicy(
         application=file.application,
         environment=name,
@@ -47,7 +49,12 @@ def _lane(file: PolicyFile, name: str, lane: LaneFile, target: Target) -> LanePo
         listen=lane.listen,
         settle=lane.settle,
         minimum_interval=lane.minimum_interval,
-        max_commits=lane.max_commits,
+        max_commits=size if isinstance(size, int) else None,
+        adaptive=Adaptive(**size.model_dump()) if isinstance(size, AdaptiveFile) else None,
+        windows=tuple(window(each, zone) for each in lane.windows),
+        freezes=tuple(freeze(each, zone) for each in lane.freezes),
+        budget=Budget(**lane.budget.model_dump()) if lane.budget is not None else None,
+        approvals=Approvals(**lane.approvals.model_dump()) if lane.approvals is not None else None,
         waves=tuple(_wave(wave) for wave in lane.waves),
         checks=tuple(check.kept() for check in lane.checks),
         ask_for=lane.ask_for,
@@ -67,6 +74,7 @@ def _problems(document: Document, file: PolicyFile, targets: Mapping[str, Target
         if name in targets:
             yield from _target_problems(document, at, lane, targets[name])
         yield from _wave_problems(document, at, lane)
+        yield from _freeze_problems(document, at, file, lane)
         if lane.listen is not None:
             other = addresses.setdefault(lane.listen, name)
             if other != name:
@@ -105,6 +113,14 @@ def _wave_problems(document: Document, at: Location, lane: LaneFile) -> Iterator
             if wave.soak > timedelta(0) and not wave.checks:
                 said = "nothing watches this soak: the lane has no checks"
                 yield document.problem((*at, "waves", index, "soak"), said, "add checks, or take the soak away")
+
+
+def _freeze_problems(document: Document, at: Location, file: PolicyFile, lane: LaneFile) -> Iterator[Problem]:
+    for index, written in enumerate(lane.freezes):
+        settled = freeze(written, lane.zone or file.zone)
+        if settled.ends <= settled.begins:
+            said = f"this freeze ends before it begins: {settled.begins:%F %H:%M} to {settled.ends:%F %H:%M}"
+            yield document.problem((*at, "freezes", index, "to"), said)
 
 
 def _following(document: Document, file: PolicyFile) -> Iterator[Problem]:

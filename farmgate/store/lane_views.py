@@ -27,17 +27,20 @@ from farmgate.lanes import (
     StandingHold,
     Verified,
     fixes_in,
+    fixes_security,
     useful,
 )
 from farmgate.models import Lane, RolloutKind
 from farmgate.policy import LanePolicy
 from farmgate.refs import HEADS
-from farmgate.store import bans, holds, lanes, releases, rollouts, searches
+from farmgate.store import approvals, bans, holds, lanes, releases, rollouts, searches
 from farmgate.store.schema import branch_commits, candidates, commits, runs
 from farmgate.store.schema import lanes as lane_table
 from farmgate.store.schema import releases as release_table
 
 _RECORDED: Final = 20
+_ADAPTS: Final = 200
+"""So many rollouts are counted for a batch size that adapts."""
 _WALK: Final = 10_000
 _SHOWN_GONE: Final = 100
 
@@ -49,6 +52,7 @@ def view(connection: Connection, lane: Lane, now: datetime, *, full: bool = Fals
     base = live.base if live is not None else 0
     standing = _bans(connection, lane, policy, base)
     queue = _queue(connection, lane, policy, base, standing, full=full)
+    agreed = approvals.standing(connection, lane, policy, base, now)
     past = rollouts.finished(connection, lane.id, _RECORDED)
     forward = [rollout for rollout in past if rollout.kind is not RolloutKind.ROLLBACK]
     good = [rollout for rollout in forward if rollout.state is states.Rollout.GOOD]
@@ -61,13 +65,18 @@ def view(connection: Connection, lane: Lane, now: datetime, *, full: bool = Fals
         verified=_verified(connection, lane, policy, base),
         bans=standing,
         holds=tuple(
-            StandingHold(hold.id, hold.reason, hold.created_by, hold.until)
-            for hold in holds.standing(connection, lane.id, now)
+            StandingHold(hold.id, hold.reason, hold.created_by, hold.until, hold.begins, hold.kind)
+            for hold in holds.ahead(connection, lane.id, now)
         ),
         active=_active(connection, lane),
         search=_search(connection, lane),
         rollback_asked=lane.rollback["asked_by"] if lane.rollback else None,
         finished_at=forward[0].finished_at if forward else None,
+        approvals=approvals.given(agreed),
+        authored=approvals.authored(connection, lane, policy, base, {row.approved_by for row in agreed}),
+        outcomes=tuple(reversed(rollouts.outcomes(connection, lane.id, _ADAPTS))) if policy.adaptive else (),
+        begun=_begun(connection, lane, policy),
+        security=_security(connection, lane, policy, base),
         durations=tuple(each.finished_at - each.created_at for each in good if each.finished_at is not None),
         unacknowledged_loss=live is not None
         and live.gone
@@ -164,6 +173,26 @@ def _active(connection: Connection, lane: Lane) -> Active | None:
     if found is None:
         return None
     return Active(found.id, found.number, found.kind, found.until_sha, found.until_position, found.created_at)
+
+
+def _begun(connection: Connection, lane: Lane, policy: LanePolicy) -> tuple[datetime, ...]:
+    if policy.budget is None:
+        return ()
+    return tuple(reversed(rollouts.beginnings(connection, lane.id, policy.budget.rollouts)))
+
+
+def _security(connection: Connection, lane: Lane, policy: LanePolicy, base: int) -> tuple[int, ...]:
+    """Where security fixes wait, if the lane's budget spares them."""
+    if policy.budget is None or policy.budget.spares != "security":
+        return ()
+    rows = connection.execute(
+        select(branch_commits.c.position, commits.c.message)
+        .join_from(branch_commits, commits, _commit())
+        .where(_branch(lane, policy), branch_commits.c.position > base, _stands())
+        .where(func.lower(commits.c.message).like("%security-fix:%"))
+        .order_by(branch_commits.c.position)
+    )
+    return tuple(row.position for row in rows if fixes_security(row.message))
 
 
 def _search(connection: Connection, lane: Lane) -> OpenSearch | None:

@@ -329,3 +329,29 @@ def finished(connection: Connection, lane_id: int, limit: int = 20) -> list[Roll
         Rollout,
         newest(rollouts).where(rollouts.c.lane_id == lane_id, rollouts.c.state.in_(over)).limit(limit),
     )
+
+
+def beginnings(connection: Connection, lane_id: int, limit: int) -> list[datetime]:
+    """When the last rollouts began that count for a budget, newest first: all but rollbacks and what was cancelled."""
+    statement = select(rollouts.c.created_at).where(
+        rollouts.c.lane_id == lane_id,
+        rollouts.c.kind != RolloutKind.ROLLBACK,
+        rollouts.c.state != states.Rollout.CANCELLED,
+    )
+    return list(connection.execute(statement.order_by(rollouts.c.number.desc()).limit(limit)).scalars())
+
+
+def outcomes(connection: Connection, lane_id: int, limit: int) -> list[bool]:
+    """Whether the last batches were good, newest first; without searches, rollbacks and what was cancelled."""
+    over = [states.Rollout.GOOD, states.Rollout.SICK, states.Rollout.STUCK]
+    statement = select(rollouts.c.state).where(
+        rollouts.c.lane_id == lane_id, rollouts.c.kind == RolloutKind.FORWARD, rollouts.c.state.in_(over)
+    )
+    found = connection.execute(statement.order_by(rollouts.c.number.desc()).limit(limit)).scalars()
+    return [state is states.Rollout.GOOD for state in found]
+
+
+def prolong(connection: Connection, rollout: Rollout, deadline: datetime) -> None:
+    """Give it more time. Raises LostRace."""
+    _own(connection, rollout)
+    connection.execute(update(rollouts).where(rollouts.c.id == rollout.id).values(deadline=deadline))

@@ -38,6 +38,7 @@ from farmgate import states
 from farmgate.models import (
     ArtifactKind,
     ForkPolicy,
+    HoldKind,
     JobKind,
     ReportKind,
     RolloutKind,
@@ -487,17 +488,37 @@ bans = Table(
     Column("lifted_by", Text),
 )
 
+approvals = Table(
+    "approvals",
+    metadata,
+    _id(),
+    _ref("lane_id", "lanes.id", index=True),
+    Column("since_position", Integer, nullable=False),
+    Column("since_sha", SHA),
+    Column("until_position", Integer, nullable=False),
+    Column("until_sha", SHA, nullable=False),
+    _ref("candidate_id", "candidates.id"),
+    Column("reason", Text, nullable=False),
+    Column("approved_by", Text, nullable=False),
+    _when("created_at"),
+    _when("withdrawn_at", nullable=True),
+    Column("withdrawn_by", Text),
+)
+
 holds = Table(
     "holds",
     metadata,
     _id(),
-    _ref("lane_id", "lanes.id", index=True),
+    _ref("lane_id", "lanes.id", index=True, nullable=True),
+    Column("kind", State(HoldKind), nullable=False),
     Column("reason", Text, nullable=False),
     Column("created_by", Text, nullable=False),
     _when("created_at"),
+    _when("begins"),
     _when("until"),
     _when("lifted_at", nullable=True),
     Column("lifted_by", Text),
+    _when("told_at", nullable=True),
 )
 
 nodes = Table(

@@ -82,3 +82,12 @@ def open_of(connection: Connection, lane_id: int) -> SearchRow | None:
 def latest(connection: Connection, lane_id: int, limit: int = 20) -> list[SearchRow]:
     """The newest first."""
     return many(connection, SearchRow, newest(searches).where(searches.c.lane_id == lane_id).limit(limit))
+
+
+def prolong(connection: Connection, search_id: int, deadline: datetime) -> None:
+    """Give an open search until then."""
+    connection.execute(
+        update(searches)
+        .where(searches.c.id == search_id, searches.c.state == states.Search.OPEN)
+        .values(deadline=deadline)
+    )

@@ -17,7 +17,7 @@ from fastapi.responses import RedirectResponse
 from farmgate import states
 from farmgate.errors import BadPayload, TooLarge
 from farmgate.models import Verdict
-from scheduler import again, answers, lanes_api, node_api, runs_api
+from scheduler import again, answers, approvals_api, holds_api, lanes_api, node_api, runs_api
 from scheduler.auth import Admin, Writer
 from scheduler.context import Context
 from scheduler.pages import rendering
@@ -107,13 +107,35 @@ def add(pages: APIRouter, context: Context) -> None:
     def hold(person: Writer, application: str, environment: str, fields: Fields) -> Response:
         why = reason_in(fields)
         until = context.clock.now() + HOLD_SPANS.get(fields.get("for", ""), HOLD_SPANS["P1D"])
-        lanes_api.hold(context, application, environment, until, why, person.name)
+        holds_api.hold(context, application, environment, until, why, person.name)
         return back_to(f"/lanes/{application}/{environment}")
 
     @pages.post("/lanes/{application}/{environment}/unhold")
     def unhold(person: Writer, application: str, environment: str) -> Response:
-        lanes_api.unhold(context, application, environment, person.name)
+        holds_api.unhold(context, application, environment, person.name)
         return back_to(f"/lanes/{application}/{environment}")
+
+    @pages.post("/lanes/{application}/{environment}/approve")
+    def approve(person: Writer, application: str, environment: str, fields: Fields) -> Response:
+        shown = approvals_api.ApproveAsked(
+            since_sha=fields.get("since") or None,
+            until_sha=fields.get("until", ""),
+            reason=fields.get("text", "")[:1000],
+        )
+        approvals_api.approve(context, application, environment, shown, person.name)
+        return back_to(f"/lanes/{application}/{environment}")
+
+    @pages.post("/stop")
+    def stop(person: Writer, fields: Fields) -> Response:
+        why = reason_in(fields)
+        until = context.clock.now() + HOLD_SPANS.get(fields.get("for", ""), HOLD_SPANS["P1D"])
+        holds_api.stop(context, until, why, person.name)
+        return back_to("/")
+
+    @pages.post("/go-on")
+    def go_on(person: Writer) -> Response:
+        holds_api.go_on(context, person.name)
+        return back_to("/")
 
     @pages.post("/lanes/{application}/{environment}/decide")
     def decide(person: Writer, application: str, environment: str, fields: Fields) -> Response:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from farmgate import states
-from farmgate.models import Hold, Job, Node, Rollout, Run, SearchRow
+from farmgate.models import Hold, HoldKind, Job, Node, Rollout, Run, SearchRow
 from scheduler.pages import words
 
 
@@ -84,10 +84,12 @@ def of_lane(
             (Button("Look at the lane", href, dialog=False),),
         )
     for hold in holds:
+        if hold.kind is HoldKind.STOP:
+            continue  # told once, for all lanes
         yield Alarm(
             "ask",
             "stop",
-            f"{name} is held by {hold.created_by}",
+            f"{name} is {'frozen' if hold.kind is HoldKind.FREEZE else 'held'} by {hold.created_by}",
             hold.reason,
             f"It goes on {_when(hold.until, now)}, or when somebody lifts the hold.",
             href,
@@ -101,6 +103,29 @@ def of_lane(
             f"{words.plural(len(search.points), 'candidate')} sealed, {search.rollouts} further rollouts so far.",
             "Nothing to do: good halves go live on the way, and the culprit's author is told.",
             f"{href}#search",
+        )
+
+
+def of_stops(stops: Sequence[Hold], now: datetime) -> Iterator[Alarm]:
+    """The stop of every lane."""
+    for hold in stops:
+        yield Alarm(
+            "bad",
+            "stop",
+            f"Every lane is stopped by {hold.created_by}",
+            hold.reason,
+            f"They go on {_when(hold.until, now)}, or when somebody lets them.",
+            "/",
+            (Button("Let them go on", "/go-on"),),
+        )
+
+
+def of_ended(name: str, href: str, ended: Sequence[Hold], now: datetime) -> Iterator[Alarm]:
+    """Holds that ended by themselves lately."""
+    for hold in ended:
+        words_ = f"The {hold.kind} of {hold.created_by} on {name} ended by itself {words.distance(hold.until, now)}"
+        yield Alarm(
+            "busy", "clock", words_, hold.reason, "Nothing to do, unless it should stand: then hold again.", href
         )
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from farmgate import states
 from farmgate.errors import Conflict
 from farmgate.store import bans, cancelling, jobs, lanes, nodes, rollouts, runs
-from scheduler import answers
+from scheduler import answers, approvals_api
 from scheduler.auth import Admin, Person, Writer
 from scheduler.context import Context
 from scheduler.pages import lane, words
@@ -144,6 +144,32 @@ def add(pages: APIRouter, context: Context, show: Show) -> None:
 
         return show(request, person, "confirm.html", read)
 
+    @pages.get("/lanes/{application}/{environment}/approve")
+    def approve(request: Request, person: Writer, application: str, environment: str) -> Response:
+        def read(connection: Connection, now: datetime) -> dict[str, Any]:
+            row = lanes.by_name(connection, application, environment)
+            return _approve(approvals_api.to_approve(connection, row, person.name, now), application, environment)
+
+        return show(request, person, "confirm.html", read)
+
+    @pages.get("/stop")
+    def stop(request: Request, person: Writer) -> Response:
+        def read(connection: Connection, now: datetime) -> dict[str, Any]:
+            told = "No lane begins a rollout, and none that is under way takes a further wave or finishes."
+            more = "Checks go on: what goes sick is taken back. You can still roll back."
+            submits = danger("Stop every lane")
+            return asked("Stop every lane?", "/stop", "/", "", told, more, reason=KEPT, ask_for=True, submits=submits)
+
+        return show(request, person, "confirm.html", read)
+
+    @pages.get("/go-on")
+    def go_on(request: Request, person: Writer) -> Response:
+        def read(connection: Connection, now: datetime) -> dict[str, Any]:
+            told = "Rollouts go on where they were, and new ones begin at once. Holds of single lanes stay."
+            return asked("Let all lanes go on?", "/go-on", "/", "Let them go on", told)
+
+        return show(request, person, "confirm.html", read)
+
     @pages.get("/lanes/{application}/{environment}/unhold")
     def unhold(request: Request, person: Writer, application: str, environment: str) -> Response:
         def read(connection: Connection, now: datetime) -> dict[str, Any]:
@@ -229,6 +255,31 @@ def _again(connection: Connection, run_id: int, job: str) -> dict[str, Any]:
 def danger(label: str) -> list[dict[str, Any]]:
     """One button that says that it takes something away."""
     return [{"label": label, "danger": True, "name": None, "value": None}]
+
+
+def _approve(batch: approvals_api.ToApproveBody, application: str, environment: str) -> dict[str, Any]:
+    where = f"/lanes/{application}/{environment}"
+    title = f"Approve the next batch of {application} / {environment}?"
+    if batch.until_sha is None:
+        return asked(title, "", where, "", batch.words, submits=[])
+    lines = [
+        f"{words.plural(batch.commit_count, 'commit')} up to {words.short(batch.until_sha)} {batch.until_title}.",
+        *(f"{name}: {digest}" for name, digest in batch.artifacts.items()),
+        f"The lane asks for {words.plural(batch.count, 'approval')} of {', '.join(batch.by) or 'whoever may write'}.",
+    ]
+    if batch.own:
+        lines.append(f"{batch.own} of them are yours: for these somebody else must agree.")
+    return asked(
+        title,
+        f"{where}/approve",
+        where,
+        "Approve exactly this",
+        *lines,
+        takes_title="What you have not approved yet, newest first",
+        takes=[{"sha": each.sha, "title": each.title, "author": each.author} for each in reversed(batch.commits)],
+        hidden=[("since", batch.since_sha or ""), ("until", batch.until_sha)],
+        text=KEPT,
+    )
 
 
 def _rollback(connection: Connection, application: str, environment: str, found: dict[str, Any]) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def read(connection: Connection, now: datetime) -> dict[str, Any]:
     machines = nodes.everyone(connection)
     open_jobs = jobs.counts(connection)
     known = repositories.all_connected(connection)
+    found.extend(alarms.of_stops(holds.standing(connection, None, now), now))
     found.extend(alarms.of_questions(answers.asking(connection), runs.held(connection), now))
     # A farm that nobody uses yet needs no alarm about its nodes.
     found.extend(alarms.of_nodes(machines, now) if known or machines else ())
@@ -54,6 +55,7 @@ def read(connection: Connection, now: datetime) -> dict[str, Any]:
             "nodes_ready": sum(node.state is states.Node.READY for node in machines),
         },
         "alarm_list": sorted(found, key=lambda alarm: ("bad", "ask", "busy").index(alarm.tone)),
+        "stopped": bool(holds.standing(connection, None, now)),
         "matrix": {
             "environments": environments,
             "rows": [
@@ -100,7 +102,7 @@ def _cell(connection: Connection, lane: Lane, now: datetime, found: list[alarms.
 
 def held(standing: list[Hold]) -> dict[str, Any] | None:
     """The newest hold that stands."""
-    return {"reason": standing[0].reason, "by": standing[0].created_by} if standing else None
+    return {"reason": standing[0].reason, "by": standing[0].created_by, "kind": standing[0].kind} if standing else None
 
 
 def live(connection: Connection, lane: Lane) -> dict[str, Any] | None:

@@ -13,10 +13,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from farmgate import states
-from farmgate.lanes import Explained, LaneView, Preview, explain, most_rollouts, preview
-from farmgate.models import Ban, Commit, JournalEntry, Lane, Rollout, RolloutKind, SearchRow
+from farmgate.lanes import Explained, LaneView, Preview, explain, falls_behind, most_rollouts, preview
+from farmgate.models import Ban, Commit, HoldKind, JournalEntry, Lane, Rollout, RolloutKind, SearchRow
 from farmgate.policy import LanePolicy
-from farmgate.store import bans, holds, lane_views, lanes, releases, repositories, rollouts, searches
+from farmgate.store import approvals, bans, holds, lane_views, lanes, releases, repositories, rollouts, searches
 from scheduler import lane_reading
 from scheduler.pages import alarms, home, words
 
@@ -62,6 +62,9 @@ def read(connection: Connection, application: str, environment: str, now: dateti
     waiting = [told for told in reversed(explain(view, now)) if not _on_its_way(told, active)]
     common = _common(waiting)
     found = list(alarms.of_lane(name, home.href(lane), active, last, standing, search, now))
+    found.extend(alarms.of_stops([hold for hold in standing if hold.kind is HoldKind.STOP], now))
+    ended = holds.ended(connection, lane.id, now - lane_reading.TOLD_ENDED, now)
+    found.extend(alarms.of_ended(name, home.href(lane), ended, now))
     if lane.rollback:
         told = f"{lane.rollback.get('asked_by', 'somebody')}: {lane.rollback.get('reason', '')}"
         found.append(alarms.Alarm("busy", "back", "A rollback is asked for", told, "It begins within seconds."))
@@ -78,7 +81,11 @@ def read(connection: Connection, application: str, environment: str, now: dateti
             "target": _target(policy),
             "policy_version": lane.policy_version,
             "live": home.live(connection, lane),
-            "held": home.held(standing),
+            "held": home.held([hold for hold in standing if hold.kind is not HoldKind.STOP]),
+            "advice": falls_behind(view, now),
+            "asks": policy.approvals is not None,
+            "approvals": approvals.standing(connection, lane, policy, view.base, now),
+            "planned": [hold for hold in holds.ahead(connection, lane.id, now) if hold.begins > now],
             "rollout": _active(connection, lane, active, now) if active else None,
             "search": _search(connection, lane, search, active) if search and _worth_showing(search, past) else None,
             "waiting_count": len(waiting),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from deploy.decisions import (
+    AbandonSearch,
     Advance,
     Ask,
     AskChecks,
@@ -21,20 +22,23 @@ from deploy.decisions import (
     NarrowSearch,
     OpenSearch,
     PlaceHold,
+    Prolong,
+    ProlongSearch,
     Rest,
     Restore,
     Start,
     Stick,
 )
-from deploy.plan import STEP_TRIES, UNKNOWN_LOOKS, RolloutView, patience, plan_rollout
-from farmgate import states
-from farmgate.lanes import Active, LaneView, QueuedCommit
-from farmgate.models import JournalEntry, Rollout, RolloutKind
+from deploy.plan import STEP_TRIES, UNKNOWN_LOOKS, RolloutView, patience, plan_lane, plan_rollout
+from farmgate import lanes, states
+from farmgate.lanes import Active, LaneView, QueuedCommit, StandingHold
+from farmgate.models import HoldKind, JournalEntry, Rollout, RolloutKind
 from farmgate.policy import (
     CanaryCheck,
     Check,
     CommandCheck,
     CommandTarget,
+    Freeze,
     HttpCheck,
     LanePolicy,
     PersonCheck,
@@ -199,6 +203,42 @@ def test_what_follows_from_a_restore(seen: RolloutView, kinds: list[type]) -> No
 def test_every_state_under_way_is_decided_and_ends_when_its_time_is_over(state: states.Rollout) -> None:
     decision = plan_rollout(view(state, verdict(), deadline=GONE), NOW)
     assert not isinstance(decision, Rest)
+
+
+STOP = StandingHold(1, "it burns", "ada", AHEAD + timedelta(days=1), GONE, HoldKind.STOP)
+SOAKED = (entry("prepare", ago=60), entry("wave-0/shift", ago=50), answers("healthy", 1))
+
+
+@pytest.mark.parametrize(
+    ("seen", "kind"),
+    [
+        (view("pending"), Rest),
+        (view("pending", kind=RolloutKind.ROLLBACK), Start),
+        (view("running", *SOAKED), Rest),
+        (view("running", *SOAKED, kind=RolloutKind.ROLLBACK), Advance),
+        (view("running", entry("prepare"), entry("wave-0/shift", ago=5)), AskChecks),  # checks go on
+        (view("running", *SOAKED[:2], answers("sick", 1, sick_in_a_row=2)), Restore),
+        (view("running", *SOAKED, deadline=NOW + timedelta(minutes=5)), Prolong),
+        (view("asking", entry("wave-0/decision", "good", detail={"by": "ada"})), Rest),
+        (view("running", *SOAKED, order=True), Restore),
+    ],
+)
+def test_while_every_lane_is_stopped_nothing_goes_further_and_what_is_sick_is_taken_back(
+    seen: RolloutView, kind: type
+) -> None:
+    stopped = replace(seen, lane=replace(seen.lane, holds=(STOP,)))
+    assert isinstance(plan_rollout(stopped, NOW), kind)
+    over = replace(seen, lane=replace(seen.lane, holds=(replace(STOP, until=NOW),)))
+    assert plan_rollout(over, NOW) == plan_rollout(seen, NOW)
+
+
+def test_a_search_that_a_closed_lane_keeps_waiting_has_a_day_when_it_opens() -> None:
+    freeze = Freeze(begins=NOW, ends=NOW + timedelta(days=30), reason="holidays")
+    search = lanes.OpenSearch(7, 1, 3, tuple(commit.sha for commit in COMMITS), 0, NOW + timedelta(hours=1))
+    seen = LaneView(1, POLICY.model_copy(update={"freezes": (freeze,)}), commits=COMMITS, search=search)
+    assert plan_lane(seen, None, "", NOW) == ProlongSearch(7, NOW + timedelta(days=32))
+    late = replace(seen, search=replace(search, deadline=NOW), policy=POLICY)
+    assert isinstance(plan_lane(late, None, "", NOW), AbandonSearch)
 
 
 def test_a_step_that_may_take_long_by_policy_is_not_taken_back_for_it() -> None:

@@ -18,6 +18,7 @@ from farmgate.store.schema import State, Utc, events, metadata
 from tests.store.rows import a_candidate, a_lane, a_repository, a_rollout
 
 KINDS = {
+    "approvals": models.ApprovalRow,
     "repositories": models.Repository,
     "refs": models.Ref,
     "deliveries": models.Delivery,
