@@ -5,8 +5,10 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from farmgate.store.migrations import before
+
 revision = "0021"
-down_revision = "0020"
+down_revision = before(__file__)
 branch_labels = None
 depends_on = None
 
