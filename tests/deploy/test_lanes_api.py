@@ -156,7 +156,10 @@ def test_a_policy_that_leaves_no_moment_is_refused(farm: Farm) -> None:
 def test_what_is_approved_is_what_was_shown_and_of_more_only_the_difference(farm: Farm) -> None:
     where = "/api/lanes/shop/production"
     assert farm.http.get(f"{where}/approval").status_code == 404
-    farm.http.put("/api/lanes/policy", content=POLICY.replace("waves", "approvals: {by: [ada, eve], not_author: false}\n    waves", 1))
+    farm.http.put(
+        "/api/lanes/policy",
+        content=POLICY.replace("waves", "approvals: {by: [ada, eve], not_author: false}\n    waves", 1),
+    )
     waits = farm.http.get(where).json()
     assert (waits["next"]["sha"], "needs 1 approval of ada, eve" in waits["waiting"][1]["reasons"][0]) == (None, True)
     shown = farm.http.get(f"{where}/approval").json()
