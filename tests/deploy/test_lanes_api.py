@@ -153,12 +153,15 @@ def test_a_policy_that_leaves_no_moment_is_refused(farm: Farm) -> None:
     assert (answer.status_code, "leave it no moment" in answer.text) == (409, True)
 
 
+ASKS = POLICY.replace("waves", "approvals: {by: [ada, eve], not_author: false}\n    waves", 1)
+
+
 def test_what_is_approved_is_what_was_shown_and_of_more_only_the_difference(farm: Farm) -> None:
     where = "/api/lanes/shop/production"
     assert farm.http.get(f"{where}/approval").status_code == 404
     farm.http.put(
         "/api/lanes/policy",
-        content=POLICY.replace("waves", "approvals: {by: [ada, eve], not_author: false}\n    waves", 1),
+        content=ASKS,
     )
     waits = farm.http.get(where).json()
     assert (waits["next"]["sha"], "needs 1 approval of ada, eve" in waits["waiting"][1]["reasons"][0]) == (None, True)
@@ -184,7 +187,7 @@ def test_what_is_approved_is_what_was_shown_and_of_more_only_the_difference(farm
 
 def test_an_approver_who_lost_the_right_or_left_the_policy_does_not_count(farm: Farm) -> None:
     where = "/api/lanes/shop/production"
-    asks = POLICY.replace("waves", "approvals: {by: [ada, eve], not_author: false}\n    waves", 1)
+    asks = ASKS
     farm.http.put("/api/lanes/policy", content=asks)
     farm.http.post(f"{where}/approval", json={"until_sha": rows.sha(3)})
     assert farm.http.get(where).json()["next"]["sha"] == rows.sha(3)
