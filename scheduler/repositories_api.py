@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator
 
 from farmgate.clock import random_token
 from farmgate.errors import RemoteUnreachable
@@ -14,7 +14,7 @@ from farmgate.git.command import checked_url, without_password
 from farmgate.models import ForkPolicy
 from farmgate.refs import HEADS, is_ref
 from farmgate.states import Intake
-from farmgate.store import events, intakes, repositories
+from farmgate.store import events, intakes, repositories, secrets
 from farmgate.store.intakes import NewIntake
 from farmgate.webhooks import Forge, post_receive_line
 from scheduler import views
@@ -23,16 +23,19 @@ from scheduler.bodies import RepositoryBody, RepositoryDetail
 from scheduler.context import Context
 
 LOOK_AGAIN = timedelta(milliseconds=100)
+Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)]
 
 
 class NewRepository(BaseModel):
-    """What is needed to connect a repository. `secret`: to bring one's own; else it is drawn."""
+    """What is needed to connect a repository. `secret`: to bring one's own; else it is drawn. `secrets`: values that
+    its jobs may name from their first run on."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")
     url: str
     forge: Forge = Forge.PLAIN
     default_branch: str = "main"
     secret: str | None = Field(None, min_length=8, max_length=500)
+    secrets: dict[Variable, SecretStr] = Field({}, max_length=100)
 
     @field_validator("forge", mode="before")
     @classmethod
@@ -84,6 +87,11 @@ def router(context: Context) -> APIRouter:
         with context.store.writing() as connection:
             sealed = context.vault.encrypt(secret)
             row = repositories.add(connection, body.name, body.url, str(body.forge), sealed, body.default_branch, now)
+            for variable, value in body.secrets.items():
+                secrets.put(
+                    connection, context.vault.keyring, row.id, variable, value.get_secret_value(), person.name, now
+                )
+                events.record(connection, now, "secret.set", f"repository/{row.name}", person.name, f"{variable}: new")
             intakes.put(connection, row.id, [NewIntake("first", HEADS + row.default_branch)], now)
             text = f"{row.name} at {without_password(row.url)}"
             events.record(connection, now, "repository.connected", f"repository/{row.name}", person.name, text)

@@ -5,7 +5,8 @@ Rules:
    folder per working tree and started for this one run. So caches are warm, and nothing differs but the machine.
 2. What is changed, new and not ignored is part of it; the repository itself is left alone.
 3. A farm that the environment names is not touched: settings that would lead there are refused.
-4. Jobs print as they run, each line with its job in front if there are several; with `--json` on stderr. The exit code
+4. Secrets are the developer's own, given for this run (`local_secrets`); jobs get them as on a farm.
+5. Jobs print as they run, each line with its job in front if there are several; with `--json` on stderr. The exit code
    is the run's.
 """
 
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from farmgate.cli import artifacts, show
+from farmgate.cli import artifacts, local_secrets, show
 from farmgate.cli.exits import Exit, leave
 from farmgate.cli.logs import tame
 from farmgate.cli.runs import OVER, report
@@ -38,7 +39,14 @@ STARTED = frozenset({"running", "passed", "failed", "error", "lost", "cancelled"
 
 
 def run_locally(
-    folder: Path, jobs: list[str] | None, output: Path | None, engine: str | None, slots: int | None, json: bool
+    folder: Path,
+    jobs: list[str] | None,
+    output: Path | None,
+    engine: str | None,
+    slots: int | None,
+    json: bool,
+    secrets: list[str] | None = None,
+    secrets_file: Path | None = None,
 ) -> None:
     """Run the pipeline of the working tree that `folder` is in, and leave with its verdict."""
     from farmgate.cli.own_farm import OwnFarm, Wanted
@@ -47,6 +55,7 @@ def run_locally(
 
     _refuse_a_farm_of_others()
     tree = working_tree.find(folder)
+    values = local_secrets.gathered(secrets or [], secrets_file, tree.folder)
     place = _place_of(tree.folder)
     replaced = _only(tree.folder, jobs) if jobs else None
     tell = _teller()
@@ -71,8 +80,12 @@ def run_locally(
             if farm.no_docker:
                 tell(f"{farm.no_docker}: jobs run as plain processes of this user")
             with farm.api() as api:
-                number = _begin(api, tree.folder, place, taken.branch, taken.sha)
-                row = _follow(farm, api, number, sys.stderr if json else sys.stdout)
+                try:
+                    number = _begin(api, tree.folder, place, taken.branch, taken.sha, values)
+                    row = _follow(farm, api, number, sys.stderr if json else sys.stdout)
+                finally:
+                    if values:
+                        local_secrets.forget(api, _name_of(tree.folder))
                 if output is not None:
                     _fetch(api, int(row["id"]), output, tell)
         except Asked:
@@ -121,13 +134,16 @@ def _teller() -> Any:
     return lambda text: out.print(f"farmgate: {show.clean(text)}", style="dim")
 
 
-def _begin(api: Api, top: Path, place: Path, branch: str, sha: str) -> int:
+def _begin(api: Api, top: Path, place: Path, branch: str, sha: str, secrets: dict[str, str]) -> int:
     """The number of the run of the commit. Raises Refused."""
     name = _name_of(top)
     if any(known["name"] == name for known in api.repositories()):
+        local_secrets.forget(api, name)
+        for secret, value in secrets.items():
+            api.set_secret(name, secret, value, "", "")
         api.poll_repository(name)
     else:
-        api.add_repository(name, str(place / "repository.git"), forge="git", branch=branch)
+        api.add_repository(name, str(place / "repository.git"), forge="git", branch=branch, secrets=secrets)
     clock, deadline = SystemClock(), stopwatch() + FOUND_WITHIN
     while stopwatch() < deadline:
         for row in api.runs(repository=name, sha=sha, limit=1):

@@ -38,6 +38,16 @@ def run(
     output: Annotated[Path | None, typer.Option(help="With --local: put the artifacts into this folder.")] = None,
     engine: Annotated[str | None, typer.Option(help="With --local: docker or process.")] = None,
     slots: Annotated[int | None, typer.Option(min=1, max=256, help="With --local: jobs at a time.")] = None,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--secret", metavar="NAME", help="With --local: a secret, from the variable of this name; several times."
+        ),
+    ] = None,
+    secrets: Annotated[
+        Path | None,
+        typer.Option("--secrets", metavar="FILE", help="With --local: secrets, each line of the file NAME=VALUE."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """One commit's run. With --local: that of the working tree; exit code 0 if it passed, 1 if not."""
@@ -49,7 +59,7 @@ def run(
         from farmgate.cli.up import check_engine
 
         check_engine(engine)
-        run_locally(Path.cwd(), job, output, engine, slots, json)
+        run_locally(Path.cwd(), job, output, engine, slots, json, secret, secrets)
 
 
 def runs(

@@ -89,8 +89,17 @@ class Api:
     def repositories(self) -> list[Row]:
         return self._rows("/api/repositories")
 
-    def add_repository(self, name: str, url: str, *, forge: str | None = None, branch: str | None = None) -> Row:
-        body = {"name": name, "url": url, "forge": forge, "default_branch": branch}
+    def add_repository(
+        self,
+        name: str,
+        url: str,
+        *,
+        forge: str | None = None,
+        branch: str | None = None,
+        secrets: Mapping[str, str] | None = None,
+    ) -> Row:
+        given = dict(secrets) if secrets else None
+        body = {"name": name, "url": url, "forge": forge, "default_branch": branch, "secrets": given}
         return self._post("/api/repositories", {key: value for key, value in body.items() if value is not None})
 
     def repository(self, name: str) -> Row:

@@ -53,6 +53,17 @@ def find(folder: Path) -> WorkingTree:
     return WorkingTree(Path(top), *((folder / part).resolve() for part in parts))
 
 
+def takes_in(top: Path, file: Path) -> bool:
+    """True if `take` would make the file a part of its commit."""
+    path = file.resolve()
+    if not path.is_relative_to(top.resolve()):
+        return False
+    try:
+        return bool(_git(top, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", str(path)))
+    except GitFailed:
+        return True
+
+
 def take(tree: WorkingTree, into: Path, replaced: dict[str, bytes] | None = None) -> Taken:
     """Commit the working tree into the bare repository `into`, which is made where it is missing. Raises GitFailed,
     NotFound for a repository without any commit.

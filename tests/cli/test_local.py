@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from farmgate.cli.exits import Exit
-from farmgate.errors import BadDocument, NotFound
+from farmgate.cli.local_secrets import gathered, read
+from farmgate.errors import BadDocument, BadSettings, NotFound
 from farmgate.pipeline import parse
 from farmgate.pipeline.subset import only
 from farmgate.settings import environment_for_child
@@ -27,7 +28,8 @@ jobs:
     needs: [build]
     steps: ['grep hello dist/greeting', 'echo "on $FARMGATE_BRANCH"']
   other:
-    steps: ['echo this fails', 'exit 3']
+    steps: ['echo this fails', 'echo "token $TOKEN"', 'exit 3']
+    secrets: [TOKEN]
 """
 
 
@@ -69,7 +71,7 @@ def test_the_working_tree_is_run_as_it_stands_and_its_artifacts_come_back(tree: 
     assert git(tree, "status", "--porcelain") == "?? greeting"
 
     (tree / "greeting").write_text("hello again\n")
-    whole = run(tree, "--json")
+    whole = run(tree, "--json", "--secret", "TOKEN", TOKEN="pears and plums")
     assert whole.returncode == Exit.FAILED
     row = json.loads(whole.stdout)
     assert {job["name"]: job["state"] for job in row["jobs"]} == {
@@ -78,6 +80,8 @@ def test_the_working_tree_is_run_as_it_stands_and_its_artifacts_come_back(tree: 
         "other": "failed",
     }
     assert "other | this fails" in whole.stderr
+    assert "other | token ***" in whole.stderr
+    assert "pears" not in whole.stderr + whole.stdout
 
 
 def test_a_farm_that_the_environment_names_is_left_alone(tree: Path) -> None:
@@ -101,3 +105,24 @@ def test_a_part_of_a_file_has_what_its_jobs_need() -> None:
         only(text, ["biuld"])
     with pytest.raises(BadDocument):
         only("jobs: {}", ["a"])
+
+
+def test_a_file_of_secrets_is_read_line_by_line_and_errors_repeat_no_value() -> None:
+    assert read("# mine\n\nA=b=c # d\nB_2= x \n", "f") == {"A": "b=c # d", "B_2": " x "}
+    for text, said in (("A=1\npears", "f:2: not NAME=VALUE"), ("A=1\nA=pears", "f:2: a second value of A")):
+        with pytest.raises(BadSettings, match=said) as error:
+            read(text, "f")
+        assert "pears" not in str(error.value)
+
+
+def test_a_file_of_secrets_that_would_be_part_of_the_run_is_refused(tree: Path, tmp_path: Path) -> None:
+    inside, outside = tree / "mine.env", tmp_path / "mine.env"
+    for path in (inside, outside):
+        path.write_text("TOKEN=pears\n")
+    assert gathered([], outside, tree) == {"TOKEN": "pears"}
+    with pytest.raises(BadSettings, match=r"mine\.env is not ignored by git"):
+        gathered([], inside, tree)
+    (tree / ".gitignore").write_text("*.env\n")
+    assert gathered([], inside, tree) == {"TOKEN": "pears"}
+    with pytest.raises(BadSettings, match="no variable FARMGATE_NOT_THERE"):
+        gathered(["FARMGATE_NOT_THERE"], None, tree)
