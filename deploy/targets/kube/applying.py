@@ -227,7 +227,7 @@ def _ended(job: Object) -> bool:
 
 
 def _immutable_job(known: Ref, answer: Refusal) -> bool:
-    return known.kind == "Job" and answer.status == 422 and "immutable" in answer.message
+    return known.kind == "Job" and answer.status == 422 and answer.immutable
 
 
 def _managers(answer: Refusal) -> set[str]:

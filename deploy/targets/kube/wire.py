@@ -30,6 +30,9 @@ _TRIES: Final = 5
 _SLOWEST: Final = 5.0
 _TIMEOUT: Final = (5.0, 30.0)
 _BUSY: Final = (429, 500, 502, 503, 504)
+_UNTYPED: Final = b"failed to create typed patch object"
+"""An object that does not fit its kind's schema; an apply answers it with 500, as if the server had failed."""
+_WORDS: Final = 600
 _PAGE: Final = 500
 _LOG_BYTES: Final = 8_000
 Query = dict[str, str]
@@ -44,6 +47,7 @@ class Refusal:
     message: str
     causes: tuple[tuple[str, str], ...] = ()
     fields_taken: bool = False  # others manage fields that we would change
+    immutable: bool = False
 
     @property
     def missing(self) -> bool:
@@ -237,7 +241,7 @@ class Cluster:
                     raise
                 self._clock.sleep(timedelta(seconds=0.1 * 2**attempt))
                 continue
-            if response.status in _BUSY and not last:
+            if response.status in _BUSY and not last and _UNTYPED not in data:
                 self._clock.sleep(timedelta(seconds=_later(response, attempt)))
                 continue
             return self._read(response.status, data)
@@ -248,19 +252,27 @@ class Cluster:
             said = json.loads(data)
         except ValueError:
             said = None
+        if (
+            not isinstance(said, dict) and status == 404
+        ):  # of a group that is not there it answers as a plain web server
+            return Refusal(404, "NotFound", data[:200].decode(errors="replace").strip())
         if not isinstance(said, dict):
             text = data[:200].decode(errors="replace")
             raise TargetError(f"cluster {self.name} answered {status} with what is no object: {text!r}")
         if status < 300:
             return said
         causes = get(said, "details", "causes", default=())
+        message = str(said.get("message") or "")
         refusal = Refusal(
             status,
             str(said.get("reason") or ""),
-            str(said.get("message") or "")[:2_000],
-            tuple((str(each.get("field") or ""), str(each.get("message") or "")) for each in causes),
+            _shortened(message),
+            tuple((str(each.get("field") or ""), str(each.get("message") or "")[:_WORDS]) for each in causes),
             any(each.get("reason") == "FieldManagerConflict" for each in causes),
+            "field is immutable" in message,
         )
+        if _UNTYPED in data:
+            return refusal
         if status == 401 or status in _BUSY:
             raise self._error(refusal)
         return refusal
@@ -284,8 +296,7 @@ class Cluster:
         url = f"{self._client.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
         try:
             self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
-            text = json.dumps(body) if body is not None else None
-            sent = body if content == _JSON else text  # it writes JSON itself, and takes other kinds as text
+            sent = json.dumps(body) if content == APPLY else body  # it writes JSON itself, and takes YAML as text
             return self._client.call_api(method, url, headers, sent, _request_timeout=(_TIMEOUT[0], read))
         except (urllib3.exceptions.HTTPError, ApiException, ConfigException, OSError) as error:
             said = str(error).partition("\n")[0][:300]
@@ -305,6 +316,11 @@ def _later(response: Any, attempt: int) -> float:
     except ValueError:
         asked = 0.0
     return min(_SLOWEST, max(asked, 0.1 * 2.0**attempt))
+
+
+def _shortened(message: str) -> str:
+    """What is wrong stands at the ends; in the middle may stand the whole object."""
+    return message if len(message) <= _WORDS else f"{message[: _WORDS // 2]} ... {message[-_WORDS // 2 :]}"
 
 
 def connect(kubeconfig: str | None, context: str | None, clock: Clock) -> Cluster:

@@ -278,9 +278,14 @@ class Cluster:
             if live is not None and live["spec"]["selector"] != spec["selector"]:
                 raise Status(422, "Invalid", f'{kind}.apps "{name}" is invalid: spec.selector: field is immutable')
         if kind == "Job" and live is not None and live["spec"]["template"] != spec["template"]:
-            raise Status(422, "Invalid", f'Job.batch "{name}" is invalid: spec.template: field is immutable')
+            value = json.dumps({**live["spec"]["template"], "filler": "x" * 5000})  # a real one shows all of it
+            words = f'Job.batch "{name}" is invalid: spec.template: Invalid value: {value}: field is immutable'
+            raise Status(422, "Invalid", words)
         if "surprise" in spec:
-            raise Status(400, "BadRequest", f'{kind} in version "v1" cannot be handled: unknown field "spec.surprise"')
+            words = (
+                f"failed to create typed patch object ({name}; {kind}): .spec.surprise: field not declared in schema"
+            )
+            raise Status(500, "InternalError", words)
 
     def _delete(self, key: Key, live: dict[str, Any] | None, options: dict[str, Any]) -> dict[str, Any]:
         if live is None:
@@ -441,8 +446,9 @@ class _Handler(BaseHTTPRequestHandler):
         parts = [unquote(part) for part in path.strip("/").split("/")]
         version, rest = ("v1", parts[2:]) if parts[0] == "api" else ("/".join(parts[1:3]), parts[3:])
         kinds = KINDS.get(version)
-        if kinds is None:
-            raise Status(404, "NotFound", "the server could not find the requested resource")
+        if kinds is None:  # as a real one answers for a group that it does not have
+            self._send(404, b"404 page not found\n", "text/plain")
+            return None
         if not rest:
             listed = [{"name": plural, "kind": kind, "namespaced": spaced} for kind, (plural, spaced) in kinds.items()]
             return {"kind": "APIResourceList", "groupVersion": version, "resources": listed}
