@@ -27,5 +27,5 @@ bench:
 # One lock for all platforms that uv and pip both install, pinned by hash, naming no host. Needs uv.
 COMPILE = uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 lock:
-	$(COMPILE) --extra postgres --extra s3 --extra kubernetes -o requirements.lock
+	$(COMPILE) --extra postgres --extra s3 --extra kubernetes --extra ssh -o requirements.lock
 	$(COMPILE) --all-extras -c requirements.lock -o requirements-dev.lock

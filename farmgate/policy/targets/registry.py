@@ -26,6 +26,7 @@ BUILT_IN: Final[Mapping[str, str]] = {
     "command": f"{_HERE}.command:KIND",
     "s3": f"{_HERE}.s3:KIND",
     "kubernetes": f"{_HERE}.kubernetes:KIND",
+    "ssh": f"{_HERE}.ssh:KIND",
 }
 
 
