@@ -115,7 +115,8 @@ class SshTarget(TargetPolicy):
 
     def contradictions(self, lane: LanePolicy) -> Iterator[tuple[Location, str]]:
         for index, check in enumerate(lane.checks):
-            if self.port is None and check.http is not None and check.http.startswith("/"):
+            path = getattr(check, "http", None)
+            if self.port is None and isinstance(path, str) and path.startswith("/"):
                 yield ("checks", index, "http"), "the target has no 'port' at which its hosts could be asked this path"
 
 
