@@ -1,5 +1,5 @@
-"""`./farm bench`: the floor, the farm and Celery's own no-op, in one run, as ratios. Others: `fifty`, `log`,
-`reports`, `reuse` and `wide`.
+"""`./farm bench`: the floor, the farm and Celery's own no-op, in one run, as ratios. Others: `delay`,
+`fifty`, `log`, `planning`, `reports`, `reuse` and `wide`.
 
 Needs a Docker engine, git, and busybox (`apt-get install busybox-static`). Absolute figures depend on the machine and
 on what else it does; the ratios are what to compare.
@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import celery_noop, farm, fifty, floor, image, log, reports, reuse, wide
+from benchmarks import celery_noop, delay, farm, fifty, floor, image, log, planning, reports, reuse, wide
 from benchmarks.repository import make
 from farmgate.embedded import EmbeddedRedis
 
@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=["floor", "fifty", "log", "reports", "reuse", "wide"],
+        choices=["floor", "delay", "fifty", "log", "planning", "reports", "reuse", "wide"],
         default="floor",
         help="default: floor",
     )
@@ -39,6 +39,10 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="figures as JSON")
     wanted = parser.parse_args()
     match wanted.what:
+        case "delay":
+            return delay.main()
+        case "planning":
+            return planning.main()
         case "fifty":
             return fifty.main()
         case "log":

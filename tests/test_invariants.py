@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, insert, update
 
 from farmgate import invariants, states
-from farmgate.models import ArtifactKind, RolloutKind, TokenKind, Trust
+from farmgate.models import ArtifactKind, HoldKind, RolloutKind, TokenKind, Trust
 from farmgate.store import schema as t
 from farmgate.store.database import Store
 from farmgate.store.migrate import migrate
@@ -123,7 +123,7 @@ def look(store: Store, change: Callable[[Farm], object] | None = None, now: date
 
 
 def test_the_sentences_are_those_of_the_design_in_order() -> None:
-    assert list(invariants.INVARIANTS) == [f"I{number}" for number in range(1, 14)]
+    assert list(invariants.INVARIANTS) == [f"I{number}" for number in range(1, 18)]
     assert all(invariants.sentence(name).endswith(".") for name in invariants.INVARIANTS)
 
 
@@ -223,6 +223,41 @@ def a_crowded_family(farm: Farm) -> None:
         rows.a_job(farm.connection, farm.run, NOW, states.Job.QUEUED, f"test-{number}", **more)
 
 
+def banned(farm: Farm, position: int, rollout: int | None = None, **more: Any) -> None:
+    sha = str(position) * 40
+    values = {"reason": "sick", "created_by": "farmgate", "created_at": NOW - HOUR, "rollout_id": rollout, **more}
+    rows.add(farm.connection, t.bans, lane_id=farm.lane, sha=sha, position=position, covers=[sha], **values)
+
+
+def a_banned_commit_ships(farm: Farm) -> None:
+    farm.commit(4)
+    banned(farm, 4)
+    farm.deliver(2, 3, 4, from_release_id=farm.release)
+
+
+def an_endless_search(farm: Farm) -> None:
+    values = {"since_position": 3, "until_position": 5, "points": ["4" * 40, "5" * 40], "rollouts": 2}
+    times = {"opened_at": NOW, "deadline": NOW + HOUR, "closed_at": NOW}
+    sealed = {"rollout_id": farm.rollout, "state": states.Search.FOUND, "culprit": None}
+    search = rows.add(farm.connection, t.searches, lane_id=farm.lane, **values, **times, **sealed)
+    for number in (2, 3):
+        farm.commit(number + 2)
+        farm.deliver(number, number + 1, number + 2, kind=RolloutKind.SEARCH, search_id=search)
+
+
+def cut_although_held(farm: Farm) -> None:
+    values = {"kind": HoldKind.HOLD, "reason": "not today", "created_by": "alice", "begins": NOW - HOUR}
+    rows.add(farm.connection, t.holds, lane_id=farm.lane, created_at=NOW - HOUR, until=NOW + HOUR, **values)
+
+
+def taken_back_and_free(farm: Farm) -> None:
+    farm.released(farm.deliver(2, 3, 2, kind=RolloutKind.ROLLBACK, from_release_id=farm.release), 2)
+
+
+def an_older_epoch(farm: Farm) -> None:
+    farm.update(t.rollouts, farm.rollout, epoch=7)
+
+
 FORBIDDEN: list[tuple[str, Callable[[Farm], object]]] = [
     ("I1", lambda farm: farm.update(t.intakes, farm.intake, after="8" * 40)),
     ("I1", lambda farm: farm.update(t.intakes, farm.intake, state=states.Intake.REJECTED)),
@@ -256,6 +291,11 @@ FORBIDDEN: list[tuple[str, Callable[[Farm], object]]] = [
     ("I12", still_holding),
     ("I13", an_overfull_group),
     ("I13", a_crowded_family),
+    ("I14", a_banned_commit_ships),
+    ("I15", an_endless_search),
+    ("I16", cut_although_held),
+    ("I16", taken_back_and_free),
+    ("I17", an_older_epoch),
 ]
 
 
@@ -295,6 +335,7 @@ def test_a_rollback_takes_commits_back_and_they_may_be_delivered_again(store: St
         farm.commit(4)
         second = farm.released(farm.deliver(2, 3, 4, from_release_id=farm.release), 4)
         back = farm.deliver(3, 4, 3, kind=RolloutKind.ROLLBACK, from_release_id=second)
+        banned(farm, 4, back, lifted_at=NOW, lifted_by="alice")
         third = farm.released(back, 3)
         farm.released(farm.deliver(4, 3, 4, from_release_id=third), 4)
 

@@ -72,7 +72,16 @@ def choose(view: LaneView, stands: Gate) -> QueuedCommit | None:
     limit = most_commits(view)
     if limit is None:
         return next((commit for commit in reversed(view.commits) if is_eligible(view, commit, stands)), None)
-    return choose_among([commit for commit in view.commits if is_eligible(view, commit, stands)], start(view), limit)
+    within = None
+    for commit in view.commits:
+        beyond = commit.position > start(view) + limit
+        if beyond and within is not None:
+            break
+        if is_eligible(view, commit, stands):
+            within = commit
+            if beyond:
+                break
+    return within
 
 
 def most_commits(view: LaneView) -> int | None:

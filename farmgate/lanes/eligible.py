@@ -41,6 +41,7 @@ class Why(StrEnum):
     SETTLE = "settle"
     RIDES = "rides"
     LATER = "later"
+    NEXT = "next"
     NOTHING = "nothing"
     GONE = "gone"
 

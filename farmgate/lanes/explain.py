@@ -166,5 +166,7 @@ def _told(
         words = f"{batch} batch{'es' if batch > 1 else ''} of at most {most_commits(view)} commits go before"
         reasons.append(Reason(Why.LATER, words))
     reasons.extend(lane)
+    if not reasons:
+        reasons.append(Reason(Why.NEXT, "nothing stands against it: the deploy loop cuts it at its next look"))
     begins = times[batch]
     return Explained(commit, tuple(reasons), batch, begins + typical(view) if begins is not None else None)

@@ -4,16 +4,17 @@ Rules:
 1. The queue is computed, never enqueued: the commits of the branch after what is live, oldest first.
 2. Whoever only decides may leave out commits without a candidate; whoever explains needs them all. The decisions are
    the same.
+3. A queue may be long, and whoever decides looks at few of it: a commit is made of its row when it is looked at.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final, overload
 
 from farmgate.models import HoldKind, RolloutKind
 from farmgate.policy import LanePolicy
@@ -43,6 +44,39 @@ class QueuedCommit:
     seen_at: datetime | None = None
     run_id: int | None = None
     fixes: tuple[str, ...] = ()
+
+
+class Queue(Sequence[QueuedCommit]):
+    """Commits, each made of its row when it is looked at (rule 3)."""
+
+    __slots__ = ("_make", "_rows")
+
+    def __init__(self, rows: Sequence[Any], make: Callable[[Any], QueuedCommit]) -> None:
+        self._rows, self._make = rows, make
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, at: int) -> QueuedCommit: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Queue: ...
+
+    def __getitem__(self, at: int | slice) -> QueuedCommit | Queue:
+        return Queue(self._rows[at], self._make) if isinstance(at, slice) else self._make(self._rows[at])
+
+    def __iter__(self) -> Iterator[QueuedCommit]:
+        return map(self._make, self._rows)
+
+    def __reversed__(self) -> Iterator[QueuedCommit]:
+        return map(self._make, reversed(self._rows))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +176,7 @@ class LaneView:
     lane_id: int
     policy: LanePolicy
     live: Live | None = None
-    commits: tuple[QueuedCommit, ...] = ()  # after the live one, oldest first
+    commits: Sequence[QueuedCommit] = ()  # after the live one, oldest first
     gone: tuple[QueuedCommit, ...] = ()  # dropped by a forced push, for showing
     verified: Mapping[str, tuple[Verified, ...]] = field(default_factory=dict)  # by followed lane: see `useful`
     bans: tuple[StandingBan, ...] = ()

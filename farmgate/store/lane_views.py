@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from farmgate.lanes import (
     LaneView,
     Live,
     OpenSearch,
+    Queue,
     QueuedCommit,
     StandingBan,
     StandingHold,
@@ -207,15 +208,16 @@ def _search(connection: Connection, lane: Lane) -> OpenSearch | None:
 
 def _queue(
     connection: Connection, lane: Lane, policy: LanePolicy, base: int, standing: tuple[StandingBan, ...], *, full: bool
-) -> tuple[QueuedCommit, ...]:
+) -> Sequence[QueuedCommit]:
     fixes = _fixes(connection, lane, policy, base) if standing else {}
     if full:
         rows = connection.execute(_all(lane, policy).where(branch_commits.c.position > base, _stands()))
         return tuple(_shown(row, fixes) for row in rows)
     named = {sha for ban in standing for sha in (ban.sha, *ban.covers)} | fixes.keys()
     rows = connection.execute(_deciding(lane, policy, base, named))
-    return tuple(
-        QueuedCommit(
+
+    def made(row: Row[Any]) -> QueuedCommit:
+        return QueuedCommit(
             position=row.position,
             sha=row.sha,
             checks=Checks.GREEN if row.candidate_id is not None else Checks.UNSEEN,
@@ -223,8 +225,8 @@ def _queue(
             green_at=row.green_at,
             fixes=fixes.get(row.sha, ()),
         )
-        for row in rows
-    )
+
+    return Queue(rows.all(), made)
 
 
 def _deciding(lane: Lane, policy: LanePolicy, base: int, named: Iterable[str]) -> Select[Any]:

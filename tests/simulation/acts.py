@@ -1,0 +1,301 @@
+"""What happens in a story of delivery, one line each: people, commits, faults. What cannot happen does nothing.
+
+{push: [a, b], breaks: {a: [production]}, red: [b], green: {a: 30}}   seconds until its checks end; else at once
+{revert: a} {fix: a} {force: 2, commits: [x]}
+{advance: 60}                                                         seconds
+{hold: production, minutes: 5} {lift_hold: production} {rollback: production, to: 1} {lift_ban: production}
+{decide: good, lane: production} {policy: production, max_commits: 2}
+{kill: 0, minutes: 1} {away: 0, minutes: 1}                           a deploy process dies; stands still
+{at_write: 3, do: {...}} {at_call: 2, do: {...}}                      then, in the middle of what the loop does
+{outage: production} {ends: production} {silent: a} {speaks: a} {faults: 2, call: shift} {no_way_back: production}
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from deploy.context import LOOP as DEPLOY
+from farmgate.blobs import MemoryBlobs
+from farmgate.errors import FarmgateError
+from farmgate.git.fake import FakeHistory
+from farmgate.policy import LanePolicy, Wave
+from farmgate.settings import SchedulerSettings
+from farmgate.store import bans, candidates, lanes, rollouts
+from farmgate.vault import Vault
+from scheduler import lanes_api
+from scheduler.context import Context
+from tests.simulated import Crash, Dice, SimulatedBell, SimulatedMirrors
+from tests.simulation.farm import LEASE, Farm, Loop, Trap
+
+Line = Mapping[str, Any]
+WHO = "alice"
+
+
+class Refused(Exception):
+    """What the line asks for cannot happen as things are."""
+
+
+def act(farm: Farm, line: Line) -> None:
+    """One line. What is refused, by the farm or by the facts, changes nothing."""
+    verb = next(verb for verb in ACTS if verb in line)
+    try:
+        ACTS[verb](farm, line)
+    except (FarmgateError, Refused):
+        return
+
+
+@functools.cache
+def _door_parts() -> tuple[SchedulerSettings, Vault]:
+    return SchedulerSettings(), Vault(b"the simulation's own key")
+
+
+def door(farm: Farm) -> Context:
+    """How people's orders come in: the scheduler's own functions."""
+    settings, vault = _door_parts()
+    return Context(
+        settings=settings,
+        store=farm.store,
+        blobs=MemoryBlobs(),
+        vault=vault,
+        clock=farm.clock,
+        bell=SimulatedBell(Dice(0)),
+        signals=farm.signals,
+        deploy_signals=farm.signals,
+        mirrors=SimulatedMirrors(FakeHistory(farm.clock.now())),
+    )
+
+
+# --- commits ---------------------------------------------------------------------------------------------------------
+
+
+def _push(farm: Farm, line: Line) -> None:
+    names = [name for name in line["push"] if name not in farm.known]
+    farm.push(names, breaks=line.get("breaks"), stillborn=line.get("stillborn"), red=line.get("red", ()))
+    _greens(farm, names, line)
+
+
+def _greens(farm: Farm, names: list[str], line: Line) -> None:
+    later = line.get("green") or {}
+    for name in names:
+        if name in later:
+            farm.green_later(name, later[name])
+        elif not farm.known[name].red:
+            farm.turn_green(name)
+
+
+def _revert(farm: Farm, line: Line) -> None:
+    _mend(farm, line, line["revert"], f"This reverts commit {_sha(farm, line['revert'])}.")
+
+
+def _fix(farm: Farm, line: Line) -> None:
+    _mend(farm, line, line["fix"], f"Fixes-commit: {_sha(farm, line['fix'])}")
+
+
+def _mend(farm: Farm, line: Line, name: str, says: str) -> None:
+    if name not in {each.name for each in farm.line()}:
+        raise Refused
+    again = str(line.get("as", f"mends-{name}"))
+    if again in farm.known:
+        raise Refused
+    mended = name
+    if name.startswith("mends-"):  # a revert of a revert brings the breakage back
+        mended = ""
+        breaks = {again: sorted(farm.known[name.removeprefix("mends-")].breaks)}
+    else:
+        breaks = {}
+    farm.push([again], mends=mended, says=says, breaks=breaks)
+    _greens(farm, [again], line)
+
+
+def _force(farm: Farm, line: Line) -> None:
+    farm.drop(line["force"])
+    _push(farm, {**line, "push": line.get("commits", ())})
+
+
+def _twice(farm: Farm, line: Line) -> None:
+    """A candidate is handed over again."""
+    if farm.known[line["again"]].red:
+        raise Refused
+    sha = farm.known[line["again"]].sha
+    with farm.store.writing() as connection:
+        if candidates.of_commit(connection, 1, sha) is None:
+            raise Refused
+        candidates.put(connection, 1, sha, {"app": "sha256:0"}, farm.clock.now(), run_id=None)
+    farm.signals.wake(DEPLOY)
+
+
+def _advance(farm: Farm, line: Line) -> None:
+    farm.advance(line["advance"])
+
+
+# --- people ----------------------------------------------------------------------------------------------------------
+
+
+def _hold(farm: Farm, line: Line) -> None:
+    now = farm.clock.now()
+    until = now + timedelta(minutes=line["minutes"]) if "minutes" in line else None
+    lanes_api.hold(door(farm), "shop", line["hold"], until, "not today", WHO)
+
+
+def _lift_hold(farm: Farm, line: Line) -> None:
+    lanes_api.unhold(door(farm), "shop", line["lift_hold"], WHO)
+
+
+def _rollback(farm: Farm, line: Line) -> None:
+    """`to`: a rollout's number; without, the one before what is live."""
+    lanes_api.roll_back(door(farm), "shop", line["rollback"], line.get("to"), "it is worse", WHO)
+
+
+def _lift_ban(farm: Farm, line: Line) -> None:
+    with farm.store.reading() as connection:
+        standing = bans.standing(connection, farm.ids[line["lift_ban"]])
+    if not standing:
+        raise Refused
+    farm.doubtful.add(line["lift_ban"])  # a person takes the blame
+    lanes_api.lift_ban(door(farm), "shop", line["lift_ban"], standing[0].sha, "I know better", WHO)
+
+
+def _decide(farm: Farm, line: Line) -> None:
+    lanes_api.decide(door(farm), "shop", line["lane"], line["decide"], "I looked", WHO)
+    farm.doubtful.add(line["lane"])
+
+
+def _policy(farm: Farm, line: Line) -> None:
+    """Another version of a lane's policy."""
+    changes: dict[str, Any] = {}
+    for key, value in line.items():
+        match key:
+            case "max_commits":
+                changes[key] = value
+            case "settle" | "minimum_interval":
+                changes[key] = timedelta(seconds=value)
+            case "waves":
+                soak = timedelta(seconds=line.get("soak", 60))
+                changes[key] = tuple(Wave(share=share, soak=soak) for share in value)
+            case "follows":
+                changes[key] = tuple(value)
+    now = farm.clock.now()
+    with farm.store.writing() as connection:
+        policy: LanePolicy = lanes.policy_of(farm.lane(connection, line["policy"]))
+        lanes.apply_policy(connection, [policy.model_copy(update=changes)], WHO, now)
+    farm.signals.wake(DEPLOY)
+
+
+# --- faults ----------------------------------------------------------------------------------------------------------
+
+
+def _kill(farm: Farm, line: Line) -> None:
+    farm.loops[line["kill"] % len(farm.loops)].dead = farm.clock.now() + timedelta(minutes=line.get("minutes", 0))
+
+
+def _away(farm: Farm, line: Line) -> None:
+    farm.loops[line["away"] % len(farm.loops)].away = farm.clock.now() + timedelta(minutes=line["minutes"])
+
+
+def _at_write(farm: Farm, line: Line) -> None:
+    trap = Trap(_then(farm, line["do"]), writes=line["at_write"], before=line.get("before", False))
+    farm.traps.append(trap)
+
+
+def _at_call(farm: Farm, line: Line) -> None:
+    farm.traps.append(Trap(_then(farm, line["do"]), calls=line["at_call"]))
+
+
+def _then(farm: Farm, what: Line | str) -> Callable[[], None]:
+    if what == "die":
+        return _die
+    if what == "overtaken":
+        return functools.partial(_overtaken, farm)
+    assert not isinstance(what, str)
+    return functools.partial(act, farm, what)
+
+
+def _die() -> None:
+    raise Crash
+
+
+def _overtaken(farm: Farm) -> None:
+    """A newer process takes over and goes on for a while; then the older one, in the middle of what it did, goes on."""
+    traps, farm.traps = farm.traps, []
+    newer = farm.begin()
+    farm.clock.advance(LEASE + timedelta(seconds=1))
+    for _ in range(4):
+        newer.tick()
+        farm.clock.advance(timedelta(seconds=20))
+    farm.loops.append(Loop(newer))
+    farm.traps = traps
+
+
+def _outage(farm: Farm, line: Line) -> None:
+    farm.places[line["outage"]].sick_whatever = True
+    farm.doubtful.add(line["outage"])
+
+
+def _ends(farm: Farm, line: Line) -> None:
+    farm.places[line["ends"]].sick_whatever = False
+
+
+def _silent(farm: Farm, line: Line) -> None:
+    for place in farm.places.values():
+        place.silent.add(_sha(farm, line["silent"]))
+
+
+def _speaks(farm: Farm, line: Line) -> None:
+    for place in farm.places.values():
+        place.silent.discard(_sha(farm, line["speaks"]))
+
+
+def _faults(farm: Farm, line: Line) -> None:
+    """The next calls of a kind find no infrastructure."""
+    for place in farm.places.values():
+        place.faults[line["call"]] += line["faults"]
+
+
+def _no_way_back(farm: Farm, line: Line) -> None:
+    farm.places[line["no_way_back"]].restore_fails = True
+
+
+def _way_back(farm: Farm, line: Line) -> None:
+    farm.places[line["way_back"]].restore_fails = False
+
+
+def _sha(farm: Farm, name: str) -> str:
+    if name not in farm.known:
+        raise Refused
+    return farm.known[name].sha
+
+
+def asking(farm: Farm, lane: str) -> bool:
+    with farm.store.reading() as connection:
+        active = rollouts.active_of(connection, farm.ids[lane])
+    return active is not None and active.state == "asking"
+
+
+ACTS: Mapping[str, Callable[[Farm, Line], None]] = {
+    "at_write": _at_write,
+    "at_call": _at_call,
+    "push": _push,
+    "revert": _revert,
+    "fix": _fix,
+    "force": _force,
+    "again": _twice,
+    "advance": _advance,
+    "hold": _hold,
+    "lift_hold": _lift_hold,
+    "rollback": _rollback,
+    "lift_ban": _lift_ban,
+    "decide": _decide,
+    "policy": _policy,
+    "kill": _kill,
+    "away": _away,
+    "outage": _outage,
+    "ends": _ends,
+    "silent": _silent,
+    "speaks": _speaks,
+    "faults": _faults,
+    "no_way_back": _no_way_back,
+    "way_back": _way_back,
+}

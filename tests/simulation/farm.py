@@ -1,0 +1,399 @@
+"""Delivery in memory: the real store, the real deploy loop and the real orders of people; a scripted place per lane.
+
+Rules:
+1. Commits turn green by a word of the story, not by builds: what is simulated is all that comes after the hand-off.
+2. Time goes from one thing to do to the next; each reading of the clock moves it a little, so that no two things happen
+   at one moment and what came before what can be told.
+3. A process dies or is overtaken at any write and at any call; whatever the story says may happen just then.
+4. After each step, and after each death, everything that must hold is asked (`look`).
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, cast
+
+from sqlalchemy import Connection
+
+from deploy.checks import Answer, Verdict
+from deploy.context import LOOP as DEPLOY
+from deploy.context import AtOnce
+from deploy.context import Context as DeployContext
+from deploy.loop import Deployer
+from deploy.targets.protocol import Instance
+from deploy.targets.scripted import Place, ScriptedProber, ScriptedTarget
+from farmgate.clock import VirtualClock
+from farmgate.models import Lane, Release, Rollout
+from farmgate.policy import Check, CommandTarget, LanePolicy, Wave
+from farmgate.store import candidates, lanes, releases, repositories, rollouts
+from farmgate.store.database import Store
+from farmgate.store.migrate import migrate
+from tests.simulated import Crash, SimulatedSignals
+from tests.simulated_lanes import MortalTarget
+from tests.simulation.memory import Reads
+
+LEASE: Final = timedelta(seconds=15)
+_CREEP: Final = timedelta(milliseconds=1)
+_REPOSITORY: Final = 1
+
+
+class CreepingClock(VirtualClock):
+    """Rule 2."""
+
+    def now(self) -> datetime:
+        self.advance(_CREEP)
+        return super().now()
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A commit as the story knows it, whatever the store says. `breaks`: the lanes it breaks by itself; `ill`: the
+    commits whose breakage it holds, by lane; `red`: it never turns green."""
+
+    name: str
+    sha: str
+    parent: str | None
+    position: int
+    breaks: frozenset[str] = frozenset()
+    ill: frozenset[tuple[str, str]] = frozenset()
+    red: bool = False
+
+    def is_ill(self, lane: str) -> bool:
+        return any(where == lane for where, _ in self.ill)
+
+
+@dataclass(slots=True)
+class Trap:
+    """Springs once at the nth write (before or after it) or at the nth call of a target."""
+
+    do: Callable[[], None]
+    writes: int = 0
+    before: bool = False
+    calls: int = 0
+
+
+class TrappedStore(Store):
+    """The store as one process has it: something may happen at any of its writes."""
+
+    def __init__(self, store: Store, at_write: Callable[[bool], None]) -> None:
+        super().__init__(store.engine)
+        self._at_write = at_write
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        self._at_write(True)
+        with super().writing() as connection:
+            yield connection
+        self._at_write(False)
+
+
+@dataclass
+class Loop:
+    """A deploy process. `away`: until when it does nothing, and believes on coming back that nothing happened. `dead`:
+    until when nobody starts it again."""
+
+    deployer: Deployer
+    away: datetime | None = None
+    dead: datetime | None = None
+
+
+@functools.cache
+def empty_farm() -> tuple[Store, bytes]:
+    """One store for all farms of this process, and what an empty one holds: making tables takes longer than a story."""
+    store = Store.at("sqlite://")
+    migrate(store)
+    with store.writing() as connection:
+        repositories.add(connection, "shop", "file:///shop", "git", "", "main", VirtualClock().now())
+    with store.engine.connect() as connection:
+        return store, raw(connection).serialize()
+
+
+_QUICKER: Final[list[Reads]] = []
+
+
+@contextmanager
+def quick() -> Iterator[None]:
+    """Within it, this process reads the store by memory."""
+    store, _ = empty_farm()
+    if not _QUICKER:
+        _QUICKER.append(Reads(store.engine))
+    undo = _QUICKER[0].install()
+    try:
+        yield
+    finally:
+        undo()
+
+
+def raw(connection: Connection) -> sqlite3.Connection:
+    return cast(sqlite3.Connection, connection.connection.driver_connection)
+
+
+class Farm:
+    """The lanes of one application, and their surroundings. `root` is the branch's first commit, green at once."""
+
+    def __init__(
+        self,
+        lanes_there: Sequence[str] = ("production",),
+        *,
+        loops: int = 1,
+        policy: Mapping[str, Any] | None = None,
+        clock: VirtualClock | None = None,
+    ) -> None:
+        self.clock = clock or CreepingClock()
+        self.store, blank = empty_farm()
+        with self.store.engine.connect() as connection:
+            raw(connection).deserialize(blank)
+        for reads in _QUICKER:
+            reads.forget()
+        self.signals = SimulatedSignals()
+        self.lanes = tuple(lanes_there)
+        self.known: dict[str, Known] = {}  # by name
+        self.by_sha: dict[str, Known] = {}
+        self.head = ""
+        self.green: list[tuple[datetime, str]] = []  # when which commit's checks end
+        self.places = {lane: Place(breaks=functools.partial(self._breaks, lane)) for lane in self.lanes}
+        self.traps: list[Trap] = []
+        self.doubtful: set[str] = set()  # lanes where what a check said need not be true, or a person overruled it
+        self.steps = 0
+        self.lives = 0
+        self.watch: Callable[[Farm], None] = lambda farm: None
+        self.policies = {lane: self._policy(lane, policy or {}) for lane in self.lanes}
+        with self.store.writing() as connection:
+            lanes.apply_policy(connection, list(self.policies.values()), "story", self.clock.now())
+            self.ids = {lane.environment: lane.id for lane in lanes.every(connection)}
+        self.loops = [Loop(self.begin()) for _ in range(loops)]
+        self.push(["root"])
+        self.turn_green("root")
+
+    # --- the world ---------------------------------------------------------------------------------------------------
+
+    def _policy(self, lane: str, more: Mapping[str, Any]) -> LanePolicy:
+        return LanePolicy(
+            application="shop",
+            environment=lane,
+            repository="shop",
+            branch="main",
+            follows=("staging",) if lane == "production" and "staging" in self.lanes else (),
+            settle=timedelta(seconds=more.get("settle", 10)),
+            minimum_interval=timedelta(seconds=more.get("minimum_interval", 0)),
+            max_commits=more.get("max_commits"),
+            waves=tuple(
+                Wave(share=share, soak=timedelta(seconds=more.get("soak", 60)))
+                for share in more.get("waves", (20, 100))
+            ),
+            checks=(Check(command=(lane,), every=timedelta(seconds=30), timeout=timedelta(seconds=5), failures=2),),
+            ask_for=timedelta(minutes=20),
+            target=CommandTarget(shift=("shift",), restore=("restore",)),
+        )
+
+    def begin(self) -> Deployer:
+        """A deploy process that knows nothing yet."""
+        self.lives += 1
+        context = DeployContext(
+            store=TrappedStore(self.store, self._at_write),
+            targets=self,
+            prober=self,
+            clock=self.clock,
+            signals=self.signals,
+            hands=AtOnce(),
+            holder=f"deploy-{self.lives}",
+            tick=timedelta(hours=1),
+            lease=LEASE,
+        )
+        return Deployer(context)
+
+    def of(self, lane_id: int, policy: LanePolicy) -> MortalTarget:
+        return MortalTarget(ScriptedTarget(self.places[policy.environment]), self._at_call)
+
+    def ask(self, check: Check, instances: Sequence[Instance]) -> Answer:
+        assert check.command is not None
+        if not instances:
+            return Answer(Verdict.UNTOLD, "there is no instance to ask")
+        return ScriptedProber(self.places[check.command[0]]).ask(check, instances)
+
+    def _breaks(self, lane: str, sha: str) -> bool:
+        return self.by_sha[sha].is_ill(lane)
+
+    def _at_write(self, before: bool) -> None:
+        for trap in [trap for trap in self.traps if trap.writes and trap.before == before]:
+            trap.writes -= 1
+            if not trap.writes:
+                self.traps.remove(trap)
+                trap.do()
+
+    def _at_call(self, name: str) -> None:
+        for trap in [trap for trap in self.traps if trap.calls]:
+            trap.calls -= 1
+            if not trap.calls:
+                self.traps.remove(trap)
+                trap.do()
+
+    # --- commits -----------------------------------------------------------------------------------------------------
+
+    def push(
+        self,
+        names: Sequence[str],
+        *,
+        breaks: Mapping[str, Sequence[str]] | None = None,
+        stillborn: Mapping[str, Sequence[str]] | None = None,
+        red: Sequence[str] = (),
+        mends: str | None = None,
+        says: str = "",
+    ) -> None:
+        """Commits on main, whose checks begin. `mends`: the commit whose breakage the first of them takes away."""
+        now = self.clock.now()
+        with self.store.writing() as connection:
+            for name in names:
+                parent = self.known[self.head] if self.head else None
+                ill = set(parent.ill) if parent is not None else set[tuple[str, str]]()
+                own = frozenset((breaks or {}).get(name, ()))
+                ill |= {(lane, name) for lane in own}
+                if mends and name == names[0]:
+                    ill -= {(lane, mends) for lane in self.lanes}
+                self._record(connection, name, parent, own, frozenset(ill), name in red, says, now)
+                for lane in (stillborn or {}).get(name, ()):
+                    self.places[lane].stillborn.add(self.known[name].sha)
+
+    def _record(
+        self,
+        connection: Connection,
+        name: str,
+        parent: Known | None,
+        breaks: frozenset[str],
+        ill: frozenset[tuple[str, str]],
+        red: bool,
+        says: str,
+        now: datetime,
+    ) -> None:
+        sha = hashlib.sha1(f"{name} {len(self.known)}".encode(), usedforsecurity=False).hexdigest()
+        position = parent.position + 1 if parent is not None else 1
+        known = Known(name, sha, parent.name if parent is not None else None, position, breaks, ill, red)
+        self.known[name] = self.by_sha[sha] = known
+        row: dict[str, object] = {
+            "repository_id": _REPOSITORY,
+            "sha": sha,
+            "parents": [parent.sha] if parent is not None else [],
+            "tree": sha,
+            "author_name": "Ada",
+            "author_email": "ada@example.org",
+            "title": name,
+            "message": f"{name}\n\n{says}",
+            "committed_at": now,
+            "seen_at": now,
+        }
+        repositories.see(connection, [row])
+        repositories.place(connection, _REPOSITORY, "main", position, sha)
+        self.head = name
+
+    def drop(self, many: int) -> None:
+        """A forced push takes the newest commits from the branch; never the first one."""
+        kept = self.line()[: max(1, len(self.known) and len(self.line()) - many)]
+        self.head = kept[-1].name
+        with self.store.writing() as connection:
+            repositories.drop_after(connection, _REPOSITORY, "main", kept[-1].position, self.clock.now())
+        self.signals.wake(DEPLOY)
+
+    def line(self) -> list[Known]:
+        """The branch, oldest first, by the story's own knowledge."""
+        found: list[Known] = []
+        at: str | None = self.head
+        while at is not None:
+            found.append(self.known[at])
+            at = self.known[at].parent
+        return found[::-1]
+
+    def turn_green(self, name: str) -> None:
+        """The commit's checks passed: it is handed over."""
+        with self.store.writing() as connection:
+            sha = self.known[name].sha
+            candidates.put(connection, _REPOSITORY, sha, {"app": f"sha256:{sha}"}, self.clock.now(), run_id=None)
+        self.signals.wake(DEPLOY)
+
+    def green_later(self, name: str, seconds: float) -> None:
+        if not self.known[name].red:
+            self.green.append((self.clock.now() + timedelta(seconds=seconds), name))
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    def advance(self, seconds: float) -> None:
+        """Everyone does what there is to do, from one moment to the next."""
+        until = self.clock.now() + timedelta(seconds=seconds)
+        while True:
+            now = self.clock.now()
+            due = [name for at, name in self.green if at <= now]
+            self.green = [(at, name) for at, name in self.green if at > now]
+            for name in due:
+                self.turn_green(name)
+            times = [until, *(at for at, _ in self.green), *self.tick()]
+            self.look()
+            now = self.clock.now()
+            if now >= until:
+                return
+            self.clock.advance(max(timedelta(milliseconds=50), min(times) - now))
+
+    def tick(self) -> list[datetime]:
+        """Every deploy process looks once; when each wants to look again."""
+        wake = [self._turn(loop) for loop in list(self.loops)]
+        del self.loops[:-3]  # those that were overtaken long ago
+        return wake
+
+    def _turn(self, loop: Loop) -> datetime:
+        now = self.clock.now()
+        if loop.dead is not None:
+            if now < loop.dead:
+                return loop.dead
+            loop.deployer, loop.dead = self.begin(), None
+        if loop.away is not None:
+            if now < loop.away:
+                return loop.away
+            loop.away = None
+        try:
+            for _ in range(20):
+                self.signals.wait(DEPLOY, timedelta(0))
+                pause = loop.deployer.tick()
+                if DEPLOY not in self.signals.woken:
+                    break
+        except Crash:
+            loop.deployer = self.begin()
+            self.look()
+            return self.clock.now()
+        if loop.deployer.epoch is None:
+            pause = min(pause, LEASE / 3)
+        return self.clock.now() + pause
+
+    def look(self) -> None:
+        self.steps += 1
+        self.watch(self)
+
+    # --- facts -------------------------------------------------------------------------------------------------------
+
+    def lane(self, connection: Connection, name: str) -> Lane:
+        return lanes.by_id(connection, self.ids[name])
+
+    def live(self, connection: Connection, name: str) -> Release | None:
+        return releases.live_of(connection, self.ids[name])
+
+    def live_in(self, name: str) -> str | None:
+        with self.store.reading() as connection:
+            found = self.live(connection, name)
+        return self.by_sha[found.sha].name if found is not None else None
+
+    def rollouts_in(self, name: str) -> list[Rollout]:
+        """Oldest first."""
+        with self.store.reading() as connection:
+            return rollouts.latest(connection, self.ids[name], 10_000)[::-1]
+
+    def outcomes_in(self, name: str) -> list[str]:
+        """Every rollout in order: `forward good d`."""
+        return [f"{each.kind} {each.state} {self.by_sha[each.until_sha].name}" for each in self.rollouts_in(name)]
+
+    def resting(self, name: str) -> bool:
+        """Nothing is under way."""
+        with self.store.reading() as connection:
+            return rollouts.active_of(connection, self.ids[name]) is None
