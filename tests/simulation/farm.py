@@ -21,16 +21,15 @@ from typing import Any, Final, cast
 
 from sqlalchemy import Connection
 
-from deploy.checks import Answer, Verdict
+from deploy.checks import Answer, Question, Verdict
 from deploy.context import LOOP as DEPLOY
 from deploy.context import AtOnce
 from deploy.context import Context as DeployContext
 from deploy.loop import Deployer
-from deploy.targets.protocol import Instance
 from deploy.targets.scripted import Place, ScriptedProber, ScriptedTarget
 from farmgate.clock import VirtualClock
 from farmgate.models import Lane, Release, Rollout
-from farmgate.policy import Check, CommandTarget, LanePolicy, Wave
+from farmgate.policy import Check, CommandCheck, CommandTarget, LanePolicy, Wave
 from farmgate.store import candidates, lanes, releases, repositories, rollouts
 from farmgate.store.database import Store
 from farmgate.store.migrate import migrate
@@ -187,7 +186,9 @@ class Farm:
                 Wave(share=share, soak=timedelta(seconds=more.get("soak", 60)))
                 for share in more.get("waves", (20, 100))
             ),
-            checks=(Check(command=(lane,), every=timedelta(seconds=30), timeout=timedelta(seconds=5), failures=2),),
+            checks=(
+                CommandCheck(command=(lane,), every=timedelta(seconds=30), timeout=timedelta(seconds=5), failures=2),
+            ),
             ask_for=timedelta(minutes=20),
             target=CommandTarget(shift=("shift",), restore=("restore",)),
         )
@@ -211,11 +212,11 @@ class Farm:
     def of(self, lane_id: int, policy: LanePolicy) -> MortalTarget:
         return MortalTarget(ScriptedTarget(self.places[policy.environment]), self._at_call)
 
-    def ask(self, check: Check, instances: Sequence[Instance]) -> Answer:
-        assert check.command is not None
-        if not instances:
+    def ask(self, check: Check, question: Question) -> Answer:
+        assert isinstance(check, CommandCheck)
+        if not question.about.instances:
             return Answer(Verdict.UNTOLD, "there is no instance to ask")
-        return ScriptedProber(self.places[check.command[0]]).ask(check, instances)
+        return ScriptedProber(self.places[check.command[0]]).ask(check, question)
 
     def _breaks(self, lane: str, sha: str) -> bool:
         return self.by_sha[sha].is_ill(lane)

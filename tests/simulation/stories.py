@@ -221,7 +221,7 @@ class _Teller:
     def next(self, farm: Farm) -> Line:
         makers, weights = zip(*self._weights, strict=True)
         while True:
-            line = self.dice.choices(makers, weights)[0](farm)
+            line: Line | None = self.dice.choices(makers, weights)[0](farm)
             if line is not None:
                 return line
 
