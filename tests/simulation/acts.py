@@ -25,7 +25,7 @@ from farmgate.policy import LanePolicy, Wave
 from farmgate.settings import SchedulerSettings
 from farmgate.store import bans, candidates, lanes, rollouts
 from farmgate.vault import Vault
-from scheduler import lanes_api
+from scheduler import holds_api, lanes_api
 from scheduler.context import Context
 from tests.simulated import Crash, Dice, SimulatedBell, SimulatedMirrors
 from tests.simulation.farm import LEASE, Farm, Loop, Trap
@@ -137,11 +137,11 @@ def _advance(farm: Farm, line: Line) -> None:
 def _hold(farm: Farm, line: Line) -> None:
     now = farm.clock.now()
     until = now + timedelta(minutes=line["minutes"]) if "minutes" in line else None
-    lanes_api.hold(door(farm), "shop", line["hold"], until, "not today", WHO)
+    holds_api.hold(door(farm), "shop", line["hold"], until, "not today", WHO)
 
 
 def _lift_hold(farm: Farm, line: Line) -> None:
-    lanes_api.unhold(door(farm), "shop", line["lift_hold"], WHO)
+    holds_api.unhold(door(farm), "shop", line["lift_hold"], WHO)
 
 
 def _rollback(farm: Farm, line: Line) -> None:
