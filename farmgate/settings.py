@@ -97,12 +97,20 @@ class SchedulerSettings(CommonSettings):
     artifact_keep: timedelta = Field(
         timedelta(days=90), description="how long artifacts are kept where the pipeline file does not say"
     )
+    runs_kept: int = Field(200, ge=1, description="newest runs of each repository that stay whole, whatever their age")
+    log_keep: timedelta = Field(timedelta(days=180), description="how long the logs of older runs are kept")
+    report_keep: timedelta = Field(
+        timedelta(days=365), description="how long single results and report files of older runs are kept"
+    )
+    run_keep: timedelta = Field(
+        timedelta(days=730), description="how long older runs are kept at all, unless delivery knows them"
+    )
     blob_grace: timedelta = Field(
         timedelta(hours=1), ge=timedelta(minutes=1), description="how long a blob stays that nothing names any more"
     )
     sweep_every: timedelta = Field(
         timedelta(minutes=15),
-        description="how often artifacts whose time is over, and blobs without a name, are removed",
+        description="how often what is too old, and blobs without a name, are removed",
     )
     cache_limit_bytes: int = Field(2 * 2**30, ge=0, description="largest archive of one cache taken")
     caches_limit_bytes: int = Field(

@@ -77,6 +77,12 @@ def compressed(rows: Iterator[LogChunk], entries: list[Entry]) -> Iterator[bytes
     yield squeeze.flush()
 
 
+def squeezed(data: bytes) -> Iterator[bytes]:
+    """A short log, as one part without an index."""
+    squeeze = zlib.compressobj(level=6, wbits=31)
+    yield squeeze.compress(data) + squeeze.flush()
+
+
 def index_of(context: Context, sha256: str | None) -> Index | None:
     """The index that a row names; None: it has none."""
     if sha256 is None:

@@ -24,6 +24,7 @@ from farmgate.models import Artifact
 from farmgate.pipeline import JobSpec, globs
 from farmgate.store import events, holdings
 from farmgate.store.schema import artifacts, jobs, runs
+from scheduler import forgetting
 from scheduler.context import Context
 
 log = structlog.get_logger("farmgate.retention")
@@ -47,12 +48,14 @@ def ends_of(artifact: Artifact, default: timedelta) -> datetime:
 
 
 def tidy(context: Context) -> tuple[int, int]:
-    """How many artifacts ended, and how many blobs were removed."""
+    """How many artifacts ended, and how many blobs were removed; rows that are too old go as well (`forgetting`)."""
+    forgotten = forgetting.forget(context)
     ended, removed = expire(context), sweep(context)
-    if ended or removed:
-        log.info("tidied", artifacts=ended, blobs=removed)
+    if ended or removed or forgotten:
+        log.info("tidied", artifacts=ended, blobs=removed, forgotten=str(forgotten))
         with context.store.writing() as connection:
             text = f"the time of {ended} artifacts was over; {removed} blobs that nothing names were removed"
+            text += f"; too old: {forgotten}" if forgotten else ""
             events.record(connection, context.clock.now(), "farm.tidied", "blobs", ACTOR, text)
     return ended, removed
 

@@ -9,7 +9,15 @@ import pytest
 
 from tests.scheduler.farm import ONE_JOB, Farm
 
-ON_BOTH_DATABASES = {"test_caches", "test_claims", "test_loop", "test_races", "test_reporting", "test_reuse"}
+ON_BOTH_DATABASES = {
+    "test_caches",
+    "test_claims",
+    "test_forgetting",
+    "test_loop",
+    "test_races",
+    "test_reporting",
+    "test_reuse",
+}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
