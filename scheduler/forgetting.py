@@ -165,7 +165,7 @@ def _forget_run(context: Context, run_id: int) -> None:
                 connection.execute(delete(table).where(table.c.attempt_id == number))
     with context.store.writing() as connection:
         jobs = select(t.jobs.c.id).where(t.jobs.c.run_id == run_id)
-        for table in (t.answers, t.attempts):
+        for table in (t.answers, t.identity_tokens, t.attempts):
             connection.execute(delete(table).where(table.c.job_id.in_(jobs)))
         connection.execute(delete(t.jobs).where(t.jobs.c.run_id == run_id))
         connection.execute(delete(t.runs).where(t.runs.c.id == run_id))
