@@ -21,6 +21,7 @@ from scheduler import (
     hooks,
     identity_api,
     lanes_api,
+    ledger_api,
     logs_api,
     node_api,
     pages,
@@ -57,6 +58,7 @@ PARTS = (
     templates_api,
     audit_api,
     candidates_api,
+    ledger_api,
     pages,
 )
 

@@ -16,6 +16,7 @@ from farmgate.cli import (
     identities,
     importing,
     lanes,
+    ledger,
     logs,
     nodes,
     pipelines,
@@ -75,6 +76,9 @@ app.add_typer(caches.app, name="cache", rich_help_panel=BUILD)
 app.command(rich_help_panel=DELIVER)(lanes.lanes)
 app.add_typer(lanes.app, name="lane", rich_help_panel=DELIVER)
 app.command(rich_help_panel=DELIVER)(lanes.rollback)
+lanes.app.command("diff")(ledger.diff)
+app.command("show", rich_help_panel=DELIVER)(ledger.rollout)
+app.command(rich_help_panel=DELIVER)(ledger.where)
 app.add_typer(candidates.app, name="candidate", rich_help_panel=DELIVER)
 app.command(rich_help_panel=RUN)(nodes.nodes)
 app.add_typer(nodes.app, name="node", rich_help_panel=RUN)

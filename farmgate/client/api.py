@@ -437,6 +437,17 @@ class Api:
     def submit_candidate(self, repository: str, body: Row) -> Row:
         return self._post(f"/api/candidates/{_part(repository)}", body)
 
+    # --- the ledger ---
+
+    def ledger_rollout(self, application: str, environment: str, number: int) -> Row:
+        return self._get(f"{_lane(application, environment)}/rollouts/{number}")
+
+    def lane_diff(self, application: str, environment: str, since: int, until: int) -> Row:
+        return self._get(f"{_lane(application, environment)}/diff", {"since": since, "until": until})
+
+    def where(self, what: str) -> Row:
+        return self._get("/api/where", {"what": what})
+
     # --- the audit log ---
 
     def audit(self, **wanted: object) -> list[Row]:

@@ -24,6 +24,7 @@ from scheduler.pages import (
     confirm,
     home,
     lane,
+    ledger,
     log_part,
     nodes,
     rendering,
@@ -162,6 +163,7 @@ def router(context: Context) -> APIRouter:
 
     results.add(pages, context, live)
     audit.add(pages, show)
+    ledger.add(pages, context, show)
     confirm.add(pages, context, show)
     actions.add(pages, context)
     signin.add(pages, context)
