@@ -58,7 +58,11 @@ class Farm:
                 start_new_session=True,
             )
 
-    def offer(self, step: str, image: str | None = None, attempt: int = 1, job: int | None = None) -> Key:
+    def offer(
+        self, step: str, image: str | None = None, attempt: int = 1, job: int | None = None, *, service: bool = False
+    ) -> Key:
+        """`service`: a container beside it, of the same image."""
+        beside: dict[str, Any] = {"name": "db", "image": image, "command": ["sleep", "600"], "environment": {}}
         self.jobs += 1
         spec = JobSpec.model_validate(
             {
@@ -72,6 +76,7 @@ class Farm:
                 "memory_bytes": None,
                 "cpus": None,
                 "pool": "default",
+                "services": [beside] if service else [],
             }
         )
         key = Key(job or self.jobs, attempt)
@@ -157,9 +162,10 @@ def test_a_job_goes_from_the_bell_to_its_result_in_a_container(farm: Farm, busyb
 @pytest.mark.needs("redis", "git", "docker")
 def test_kill_9_of_the_worker_leaves_no_container_and_the_next_attempt_runs(farm: Farm, busybox_image: str) -> None:
     farm.start("docker")
-    key = farm.offer("echo up; sleep 100", busybox_image)
+    key = farm.offer("echo up; sleep 100", busybox_image, service=True)
     record = farm.server.attempts[key]
     farm.until(lambda: b"up\n" in record.log)
+    assert len(containers_of(farm, key)) == 2, "the job's, and its service's"
     before = farm.worker_pid()
     os.kill(before, signal.SIGKILL)
     record.state = "over"  # the server gives it up when its lease ran out
