@@ -1,4 +1,5 @@
 """`python -m deploy`: the deploy loop. `python -m deploy retire`: take everything of all lanes down.
+`python -m deploy drift APPLICATION/LANE`: what differs from what was released.
 
 SIGTERM ends the loop; what was deployed keeps running, and a rollout under way is finished by whoever comes next.
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import structlog
 
+from deploy import drift
 from deploy.checks import RealProber
 from deploy.context import LOOP, Context, Threads
 from deploy.loop import Deployer
@@ -34,14 +36,17 @@ log = structlog.get_logger()
 
 
 def main(arguments: list[str]) -> int:
-    """The exit status: 0 done, 1 with what is wrong on standard error, 2 for a wrong use."""
-    if arguments not in ([], ["retire"]):
-        sys.stderr.write("usage: python -m deploy [retire]\n")
+    """The exit status: 0 done, 1 with what is wrong on standard error, 2 for a wrong use, 3 for a drift."""
+    shows_drift = len(arguments) == 2 and arguments[0] == "drift"
+    if arguments not in ([], ["retire"]) and not shows_drift:
+        sys.stderr.write("usage: python -m deploy [retire | drift APPLICATION/LANE]\n")
         return 2
     try:
         settings = read(DeploySettings)
         process_log.set_up(settings.log_format)
         context = make_context(settings)
+        if shows_drift:
+            return drift.show(context, arguments[1], sys.stdout)
         if arguments:
             return retire(context)
         return run(context)
