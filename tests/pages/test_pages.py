@@ -15,7 +15,8 @@ from sqlalchemy import update
 from farmgate import states
 from farmgate.errors import NotFound
 from farmgate.models import TokenKind
-from farmgate.store import bans, holds, jobs, runs, schema
+from farmgate.policy import Approvals
+from farmgate.store import approvals, bans, holds, jobs, runs, schema
 from scheduler.pages import graph, log_part, rendering, words
 from scheduler.pages import run as run_page
 from scheduler.pages.shared import Shared
@@ -487,3 +488,41 @@ def test_a_lane_with_thousands_waiting_is_shown_within_a_second(farm: Farm, clie
     text = client.get("/lanes/shop/production").text
     assert "2000, newest first" in text
     assert "and 1800 older" in text
+
+
+def test_one_button_on_the_first_page_stops_every_lane_and_another_lets_them_go_on(
+    farm: Farm, client: TestClient
+) -> None:
+    farm.commit(1)
+    lane = farm.lane()
+    assert "Stop all lanes" in client.get("/").text
+    assert "Checks go on" in client.get("/stop").text
+    assert client.post("/stop", data={"reason": "it burns", "for": "PT1H"}).headers["location"] == "/"
+    for path in ("/", "/lanes/shop/production"):
+        text = client.get(path).text
+        assert "Every lane is stopped by ada" in text
+        assert "it burns" in text
+    assert "Let all lanes go on" in client.get("/").text
+    assert client.post("/go-on").status_code == 303
+    with farm.context.store.reading() as connection:
+        assert holds.standing(connection, lane, farm.now) == []
+
+
+def test_a_batch_is_approved_as_it_was_shown(farm: Farm, client: TestClient) -> None:
+    for position, title in enumerate(("First", "Second"), 1):
+        farm.commit(position, title)
+        farm.candidate(position)
+    lane = farm.lane(approvals=Approvals(count=1, not_author=False))
+    assert "needs 1 approval" in client.get("/lanes/shop/production").text
+    shown = client.get("/lanes/shop/production/approve").text
+    assert "2 commits up to" in shown
+    assert "What you have not approved yet" in shown
+    fields = {"since": "", "until": sha(2), "text": "read both"}
+    assert client.post("/lanes/shop/production/approve", data={**fields, "until": sha(9)}).status_code == 409
+    assert client.post("/lanes/shop/production/approve", data=fields).status_code == 303
+    page = client.get("/lanes/shop/production").text
+    assert "Approved by ada up to" in page
+    assert "read both" in page
+    assert "approved" in client.get("/lanes/shop/production/approve").text
+    with farm.context.store.reading() as connection:
+        assert [row.reason for row in approvals.latest(connection, lane)] == ["read both"]
