@@ -5,6 +5,8 @@ Rules:
    environment variable CI is set: failed, because there it should have been installed.
 2. Every part is private to the test run: its own folder, unix sockets, no fixed port.
 3. A part that is shared by tests (PostgreSQL, an image) gives each test its own share of it.
+4. The slow tests come first. xdist gives the first half of all to one process, and the other steals from its end:
+   so they run one after another, beside quick ones, and none is left alone at the end.
 """
 
 from __future__ import annotations
@@ -114,6 +116,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             unknown = [name for name in mark.args if name not in PROBES]
             if unknown or not mark.args:
                 raise pytest.UsageError(f"{item.nodeid}: needs{mark.args} names none of {', '.join(PROBES)}")
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)  # rule 4
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

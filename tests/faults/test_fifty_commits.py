@@ -29,6 +29,7 @@ def farm(tmp_path: Path) -> Iterator[RealFarm]:
 
 
 @pytest.mark.needs("haproxy", "git")
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_each_of_fifty_commits_gets_one_run_and_rides_in_exactly_one_batch_per_lane(farm: RealFarm) -> None:
     shas = farm.push(COMMITS)
@@ -39,6 +40,7 @@ def test_each_of_fifty_commits_gets_one_run_and_rides_in_exactly_one_batch_per_l
 
 
 @pytest.mark.needs("haproxy", "git")
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_what_is_killed_meanwhile_costs_time_and_nothing_else(farm: RealFarm) -> None:
     shas = farm.push(COMMITS)

@@ -14,6 +14,7 @@ import uvicorn
 
 from farmgate.clock import SystemClock, stopwatch
 from farmgate.models import TokenKind
+from tests.applications import leave
 from tests.conftest import need
 from tests.databases import prepared
 from tests.pages.farm import Farm, TestClient
@@ -36,7 +37,9 @@ ORIGIN = {"Origin": "http://testserver"}
 @pytest.fixture
 def farm(tmp_path: Path) -> Iterator[Farm]:
     store = prepared(f"sqlite:///{tmp_path}/farm.db")
-    yield Farm.on(store, tmp_path)
+    farm = Farm.on(store, tmp_path)
+    yield farm
+    leave(farm.app)
     store.close()
 
 

@@ -23,8 +23,8 @@ from farmgate.settings import SchedulerSettings
 from farmgate.store import bans, holds, lanes, logs, releases, rollouts, schema, searches, tokens
 from farmgate.store.database import Store
 from farmgate.vault import Vault
-from scheduler.app import create_app
 from scheduler.context import Context
+from tests.applications import application
 from tests.store import rows
 
 with warnings.catch_warnings():
@@ -91,7 +91,8 @@ class Farm:
             deploy_signals=signals,
             mirrors=OneHistory(),
         )
-        farm = cls(context, create_app(context), clock)
+        app = application(context)
+        farm = cls(app.state.context, app, clock)
         with store.writing() as connection:
             farm.repository = rows.a_repository(connection, farm.now)
             farm.node = rows.a_node(connection, farm.now, name="build-1", seen_at=farm.now + LONG)

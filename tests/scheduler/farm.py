@@ -21,10 +21,10 @@ from farmgate.models import TokenKind
 from farmgate.settings import SchedulerSettings
 from farmgate.store import tokens
 from farmgate.vault import Vault
-from scheduler.app import create_app
 from scheduler.background import Inline
 from scheduler.context import Context, GitMirrors
 from scheduler.loop import Loop
+from tests.applications import application, leave
 from tests.databases import prepared
 from tests.git.repositories import RealRepository
 
@@ -79,7 +79,7 @@ class Farm:
         given = SchedulerSettings(data=folder, broker_url="redis://nowhere", **settings)
         self.store = prepared(url or f"sqlite:///{folder}/farm.db")
         self.mirrors = GitMirrors(given)
-        self.context = Context(
+        context = Context(
             settings=given,
             store=self.store,
             blobs=MemoryBlobs(),
@@ -90,18 +90,20 @@ class Farm:
             deploy_signals=self.deploy,
             mirrors=self.mirrors,
         )
+        self.app = application(context)
+        self.context: Context = self.app.state.context
         self.loop = Loop(self.context, Inline(), "this loop")
         with self.store.writing() as connection:
             self.token = tokens.create(
                 connection, self.context.vault, TokenKind.API, "ada", self.clock.now(), rights=("admin",)
             )
-        self.app = create_app(self.context)
         self.stranger = TestClient(self.app, base_url="http://farm")
         self.http = TestClient(self.app, base_url="http://farm", headers={"Authorization": f"Bearer {self.token}"})
         self.repository = RealRepository(folder / "shop.git")
         self._deliveries = 0
 
     def close(self) -> None:
+        leave(self.app)
         self.mirrors.close()
         self.store.close()
 
