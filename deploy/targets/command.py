@@ -165,7 +165,7 @@ def told(said: Said, share: int) -> Outcome:
         return Outcome(Ended.GOES_ON, words, {"unknown": True})
     word, why = found["word"].lower(), (found["why"] or "").strip()
     served = int(found["share"]) if found["share"] else 100 if word == "done" else 0
-    figures = {"status": last[:200], "served": min(served, 100)}
+    figures = {"served": min(served, 100)}
     if word == "rejected":
         return Outcome(Ended.FAILED, f"rejected: {why}" if why else "rejected, without a reason", figures)
     if served >= share:
