@@ -805,3 +805,29 @@ class Submission:
     created_at: datetime
     settled_at: datetime | None
     deadline: datetime
+
+
+# --- what fixes what: farmgate.store.fixes --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PatchRow:
+    """What a commit changes, and what would take it back, as ids of patches."""
+
+    repository_id: int
+    sha: str
+    patch_id: str
+    inverse_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaidFix:
+    """A person's word that a commit fixes another one."""
+
+    id: int
+    repository_id: int
+    fix: str
+    fixes: str
+    said_by: str
+    reason: str
+    said_at: datetime

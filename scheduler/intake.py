@@ -27,12 +27,23 @@ from farmgate.git import History
 from farmgate.git.command import same_server, without_password
 from farmgate.models import BranchCommit, ForkPolicy, IntakeRow, Ref, Trigger
 from farmgate.refs import HEADS, TAGS, is_branch_or_tag
-from farmgate.store import events, intakes, repositories, runs
+from farmgate.store import events, fixes, intakes, repositories, runs
 from farmgate.store.runs import NewRun
 from scheduler.compared import Place
 from scheduler.context import Context
 from scheduler.reading import LONGEST_REF, BranchReading, Placed, read_branch, read_range, read_tip
-from scheduler.recording import Reader, commit_values, done, end, keep, record, rejected, run_for
+from scheduler.recording import (
+    PATCHES_AT_FIRST,
+    Reader,
+    commit_values,
+    done,
+    end,
+    keep,
+    patches_of,
+    record,
+    rejected,
+    run_for,
+)
 
 log = structlog.get_logger("farmgate.intake")
 PAUSE = timedelta(seconds=2)
@@ -126,8 +137,11 @@ def _first(reader: Reader, intake: IntakeRow, due: Sequence[IntakeRow]) -> None:
     if default in readings and default not in pushed:
         place = Place(default, Trigger.PUSH, tip_only=True)
         wanted = [run_for(reader, readings[default].new[-1].commit.sha, place, intake)]
+    recent = readings[default].new[-PATCHES_AT_FIRST:] if default in readings else ()
+    patches = patches_of(reader, [placed.commit.sha for placed in recent])
     now = reader.now
     with reader.context.store.writing() as connection:
+        fixes.keep_patches(connection, repository.id, patches)
         if default.removeprefix(HEADS) != repository.default_branch:
             repositories.set_default_branch(connection, repository.id, default.removeprefix(HEADS))
         for name, reading in readings.items():

@@ -306,5 +306,20 @@ class DecisionAsked(BaseModel):
     reason: str = Field(min_length=1, max_length=1000)
 
 
+class FixedAsked(BaseModel):
+    """`commit` (a beginning of its hash will do) fixes the banned one."""
+
+    commit: str = Field(pattern="^[0-9a-fA-F]{4,64}$")
+    reason: str = Field(min_length=1, max_length=1000)
+
+
+class FixedBody(BaseModel):
+    """A person's word that counts from now on: batches with the fix may go."""
+
+    banned: str
+    fix: str
+    title: str
+
+
 class LiftAsked(BaseModel):
     reason: str = Field(min_length=1, max_length=1000)

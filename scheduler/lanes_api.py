@@ -18,7 +18,7 @@ from farmgate import lanes as rules
 from farmgate.errors import Conflict, Forbidden
 from farmgate.models import Lane, Rollout, RolloutKind
 from farmgate.policy import LanePolicy, parse
-from farmgate.store import bans, events, lanes, releases, repositories, rollouts
+from farmgate.store import bans, events, fixes, lanes, releases, repositories, rollouts
 from scheduler import lane_reading
 from scheduler.auth import Admin, Person, Writer
 from scheduler.context import Context
@@ -27,6 +27,8 @@ from scheduler.lane_bodies import (
     BanBody,
     CarriedBody,
     DecisionAsked,
+    FixedAsked,
+    FixedBody,
     LaneBody,
     LaneDetail,
     LiftAsked,
@@ -136,6 +138,10 @@ def _acting(routes: APIRouter, context: Context) -> None:
     def post_lift(application: str, environment: str, sha: str, asked: LiftAsked, who: Writer) -> list[BanBody]:
         return lift_ban(context, application, environment, sha, asked.reason, who.name)
 
+    @routes.post(f"{lane_path}/bans/{{sha}}/fixed")
+    def post_fixed(application: str, environment: str, sha: str, asked: FixedAsked, who: Writer) -> FixedBody:
+        return say_fixed(context, application, environment, sha, asked.commit, asked.reason, who.name)
+
 
 # --- what a person does: the same for the API and for the forms of the pages -----------------------------------------
 
@@ -201,6 +207,33 @@ def lift_ban(context: Context, application: str, environment: str, sha: str, rea
         events.record(connection, now, "ban.lifted", f"lane/{application}/{environment}", who, told)
     context.acted_on_lanes()
     return [BanBody.model_validate(each, from_attributes=True) for each in lifted]
+
+
+def say_fixed(
+    context: Context, application: str, environment: str, sha: str, commit: str, reason: str, who: str
+) -> FixedBody:
+    """A person says which commit fixes a banned one. Raises Conflict, NotFound."""
+    now = context.clock.now()
+    with context.store.writing() as connection:
+        lane = lanes.by_name(connection, application, environment)
+        ban = bans.covering(connection, lane.id, sha.lower())[0]
+        fix = repositories.by_prefix(connection, lane.repository_id, commit.lower())
+        branch = lanes.policy_of(lane).branch
+        places = {
+            place.sha: place.position
+            for place in repositories.branches_of(connection, lane.repository_id, fix.sha)
+            + repositories.branches_of(connection, lane.repository_id, ban.sha)
+            if place.branch == branch and place.gone_at is None
+        }
+        if fix.sha not in places:
+            raise Conflict(f"{fix.sha[:12]} is not on {branch}, from which this lane delivers")
+        if places[fix.sha] <= places.get(ban.sha, ban.position):
+            raise Conflict(f"{fix.sha[:12]} stands before {ban.sha[:12]}, which is banned: a fix comes after it")
+        fixes.say(connection, lane.repository_id, fix.sha, ban.sha, who, reason, now)
+        told = f"{ban.sha[:12]} is fixed by {fix.sha[:12]}: {reason}"
+        events.record(connection, now, "ban.fixed", f"lane/{application}/{environment}", who, told)
+    context.acted_on_lanes()
+    return FixedBody(banned=ban.sha, fix=fix.sha, title=fix.title)
 
 
 def _going_back(connection: Connection, lane: Lane, to: int | None) -> tuple[RollbackBody, int]:

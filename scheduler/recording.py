@@ -5,7 +5,8 @@ Rules:
    that goes on.
 2. The newest `push_limit` commits of a push get a run; older ones are recorded without.
 3. What strangers wrote is made storable first.
-4. A run of a fork, where the repository's maintainers want to be asked, is held until one allows exactly this commit.
+4. What each commit changes, and what would take it back, is kept as ids: so a revert is known whatever it says.
+5. A run of a fork, where the repository's maintainers want to be asked, is held until one allows exactly this commit.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import structlog
 from sqlalchemy import Connection
 
+from farmgate.errors import FarmgateError
 from farmgate.git import GitCommit, History
 from farmgate.models import ForkPolicy, IntakeRow, Repository, Trigger, Trust
 from farmgate.refs import HEADS
-from farmgate.store import events, intakes, repositories, runs
+from farmgate.store import events, fixes, intakes, repositories, runs
 from farmgate.store.runs import NewRun
 from scheduler import supersede
 from scheduler.compared import Place
@@ -28,9 +31,12 @@ from scheduler.pipelines import run_of
 from scheduler.reading import Placed
 from scheduler.templates import FarmTemplates
 
+log = structlog.get_logger("farmgate.intake")
 LONGEST_NAME, LONGEST_TITLE, LONGEST_MESSAGE = 200, 500, 64_000  # characters
 AT_ONCE = 50
 """Commits that are stored in one transaction."""
+PATCHES_AT_FIRST = 100
+"""Of the commits that are there already at the first look, so many of the newest may be found to be taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +64,10 @@ def record(reader: Reader, intake: IntakeRow, branch: str, new: Sequence[Placed]
             for at, placed in enumerate(part, start)
             if at >= unrun
         ]
+        patches = patches_of(reader, [placed.commit.sha for placed in part])
         with reader.context.store.writing() as connection:
             keep(connection, reader, branch, part)
+            fixes.keep_patches(connection, reader.repository.id, patches)
             for run in wanted:
                 if tip_only and runs.of_commit(connection, run.repository_id, run.sha):
                     continue
@@ -104,6 +112,16 @@ def keep(connection: Connection, reader: Reader, branch: str, new: Sequence[Plac
     for placed in new:
         if placed.position is not None:
             repositories.place(connection, reader.repository.id, branch, placed.position, placed.commit.sha)
+
+
+def patches_of(reader: Reader, shas: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """The ids of what commits change and of what would take it back. What git cannot say stops no reading."""
+    try:
+        found = reader.history.patches(shas)
+    except FarmgateError as error:
+        log.warning("patches could not be computed", repository=reader.repository.name, error=str(error))
+        return {}
+    return {sha: (patch.id, patch.inverse) for sha, patch in found.items()}
 
 
 def commit_values(reader: Reader, commit: GitCommit) -> dict[str, object]:

@@ -32,6 +32,7 @@ from farmgate.pipeline import FILE_NAME
 from farmgate.refs import HEADS
 from farmgate.settings import SchedulerSettings
 from farmgate.store import answers, bans, events, holds, lane_views, lanes, releases, repositories, rollouts, runs
+from farmgate.store import fixes as store_fixes
 from farmgate.store import schema as t
 from farmgate.store.database import Store
 from farmgate.store.migrate import migrate
@@ -197,9 +198,11 @@ class World:
         fails_once: Iterable[str] = (),
         security: Iterable[str] = (),
         fixes: Mapping[str, str] | None = None,
+        mends: Mapping[str, str] | None = None,
         webhook: str = "once",
     ) -> None:
         """Commits on main in one push. `fixes`: commit -> the commit whose breakage it mends, and says so;
+        `mends`: the same, and says nothing;
         `fails_once`: whose tests fail at their first attempt."""
         before = self.history.resolve("main")
         for name in names:
@@ -218,8 +221,26 @@ class World:
                 message = f"{name}\n\nFixes-commit: {self.shas[fixes[name]]}"
             if name in security:
                 message += "\n\nSecurity-fix: CVE-2026-0001"
+            if mends and name in mends:
+                files |= {f"broken/{lane}/{mends[name]}": None for lane in self.lanes}
             self._commit(name, files, message)
         self.tell(before, webhook)
+
+    def take_back(self, name: str) -> None:
+        """Push `back-<name>`: what the newest commit changed is as it was, and nobody says so."""
+        before = self.history.resolve("main")
+        assert before == self.shas[name], "only the newest one: others have changed the same file since"
+        (above,) = self.history.commit(before).parents
+        paths = self.history.changed_paths(above, before)
+        self._commit(f"back-{name}", {path: _text(self.history.read(above, path)) for path in paths}, "better so")
+        self.tell(before)
+
+    def say_fixed(self, fix: str, fixes: str) -> None:
+        """A person names the commit that fixes another one."""
+        with self.store.writing() as connection:
+            shop = repositories.by_name(connection, "shop").id
+            store_fixes.say(connection, shop, self.shas[fix], self.shas[fixes], "alice", "seen", self.clock.now())
+        self.signals.wake(DEPLOY)
 
     def revert(self, name: str, *, webhook: str = "once") -> None:
         """Push `revert-<name>`, as git words it."""
@@ -619,3 +640,7 @@ class World:
     def _good(self, connection: Connection, lane: str) -> list[Rollout]:
         found = rollouts.latest(connection, self._lane(connection, lane).id, limit=10_000)
         return [each for each in found[::-1] if each.state == "good" and each.kind is not RolloutKind.ROLLBACK]
+
+
+def _text(data: bytes | None) -> str | None:
+    return data.decode() if data is not None else None

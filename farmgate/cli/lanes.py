@@ -214,6 +214,24 @@ def unban(
     )
 
 
+@app.command()
+def fixed(
+    lane: Lane,
+    sha: Annotated[str, typer.Argument(help="The banned commit; a beginning is enough.", show_default=False)],
+    by: Annotated[str, typer.Option(help="The commit that fixes it, later on the branch.", show_default=False)],
+    reason: Reason,
+    json: Json = False,
+) -> None:
+    """Say which commit fixes a banned one, where it does not say so itself: batches with both may go."""
+    with door.connect() as farm:
+        answer = farm.say_fixed(*split(lane), sha, by, reason)
+    if json:
+        return show.as_json(answer)
+    banned, fix = show.short(answer["banned"]), show.short(answer["fix"])
+    show.console().print(show.clean(f"{lane}: {banned} is fixed by {fix} {answer['title']}"))
+    return None
+
+
 def split(lane: str) -> tuple[str, str]:
     """`shop/production` as its two words. Raises NotFound."""
     if not re.fullmatch(r"[^/\s]+/[^/\s]+", lane):

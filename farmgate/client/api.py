@@ -381,6 +381,11 @@ class Api:
         lifted: list[Row] = self._call("POST", path, json={"reason": reason}).json()
         return lifted
 
+    def say_fixed(self, application: str, environment: str, sha: str, commit: str, reason: str) -> Row:
+        path = f"{_lane(application, environment)}/bans/{_part(sha)}/fixed"
+        said: Row = self._call("POST", path, json={"commit": commit, "reason": reason}).json()
+        return said
+
     # --- nodes ---
 
     def nodes(self) -> list[Row]:

@@ -172,6 +172,49 @@ def git(
     return out
 
 
+def piped(
+    first: Collection[str], second: Collection[str], *, within: Path, stdin: bytes, timeout: timedelta = DEFAULT_TIMEOUT
+) -> bytes:
+    """What `git second` writes of what `git first` writes, which is never held as a whole. `stdin`: at most 60 kB, so
+    that it fits into a pipe. Raises GitFailed."""
+    place = [program(), f"--git-dir={within}"]
+    env = environment()
+    head = subprocess.Popen(
+        [*place, *first],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=env,
+        start_new_session=True,
+    )
+    assert head.stdin is not None
+    try:
+        tail = subprocess.Popen(
+            [*place, *second],
+            stdin=head.stdout,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=env,
+            start_new_session=True,
+        )
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                head.stdin.write(stdin)
+                head.stdin.close()
+            out, err = tail.communicate(timeout=timeout.total_seconds())
+            head.wait(timeout.total_seconds())
+        except subprocess.TimeoutExpired:
+            raise GitFailed(-1, f"git {next(iter(first))} took longer than {timeout.total_seconds():g} s") from None
+        finally:
+            end(tail)
+    finally:
+        end(head)
+    if head.returncode or tail.returncode:
+        status = head.returncode or tail.returncode
+        raise GitFailed(status, last_line(err) or f"git {next(iter(first))} failed: status {status}")
+    return out
+
+
 def end(process: subprocess.Popen[bytes]) -> None:
     """Kill the process and all it started, if it still runs, and leave nothing open."""
     if process.poll() is None:

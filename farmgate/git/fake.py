@@ -10,7 +10,7 @@ from itertools import islice
 
 from farmgate.errors import NotAFile
 from farmgate.git.command import missing
-from farmgate.git.history import READ_LIMIT, GitCommit
+from farmgate.git.history import READ_LIMIT, GitCommit, Patch
 from farmgate.git.trees import FOLDER, Entry, chosen
 from farmgate.refs import HEADS, TAGS, is_sha
 
@@ -138,15 +138,21 @@ class FakeHistory:
 
         return tuple(chosen(read, Entry("", FOLDER, ""), patterns))
 
-    def patch_id(self, sha: str) -> str | None:
-        commit = self.commit(sha)
-        if len(commit.parents) > 1:
-            return None
-        above = commit.parents[0] if commit.parents else None
-        paths = self.changed_paths(above, sha)
-        old = self._files[above] if above else {}
-        patch = [part for path in paths for part in _patch(path, old.get(path, b""), self._files[sha].get(path, b""))]
-        return _digest(*patch) if patch else None
+    def patches(self, shas: Sequence[str]) -> Mapping[str, Patch]:
+        found: dict[str, Patch] = {}
+        for commit in self.commits(shas):
+            above = commit.parents[0] if commit.parents else None
+            paths = self.changed_paths(above, commit.sha)
+            old, new = self._files[above] if above else {}, self._files[commit.sha]
+            is_text = not any(b"\0" in old.get(path, b"") + new.get(path, b"") for path in paths)
+            if len(commit.parents) > 1 or not paths or not is_text:
+                continue
+            there, back = (
+                _digest(*(part for path in paths for part in _patch(path, one.get(path, b""), other.get(path, b""))))
+                for one, other in ((old, new), (new, old))
+            )
+            found[commit.sha] = Patch(there, back)
+        return found
 
     def _line(self, sha: str) -> Iterator[GitCommit]:
         commit = self.commit(sha)

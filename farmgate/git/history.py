@@ -33,6 +33,14 @@ class GitCommit:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What a commit changes: the same `id` wherever it is applied. `inverse`: the id of what takes it back."""
+
+    id: str
+    inverse: str
+
+
 class History(Protocol):
     """A repository as the plans see it. Every method may raise NotInRepository."""
 
@@ -84,6 +92,6 @@ class History(Protocol):
         """What the patterns take of the commit's tree, by hash: the same entries, the same content."""
         ...
 
-    def patch_id(self, sha: str) -> str | None:
-        """An id of what the commit changes, the same wherever it is applied; None for merges and empty commits."""
+    def patches(self, shas: Sequence[str]) -> Mapping[str, Patch]:
+        """What commits change, by ids; without merges, and commits that change nothing or anything but text."""
         ...

@@ -24,17 +24,19 @@ from farmgate.git.command import (
     environment,
     git,
     missing,
+    piped,
     unreachable,
     without_login,
     without_password,
 )
-from farmgate.git.history import READ_LIMIT, GitCommit
+from farmgate.git.history import READ_LIMIT, GitCommit, Patch
 from farmgate.git.lock import locked
 from farmgate.git.objects import GitObject, ObjectReader, TreeEntry, parse_commit, tree_entries, tree_entry
 from farmgate.git.trees import FOLDER, Entry, chosen
 from farmgate.refs import HEADS, TAGS, is_ref, is_sha
 
 EVERYTHING: Final = (f"+{HEADS}*:{HEADS}*", f"+{TAGS}*:{TAGS}*")
+_PATCHES_AT_ONCE: Final = 500
 _MODES: Final = {"120000": "a symbolic link", "160000": "a submodule", "40000": "a folder"}
 
 
@@ -205,12 +207,38 @@ class Mirror:
 
         return tuple(chosen(read, Entry("", FOLDER, self.commit(sha).tree), patterns))
 
-    def patch_id(self, sha: str) -> str | None:
-        if len(self.commit(sha).parents) > 1:
-            return None
-        patch = self._git("diff-tree", "--root", "-p", "--no-ext-diff", "--no-textconv", "--no-commit-id", sha)
-        out = self._git("patch-id", "--stable", stdin=patch).split()
-        return out[0].decode() if out else None
+    def patches(self, shas: Sequence[str]) -> Mapping[str, Patch]:
+        commits = [commit for commit in self.commits(shas) if len(commit.parents) <= 1]
+        found: dict[str, Patch] = {}
+        for at in range(0, len(commits), _PATCHES_AT_ONCE):
+            asked = "".join(f"{commit.sha}\n" for commit in commits[at : at + _PATCHES_AT_ONCE]).encode()
+            text = self._text_only(asked)
+            ids, inverses = self._patch_ids(asked), self._patch_ids(asked, "-R", "--src-prefix=b/", "--dst-prefix=a/")
+            for sha in text & ids.keys() & inverses.keys():
+                found[sha] = Patch(ids[sha], inverses[sha])
+        return found
+
+    def _patch_ids(self, asked: bytes, *how: str) -> dict[str, str]:
+        diff = ("diff-tree", "--stdin", "--root", "-r", "-p", "--no-ext-diff", "--no-textconv", "--no-renames", *how)
+        try:
+            out = piped(diff, ("patch-id", "--stable"), within=self.path, stdin=asked, timeout=self._timeout)
+        except GitFailed as failure:
+            raise NotInRepository(f"{self.path.name}: {failure}") from None
+        pairs = (line.split() for line in out.decode().splitlines())
+        return {sha: patch for patch, sha in pairs}
+
+    def _text_only(self, asked: bytes) -> set[str]:
+        """Those of the commits that change nothing but text: a changed picture looks like any other change of it."""
+        out = self._git("diff-tree", "--stdin", "--root", "-r", "-z", "--numstat", "--no-renames", stdin=asked)
+        found: set[str] = set()
+        sha = ""
+        for part in out.decode(errors="replace").split("\0"):
+            if is_sha(part):
+                sha = part
+                found.add(sha)
+            elif part.startswith("-\t-\t"):
+                found.discard(sha)
+        return found
 
     def _holds(self, sha: str) -> bool:
         found = self._objects.get(sha)

@@ -46,6 +46,15 @@ def put(
 
 def lift(connection: Connection, lane_id: int, sha: str, lifted_by: str, now: datetime) -> list[Ban]:
     """Lift every standing ban that covers the commit (a unique beginning of its hash will do). Raises NotFound."""
+    found = covering(connection, lane_id, sha)
+    connection.execute(
+        update(bans).where(bans.c.id.in_([ban.id for ban in found])).values(lifted_at=now, lifted_by=lifted_by)
+    )
+    return found
+
+
+def covering(connection: Connection, lane_id: int, sha: str) -> list[Ban]:
+    """The standing bans that cover a commit (a unique beginning of its hash will do); one at least. Raises NotFound."""
     found = [
         ban
         for ban in standing(connection, lane_id)
@@ -53,9 +62,6 @@ def lift(connection: Connection, lane_id: int, sha: str, lifted_by: str, now: da
     ]
     if not found:
         raise NotFound(f"no standing ban covers {sha}; give at least 7 digits of the commit's hash")
-    connection.execute(
-        update(bans).where(bans.c.id.in_([ban.id for ban in found])).values(lifted_at=now, lifted_by=lifted_by)
-    )
     return found
 
 

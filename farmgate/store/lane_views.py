@@ -27,14 +27,13 @@ from farmgate.lanes import (
     StandingBan,
     StandingHold,
     Verified,
-    fixes_in,
     fixes_security,
     useful,
 )
 from farmgate.models import Lane, RolloutKind
 from farmgate.policy import LanePolicy
 from farmgate.refs import HEADS
-from farmgate.store import approvals, bans, holds, lanes, releases, rollouts, searches
+from farmgate.store import approvals, bans, fixes, holds, lanes, releases, rollouts, searches
 from farmgate.store.schema import branch_commits, candidates, commits, runs
 from farmgate.store.schema import lanes as lane_table
 from farmgate.store.schema import releases as release_table
@@ -209,11 +208,11 @@ def _search(connection: Connection, lane: Lane) -> OpenSearch | None:
 def _queue(
     connection: Connection, lane: Lane, policy: LanePolicy, base: int, standing: tuple[StandingBan, ...], *, full: bool
 ) -> Sequence[QueuedCommit]:
-    fixes = _fixes(connection, lane, policy, base) if standing else {}
+    named_by = fixes.of_queue(connection, lane.repository_id, policy.branch, base) if standing else {}
     if full:
         rows = connection.execute(_all(lane, policy).where(branch_commits.c.position > base, _stands()))
-        return tuple(_shown(row, fixes) for row in rows)
-    named = {sha for ban in standing for sha in (ban.sha, *ban.covers)} | fixes.keys()
+        return tuple(_shown(row, named_by) for row in rows)
+    named = {sha for ban in standing for sha in (ban.sha, *ban.covers)} | named_by.keys()
     rows = connection.execute(_deciding(lane, policy, base, named))
 
     def made(row: Row[Any]) -> QueuedCommit:
@@ -223,7 +222,7 @@ def _queue(
             checks=Checks.GREEN if row.candidate_id is not None else Checks.UNSEEN,
             candidate_id=row.candidate_id,
             green_at=row.green_at,
-            fixes=fixes.get(row.sha, ()),
+            fixes=named_by.get(row.sha, ()),
         )
 
     return Queue(rows.all(), made)
@@ -281,17 +280,6 @@ def _gone(connection: Connection, lane: Lane, policy: LanePolicy, base: int) -> 
     return tuple(_shown(row, {}) for row in connection.execute(statement.limit(_SHOWN_GONE)))
 
 
-def _fixes(connection: Connection, lane: Lane, policy: LanePolicy, base: int) -> dict[str, tuple[str, ...]]:
-    message = func.lower(commits.c.message)
-    rows = connection.execute(
-        select(branch_commits.c.sha, commits.c.message)
-        .join_from(branch_commits, commits, _commit())
-        .where(_branch(lane, policy), branch_commits.c.position > base, _stands())
-        .where(or_(message.like("%this reverts commit%"), message.like("%fixes-commit:%")))
-    )
-    return {row.sha: fixes_in(row.message) for row in rows}
-
-
 _CHECKS: Final = {
     states.Run.PENDING: Checks.RUNNING,
     states.Run.RUNNING: Checks.RUNNING,
@@ -299,7 +287,7 @@ _CHECKS: Final = {
 }
 
 
-def _shown(row: Row[Any], fixes: dict[str, tuple[str, ...]]) -> QueuedCommit:
+def _shown(row: Row[Any], named_by: dict[str, tuple[str, ...]]) -> QueuedCommit:
     state = row.run_state
     checks = Checks.UNSEEN if state is None else _CHECKS.get(state, Checks.RED)
     return QueuedCommit(
@@ -313,7 +301,7 @@ def _shown(row: Row[Any], fixes: dict[str, tuple[str, ...]]) -> QueuedCommit:
         green_at=row.green_at,
         seen_at=row.seen_at,
         run_id=row.run_id,
-        fixes=fixes.get(row.sha, ()),
+        fixes=named_by.get(row.sha, ()),
     )
 
 

@@ -823,3 +823,26 @@ submissions = Table(
     _when("deadline"),
     Index("ix_submissions_of_commit", "repository_id", "sha"),
 )
+
+# --- what fixes what ---
+
+patches = Table(
+    "patches",
+    metadata,
+    _ref("repository_id", "repositories.id", primary_key=True),
+    Column("sha", SHA, primary_key=True),
+    Column("patch_id", String(64), nullable=False, index=True),
+    Column("inverse_id", String(64), nullable=False),
+)
+
+said_fixes = Table(
+    "said_fixes",
+    metadata,
+    _id(),
+    _ref("repository_id", "repositories.id", index=True),
+    Column("fix", SHA, nullable=False),
+    Column("fixes", SHA, nullable=False),
+    Column("said_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    _when("said_at"),
+)

@@ -7,6 +7,7 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Annotated
 from urllib.parse import parse_qs
@@ -148,6 +149,14 @@ def add(pages: APIRouter, context: Context) -> None:
     @pages.post("/lanes/{application}/{environment}/bans/{sha}/lift")
     def lift(person: Writer, application: str, environment: str, sha: str, fields: Fields) -> Response:
         lanes_api.lift_ban(context, application, environment, sha, reason_in(fields), person.name)
+        return back_to(f"/lanes/{application}/{environment}")
+
+    @pages.post("/lanes/{application}/{environment}/bans/{sha}/fixed")
+    def fixed(person: Writer, application: str, environment: str, sha: str, fields: Fields) -> Response:
+        commit = fields.get("commit", "").lower()
+        if not re.fullmatch("[0-9a-f]{4,64}", commit):
+            raise BadPayload("commit: the hash of the fix, or its first digits (four or more)")
+        lanes_api.say_fixed(context, application, environment, sha, commit, reason_in(fields), person.name)
         return back_to(f"/lanes/{application}/{environment}")
 
     @pages.post("/nodes/enrol")

@@ -46,6 +46,7 @@ def asked(title: str, action: str, back: str, submit: str, *lines: str, **more: 
         "anew": False,
         "reason": None,
         "text": None,
+        "commit": None,
         "live": False,
     }
     return {**values, **more}
@@ -208,6 +209,20 @@ def add(pages: APIRouter, context: Context, show: Show) -> None:
             lines.append("Without the ban it may ship with the next batch.")
             title = f"Lift the ban of {words.short(sha)}?"
             return asked(title, f"{where}/bans/{sha}/lift", where, "Lift the ban", *lines, reason=KEPT)
+
+        return show(request, person, "confirm.html", read)
+
+    @pages.get("/lanes/{application}/{environment}/bans/{sha}/fixed")
+    def fixed(request: Request, person: Writer, application: str, environment: str, sha: str) -> Response:
+        def read(connection: Connection, now: datetime) -> dict[str, Any]:
+            row = lanes.by_name(connection, application, environment)
+            where = f"/lanes/{application}/{environment}"
+            found = [ban for ban in bans.standing(connection, row.id) if ban.sha == sha]
+            lines = [f"It was banned by {ban.created_by}: {ban.reason}" for ban in found]
+            lines.append("A later commit fixes it and does not say so itself: batches that hold both may go.")
+            title = f"What fixes {words.short(sha)}?"
+            said = "its hash, or the first digits"
+            return asked(title, f"{where}/bans/{sha}/fixed", where, "That fixes it", *lines, reason=KEPT, commit=said)
 
         return show(request, person, "confirm.html", read)
 

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from farmgate import lanes as rules
 from farmgate import states
 from farmgate.models import RolloutKind
-from farmgate.store import candidates, lane_views, lanes, rollouts
+from farmgate.store import bans, candidates, lane_views, lanes, rollouts
 from farmgate.store.schema import rollouts as rollout_table
 from farmgate.store.schema import tokens as token_table
 from tests.deploy import rows
@@ -209,3 +209,22 @@ def test_nobody_approves_a_batch_that_they_wrote_alone(farm: Farm) -> None:
     assert (shown["own"], shown["commit_count"]) == (3, 3)
     refused = farm.http.post("/api/lanes/shop/production/approval", json={"until_sha": shown["until_sha"]})
     assert (refused.status_code, "ada wrote all of it" in refused.text) == (403, True)
+
+
+def test_a_person_names_what_fixes_a_banned_commit(farm: Farm) -> None:
+    farm.http.put("/api/lanes/policy", content=POLICY)
+    with farm.store.writing() as connection:
+        lane = lanes.by_name(connection, "shop", "production")
+        now = farm.clock.now()
+        bans.put(connection, lane.id, rows.sha(2), 2, [rows.sha(2)], "went sick", "farmgate", now, rollout_id=None)
+    path = f"/api/lanes/shop/production/bans/{rows.sha(2)}/fixed"
+    blocked = farm.http.get("/api/lanes/shop/production").json()
+    assert blocked["next"]["sha"] == rows.sha(1)
+    early = farm.http.post(path, json={"commit": rows.sha(1), "reason": "x"})
+    assert (early.status_code, "a fix comes after it" in early.json()["error"]) == (409, True)
+    assert farm.http.post(path, json={"commit": "beef", "reason": "x"}).status_code == 404
+    assert farm.http.post(path, json={"commit": "; rm", "reason": "x"}).status_code == 422
+    assert farm.stranger.post(path, json={"commit": rows.sha(3), "reason": "x"}).status_code == 401
+    said = farm.http.post(path, json={"commit": rows.sha(3), "reason": "seen on staging"})
+    assert said.json() == {"banned": rows.sha(2), "fix": rows.sha(3), "title": "commit 3"}
+    assert farm.http.get("/api/lanes/shop/production").json()["next"]["sha"] == rows.sha(3)

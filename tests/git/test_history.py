@@ -216,11 +216,32 @@ def test_a_patch_has_the_same_id_wherever_it_is_applied(place: Place) -> None:
     empty = place.add("empty", branch="third")
     merge = place.add("merge", {"a": "2\n"}, parents=[change, picked])
     history = place.seen()
-    assert history.patch_id(change) == history.patch_id(picked)
-    assert history.patch_id(change) != history.patch_id(different)
-    assert history.patch_id(empty) is None
-    assert history.patch_id(merge) is None
-    assert history.patch_id(base) is not None
+    found = history.patches([base, change, picked, different, empty, merge])
+    assert found.keys() == {base, change, picked, different}
+    assert found[change].id == found[picked].id
+    assert found[change].id != found[different].id
+    assert history.patches([]) == {}
+
+
+def test_a_commit_that_takes_another_back_has_its_inverse_patch(place: Place) -> None:
+    place.add("base", {"a": "1\n2\n3\n", "b": "1\n"})
+    change = place.add("change", {"a": "1\ntwo\n3\n", "new": "x\n"})
+    between = place.add("between", {"b": "2\n"})
+    back = place.add("back", {"a": "1\n2\n3\n", "new": None})
+    again = place.add("again", {"a": "1\ntwo\n3\n", "new": "x\n"})
+    half = place.add("half", {"a": "1\n2\n3\n"})
+    found = place.seen().patches([change, between, back, again, half])
+    assert found[change].inverse == found[back].id
+    assert found[back].inverse == found[change].id == found[again].id
+    assert found[change].inverse not in (found[between].id, found[half].id)
+
+
+def test_what_is_no_text_has_no_patch_id(place: Place) -> None:
+    """Any change of a picture looks like any other one, so one would seem to take the other back."""
+    picture = place.add("picture", {"a.png": b"\x00\x01", "text": "1\n"})
+    other = place.add("other picture", {"a.png": b"\x00\x02"})
+    text = place.add("text", {"text": "2\n"})
+    assert place.seen().patches([picture, other, text]).keys() == {text}
 
 
 def test_whatever_is_asked_of_an_absent_commit_is_refused(place: Place) -> None:
@@ -234,7 +255,7 @@ def test_whatever_is_asked_of_an_absent_commit_is_refused(place: Place) -> None:
         lambda: history.is_ancestor(ABSENT, sha),
         lambda: history.read(ABSENT, "a"),
         lambda: history.changed_paths(ABSENT, sha),
-        lambda: history.patch_id(ABSENT),
+        lambda: history.patches([ABSENT]),
         lambda: history.commit("--help"),
         lambda: history.position("main"),
     ]

@@ -63,6 +63,8 @@ KINDS = {
     "audit_head": models.AuditHead,
     "signing_keys": models.SigningKey,
     "identity_tokens": models.IdentityToken,
+    "patches": models.PatchRow,
+    "said_fixes": models.SaidFix,
 }
 TABLES = sorted(metadata.tables.values(), key=lambda table: table.name)
 
