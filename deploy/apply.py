@@ -310,6 +310,10 @@ def _ban_culprit(
             evidence = last.id
             reason = f"{reason}; rollout {last.number} went sick: {last.reason}"
     _ban(connection, lane, culprit.sha, culprit.position, covers, reason, ACTOR, evidence, now)
+    if view.policy.on_culprit == "hold":
+        told = f"the culprit {culprit.sha[:12]} was found and banned: lift this hold to let the lane go on without it"
+        holds.place(connection, lane.id, told, ACTOR, now)
+        events.record(connection, now, "lane.held", _subject(lane), ACTOR, told)
 
 
 def _ban(

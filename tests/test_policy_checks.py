@@ -142,3 +142,12 @@ def test_instances_are_asked_only_where_there_are_some(check: str, words: str) -
 def test_releases_may_be_told_apart_by_their_commit_on_any_target() -> None:
     (policy,) = parse(COMMAND.replace("CHECK", '{canary: "x{s=\\"{{sha}}\\"}", url: "http://p"}'))
     assert isinstance(policy.checks[0], CanaryCheck)
+
+
+def test_what_follows_a_culprit_is_one_of_two() -> None:
+    text = FILE.replace("LANE", "{http: /x}").replace("WAVE", "")
+    assert read("{http: /x}").on_culprit == "next"
+    (held,) = parse(text + "    on_culprit: hold\n")
+    assert held.on_culprit == "hold"
+    with pytest.raises(BadDocument, match="'panic' is not one of 'hold' or 'next'"):
+        parse(text + "    on_culprit: panic\n")

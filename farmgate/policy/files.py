@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
@@ -92,6 +92,7 @@ class LaneFile(Written):
     waves: Annotated[tuple[WaveFile, ...], Field(min_length=1, max_length=50)] = (WaveFile(share=100),)
     checks: CheckFiles = ()
     ask_for: SomeSpan = timedelta(hours=1)
+    on_culprit: Literal["hold", "next"] = "next"
     target: TargetAsWritten | None = None
 
 

@@ -9,6 +9,7 @@ Rules:
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Literal
 
 from farmgate.policy.checks import Check, PersonCheck
 from farmgate.policy.pace import Budget, Freeze, Window
@@ -61,6 +62,7 @@ class LanePolicy(Frozen):
     waves: tuple[Wave, ...] = (Wave(share=100, soak=timedelta(0)),)
     checks: tuple[Check, ...] = ()
     ask_for: timedelta = timedelta(hours=1)  # how long a person may take to decide; then it is taken back
+    on_culprit: Literal["hold", "next"] = "next"  # when a culprit is found and banned: stop, or go on around it
     target: Target
 
     @property
