@@ -82,7 +82,7 @@ def judge(scene: Scene, restarts: int = 0) -> Judged:
     done, words = _progress(scene.item)
     if done:
         return Judged(True, words)
-    if not _seen(scene.item):
+    if not seen(scene.item):
         return Judged(False, words)  # what is there yet is of an older spec
     found = [*_conditions(scene), *_creation(scene)]
     for pod in scene.pods:
@@ -113,7 +113,7 @@ def _progress(item: Object) -> tuple[bool, str]:
             f"{status.get('active', 0)} active, {status.get('succeeded', 0)} done, {status.get('failed', 0)} failed"
         )
         return False, f"{name}: {counts}"
-    if not _seen(item):
+    if not seen(item):
         return False, f"{name}: its controller has not seen it yet"
     if item["kind"] == "DaemonSet":
         wanted = status.get("desiredNumberScheduled", 0)
@@ -134,7 +134,7 @@ def _progress(item: Object) -> tuple[bool, str]:
     return False, f"{name}: {updated} of {wanted} pods updated, {available} available{left}"
 
 
-def _seen(item: Object) -> bool:
+def seen(item: Object) -> bool:
     """True if its controller knows the newest spec. A Job's cannot change."""
     seen: int = get(item, "status", "observedGeneration", default=0)
     return bool(item["kind"] == "Job" or seen >= item["metadata"].get("generation", 0))

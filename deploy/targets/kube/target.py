@@ -219,8 +219,7 @@ class KubernetesRun:
         applying.apply(lane, routes)
         _take_canaries(lane)
         applying.apply(lane, [each for each in objects if each["kind"] not in LAST])
-        watching.unstick(lane, objects)
-        followed = watching.follow(lane, objects, target.start_within, target.restarts)
+        followed = watching.follow(lane, objects, target.start_within, target.restarts, unstick=True)
         if not followed.done:
             return Outcome(Ended.FAILED, followed.words, {"seconds": followed.seconds})
         applying.apply(lane, [each for each in objects if each["kind"] in LAST])

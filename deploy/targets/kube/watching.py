@@ -4,6 +4,8 @@ Rules:
 1. Every look reads everything anew; a watch only tells when to look again. So an expired watch, a cut connection or a
    missed event costs a second, and no truth.
 2. Stuck is told with the last lines of the container that is to blame, and the fence is asked before every look.
+3. A StatefulSet waits for a pod that does not come up, also when it has been told better. On the way back such a pod of
+   an older revision is deleted, so that the controller makes it anew as it was told.
 """
 
 from __future__ import annotations
@@ -35,8 +37,13 @@ class Followed:
     seconds: float
 
 
-def follow(lane: Lane, items: Iterable[Object], within: timedelta, restarts: int = 0) -> Followed:
-    """Until all that run are done, or one is stuck, or the time is over. Raises StaleEpoch, TargetError."""
+def follow(
+    lane: Lane, items: Iterable[Object], within: timedelta, restarts: int = 0, *, unstick: bool = False
+) -> Followed:
+    """Until all that run are done, or one is stuck, or the time is over. Raises StaleEpoch, TargetError.
+
+    `unstick`: see rule 3.
+    """
     waiting = [ref(each) for each in items if each["kind"] in WORKLOADS]
     began = stopwatch()
     seen: dict[tuple[Ref, str], float] = {}
@@ -47,6 +54,8 @@ def follow(lane: Lane, items: Iterable[Object], within: timedelta, restarts: int
         version = ""
         for known in waiting:
             item = lane.cluster.get(known)
+            if unstick and item is not None:
+                _unstick(lane, item)
             judged[known] = _gone(known) if item is None else judging.judge(scene(lane.cluster, item), restarts)
             version = version or get(item, "metadata", "resourceVersion", default="")
         now = stopwatch()
@@ -108,22 +117,18 @@ def selector_of(item: Object) -> str:
     return ",".join(parts)
 
 
-def unstick(lane: Lane, items: Iterable[Object]) -> None:
-    """A StatefulSet waits for a pod that does not come up, also when it has been told better: such a pod of an older
-    revision is deleted, so that the controller makes it anew as it was told."""
-    for wanted in items:
-        if wanted["kind"] != "StatefulSet":
-            continue
-        item = lane.cluster.get(ref(wanted))
-        if item is None:
-            continue
-        pods, _ = around(lane.cluster, item)
-        newest = get(item, "status", "updateRevision")
-        for pod in judging.older_of(item, pods, ()):
-            if not _ready(pod) and labels(pod).get("controller-revision-hash") != newest:
-                lane.check()
-                known = Ref("", "v1", "Pod", pod["metadata"].get("namespace", ""), pod["metadata"]["name"])
-                lane.cluster.delete(known, pod)
+def _unstick(lane: Lane, item: Object) -> None:
+    """Rule 3, once the controller knows what it was told: before that, nobody knows which pods are of the past."""
+    if item["kind"] != "StatefulSet" or not judging.seen(item):
+        return
+    pods, _ = around(lane.cluster, item)
+    newest = get(item, "status", "updateRevision")
+    for pod in judging.older_of(item, pods, ()):
+        going = get(pod, "metadata", "deletionTimestamp")
+        if not going and not _ready(pod) and labels(pod).get("controller-revision-hash") != newest:
+            lane.check()
+            known = Ref("", "v1", "Pod", pod["metadata"].get("namespace", ""), pod["metadata"]["name"])
+            lane.cluster.delete(known, pod)
 
 
 def _gone(known: Ref) -> Judged:
