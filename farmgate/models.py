@@ -97,7 +97,7 @@ class TokenKind(StrEnum):
 class Repository:
     id: int
     name: str  # unique, [a-z0-9._-]+
-    url: str  # what git fetches
+    url: str  # what git fetches; *** stands for the user and password of an HTTP address
     forge: str  # github, gitlab, gitea, forgejo, bitbucket, bitbucket-dc, git
     secret: str  # the webhook secret, encrypted (farmgate.vault)
     default_branch: str
@@ -107,6 +107,8 @@ class Repository:
     removed_at: datetime | None  # its rows stay as a record; its name is free again
     weight: int  # its share of the slots, against other repositories'; 1 is usual
     fork_policy: ForkPolicy
+    login: str | None = field(repr=False)  # what *** in `url` stands for, sealed (farmgate.sealing)
+    login_key: str | None
 
 
 @dataclass(frozen=True, slots=True)

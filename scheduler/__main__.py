@@ -29,7 +29,7 @@ from farmgate.clock import SystemClock
 from farmgate.errors import BadSettings, FarmgateError, FolderInUse, PortTaken
 from farmgate.models import TokenKind
 from farmgate.settings import SchedulerSettings
-from farmgate.store import events, tokens
+from farmgate.store import events, repositories, tokens
 from farmgate.store.database import Store
 from farmgate.store.migrate import migrate
 from scheduler.app import create_app
@@ -102,22 +102,31 @@ def admin_token(context: Context) -> None:
     aside.rename(path)
 
 
+def seal_logins(context: Context) -> None:
+    """Of repositories that an older version connected."""
+    with context.store.reading() as connection:
+        left = repositories.with_login(connection)
+    for repository in left:
+        with context.store.writing() as connection:
+            repositories.seal_login(connection, context.vault.keyring, repository)
+
+
 def context_of(given: SchedulerSettings, store: Store) -> Context:
     """The real world of a scheduler. Raises BadSettings."""
     if given.broker_url is None:
         raise BadSettings("FARMGATE_BROKER_URL: name the Redis to use, or start the farm by `farmgate up`")
     broker = given.broker_url.get_secret_value()
-    clock = SystemClock()
+    clock, keys = SystemClock(), vault.load(given)
     return Context(
         settings=given,
         store=store,
         blobs=blobs.at(given),
-        vault=vault.load(given),
+        vault=keys,
         clock=clock,
         bell=CeleryBell(broker),
         signals=LocalSignals(clock),
         deploy_signals=RedisSignals(broker, clock),
-        mirrors=GitMirrors(given),
+        mirrors=GitMirrors(given, keys.keyring),
     )
 
 
@@ -133,6 +142,7 @@ def serve(given: SchedulerSettings) -> None:
         migrate(store)
         context = context_of(given, store)
         admin_token(context)
+        seal_logins(context)
         running = RunningLoop(context)
         server = uvicorn.Server(
             uvicorn.Config(

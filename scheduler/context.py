@@ -18,7 +18,9 @@ from farmgate.broker import Bell, Signals
 from farmgate.clock import Clock
 from farmgate.git import History, Mirror
 from farmgate.models import Repository
+from farmgate.sealing import Keyring
 from farmgate.settings import SchedulerSettings
+from farmgate.store import repositories
 from farmgate.store.database import Store
 from farmgate.vault import Vault
 from scheduler.changes import Changes
@@ -50,7 +52,8 @@ class Mirrors(Protocol):
 class GitMirrors:
     """Mirrors in a folder, by the repositories' ids. Safe for several threads."""
 
-    def __init__(self, settings: SchedulerSettings) -> None:
+    def __init__(self, settings: SchedulerSettings, keyring: Keyring) -> None:
+        self._keyring = keyring
         self._folder = settings.data / "mirrors"
         self._timeout = settings.git_timeout
         self._open: dict[int, Mirror] = {}
@@ -59,9 +62,10 @@ class GitMirrors:
     def of(self, repository: Repository) -> Mirror:
         with self._lock:
             known = self._open.get(repository.id)
-            if known is None or known.url != repository.url:
+            url = repositories.address(self._keyring, repository)
+            if known is None or known.url != url:
                 self._folder.mkdir(parents=True, exist_ok=True)
-                known = Mirror(self.path(repository), repository.url, self._timeout)
+                known = Mirror(self.path(repository), url, self._timeout)
                 self._open[repository.id] = known
             return known
 

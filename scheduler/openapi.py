@@ -29,16 +29,17 @@ def text() -> str:
     clock = SystemClock()
     with tempfile.TemporaryDirectory() as folder:
         settings = SchedulerSettings(data=Path(folder))
+        keys = Vault(b"only for a description")
         context = Context(
             settings=settings,
             store=Store.at("sqlite://"),
             blobs=MemoryBlobs(),
-            vault=Vault(b"only for a description"),
+            vault=keys,
             clock=clock,
             bell=NoBell(),
             signals=LocalSignals(clock),
             deploy_signals=LocalSignals(clock),
-            mirrors=GitMirrors(settings),
+            mirrors=GitMirrors(settings, keys.keyring),
         )
         description = create_app(context).openapi()
         context.store.close()

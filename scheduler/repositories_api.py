@@ -87,6 +87,8 @@ def router(context: Context) -> APIRouter:
         with context.store.writing() as connection:
             sealed = context.vault.encrypt(secret)
             row = repositories.add(connection, body.name, body.url, str(body.forge), sealed, body.default_branch, now)
+            if repositories.seal_login(connection, context.vault.keyring, row):
+                row = repositories.by_name(connection, body.name)
             for variable, value in body.secrets.items():
                 secrets.put(
                     connection, context.vault.keyring, row.id, variable, value.get_secret_value(), person.name, now

@@ -249,6 +249,25 @@ def without_password(text: str) -> str:
     return " ".join(words)
 
 
+MASKED: Final = "***"
+"""What stands for the user and password of an address that is shown or stored."""
+
+
+def login_apart(url: str) -> tuple[str, str | None]:
+    """The address with *** for the user and password of an HTTP address, and these as they were written."""
+    scheme, found, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    login, at, server = host.rpartition("@")
+    if not found or scheme.lower() not in ("http", "https") or not at or login == MASKED:
+        return url, None
+    return f"{scheme}://{MASKED}@{server}{slash}{path}", login
+
+
+def login_put_in(url: str, login: str) -> str:
+    """The address as it was written."""
+    return url.replace(f"://{MASKED}@", f"://{login}@", 1)
+
+
 def checked_url(url: str) -> str:
     """The address, if git may be given it: no option, no transport helper. Raises RemoteUnreachable."""
     if not url or url.startswith("-") or _HELPER.match(url) or any(ord(c) < 32 for c in url):

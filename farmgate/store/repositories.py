@@ -4,6 +4,7 @@ Rules:
 1. A ref is known by what was read of it, never by what a webhook claims.
 2. A place in a branch is given once; a forced push marks it gone, a later push may bring it back.
 3. A removed repository keeps its rows as a record and frees its name.
+4. The user and password of an HTTP address are sealed, bound to the rest of it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from datetime import datetime
 from sqlalchemy import Connection, select, update
 
 from farmgate.errors import Conflict, NotFound
+from farmgate.git.command import login_apart, login_put_in
 from farmgate.models import BranchCommit, Commit, ForkPolicy, Ref, Repository
+from farmgate.sealing import Keyring
 from farmgate.store.database import as_model, insert_if_absent, many, one
 from farmgate.store.schema import branch_commits, commits, refs, repositories
+from farmgate.store.sealed import place_of_login, sealing
 
 
 def add(
@@ -35,10 +39,38 @@ def add(
         "removed_at": None,
         "weight": 1,
         "fork_policy": ForkPolicy.RUN,
+        "login": None,
+        "login_key": None,
     }
     if not insert_if_absent(connection, repositories, values, "name"):
         raise Conflict(f"a repository called {name!r} is connected already")
     return by_name(connection, name)
+
+
+def seal_login(connection: Connection, keyring: Keyring, repository: Repository) -> bool:
+    """Rule 4; False: there is nothing to seal."""
+    url, login = login_apart(repository.url)
+    if login is None:
+        return False
+    sealing(connection, repositories)
+    key, sealed = keyring.seal(login.encode(), place_of_login(url))
+    unchanged = (repositories.c.id == repository.id) & (repositories.c.url == repository.url)
+    connection.execute(update(repositories).where(unchanged).values(url=url, login=sealed, login_key=key))
+    return True
+
+
+def address(keyring: Keyring, repository: Repository) -> str:
+    """What git is to fetch, with the user and password. Raises BadSettings: the key is not known."""
+    if repository.login is None or repository.login_key is None:
+        return repository.url
+    login = keyring.open(repository.login_key, repository.login, place_of_login(repository.url))
+    return login_put_in(repository.url, login.decode())
+
+
+def with_login(connection: Connection) -> list[Repository]:
+    """Those whose address still holds its user and password, removed ones too."""
+    found = many(connection, Repository, select(repositories).where(repositories.c.url.contains("@")))
+    return [repository for repository in found if login_apart(repository.url)[1] is not None]
 
 
 def by_name(connection: Connection, name: str) -> Repository:

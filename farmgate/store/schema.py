@@ -135,6 +135,8 @@ repositories = Table(
     _when("removed_at", nullable=True),
     Column("weight", Integer, nullable=False),
     Column("fork_policy", State(ForkPolicy), nullable=False),
+    Column("login", Text),
+    Column("login_key", String(100)),
 )
 
 refs = Table(

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Table, select, text, update
 
 from farmgate.errors import LostRace
 from farmgate.sealing import Keyring
-from farmgate.store.schema import secrets, signing_keys
+from farmgate.store.schema import repositories, secrets, signing_keys
 
 
 def place_of_secret(repository_id: int, name: str, environment: str, branch: str) -> str:
@@ -25,6 +25,11 @@ def place_of_secret(repository_id: int, name: str, environment: str, branch: str
 
 def place_of_signing_key(kid: str) -> str:
     return f"signing key\0{kid}"
+
+
+def place_of_login(url: str) -> str:
+    """Bound to the address: who changes that gets no password sent to another server."""
+    return f"login for\0{url}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ class Kind:
 KINDS: Final = (
     Kind(secrets, lambda row: place_of_secret(row.repository_id, row.name, row.environment, row.branch)),
     Kind(signing_keys, lambda row: place_of_signing_key(row.kid)),
+    Kind(repositories, lambda row: place_of_login(row.url), "login", "login_key"),
 )
 
 

@@ -78,12 +78,13 @@ class Farm:
         self.deploy = HeardSignals()
         given = SchedulerSettings(data=folder, broker_url="redis://nowhere", **settings)
         self.store = prepared(url or f"sqlite:///{folder}/farm.db")
-        self.mirrors = GitMirrors(given)
+        self.vault = Vault(b"k" * 32)
+        self.mirrors = GitMirrors(given, self.vault.keyring)
         context = Context(
             settings=given,
             store=self.store,
             blobs=MemoryBlobs(),
-            vault=Vault(b"k" * 32),
+            vault=self.vault,
             clock=self.clock,
             bell=self.bell,
             signals=HeardSignals(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 from sqlalchemy import select, update
 
 from farmgate import models
+from farmgate.errors import BadSettings
 from farmgate.models import TokenKind
 from farmgate.sealing import Keyring
 from farmgate.store import schema, sealed, secrets, tokens
 from farmgate.store.database import many
 from scheduler import secrets_api
+from scheduler.__main__ import seal_logins
 from tests.scheduler.farm import Farm, Held
 
 FILE = "jobs: {publish: {steps: [make], secrets: {GIVEN: TOKEN}}}\n"
@@ -183,3 +186,40 @@ def test_two_rotations_at_once_both_end(farm: Farm, tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(sealed, "seal_again", another_draws_first)
     assert farm.http.post("/api/secrets/rotate").json() == {"key": farm.context.vault.keyring.newest, "secrets": 1}
+
+
+ADDRESS = "https://robot:pears%20and%20plums@127.0.0.1:1/shop.git"
+
+
+def repository(farm: Farm) -> models.Repository:
+    with farm.store.reading() as connection:
+        (row,) = many(connection, models.Repository, select(schema.repositories))
+    return row
+
+
+def test_the_password_of_an_address_is_sealed_and_git_gets_it(farm: Farm) -> None:
+    body = {"name": "shop", "url": ADDRESS}
+    assert farm.http.post("/api/repositories?wait=0", json=body).json()["url"] == "https://***@127.0.0.1:1/shop.git"
+    row = repository(farm)
+    assert "pears" not in str([row.url, row.login])
+    assert farm.mirrors.of(row).url == ADDRESS
+    elsewhere = dataclasses.replace(row, url="https://***@elsewhere.example/shop.git")
+    with pytest.raises(BadSettings):
+        farm.mirrors.of(elsewhere)
+
+
+def test_a_password_that_an_older_version_stored_is_sealed_at_the_start_and_by_each_rotation(
+    farm: Farm, tmp_path: Path
+) -> None:
+    farm.http.post("/api/repositories?wait=0", json={"name": "shop", "url": ADDRESS})
+    with farm.store.writing() as connection:
+        connection.execute(update(schema.repositories).values(url=ADDRESS, login=None, login_key=None))
+    for _ in range(2):
+        seal_logins(farm.context)
+    assert repository(farm).url == "https://***@127.0.0.1:1/shop.git"
+    assert farm.http.post("/api/secrets/rotate").status_code == 409, "this farm draws no keys"
+    farm.vault.keyring._file = tmp_path / "sealing.keys"
+    assert farm.http.post("/api/secrets/rotate").json()["secrets"] == 1
+    row = repository(farm)
+    assert row.login_key == farm.vault.keyring.newest != "root"
+    assert farm.mirrors.of(row).url == ADDRESS
