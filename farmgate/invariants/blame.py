@@ -53,16 +53,23 @@ def i14(connection: Connection, now: datetime) -> Iterator[Finding]:
 
 
 def _mended(connection: Connection, rollout: Row[Any], covers: Sequence[str]) -> bool:
-    """True if a fix of a covered commit stands at the end of the batch: one that is reverted itself fixes nothing."""
+    """True if a fix of a covered commit stands at the end of the batch: one that is reverted itself fixes nothing.
+
+    A fix says so, or a person does, or its patch is the inverse of what it takes back."""
+    takes_back = {row.sha: row.inverse_id for row in rows(connection, select(t.patches.c.sha, t.patches.c.inverse_id))}
+    said = {(row.fix, row.fixes) for row in rows(connection, select(t.said_fixes.c.fix, t.said_fixes.c.fixes))}
     carried = (
-        select(t.rollout_commits.c.sha, t.commits.c.message)
+        select(t.rollout_commits.c.sha, t.commits.c.message, t.patches.c.patch_id)
         .join(t.commits, t.commits.c.sha == t.rollout_commits.c.sha)
+        .join(t.patches, t.patches.c.sha == t.rollout_commits.c.sha, isouter=True)
         .where(t.rollout_commits.c.rollout_id == rollout.id, t.rollout_commits.c.position > rollout.last)
         .order_by(t.rollout_commits.c.position)
     )
     fixes: list[str] = []
     for row in rows(connection, carried):
-        named = fixes_in(row.message)
+        named = [*fixes_in(row.message), *(fixed for fix, fixed in said if fix == row.sha)]
+        if row.patch_id is not None:
+            named += [sha for sha in (*covers, *fixes) if takes_back.get(sha) == row.patch_id]
         if any(sha.startswith(prefix) for sha in covers for prefix in named):
             fixes.append(row.sha)
         else:
