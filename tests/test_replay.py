@@ -7,10 +7,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from benchmarks import delay
+from farmgate.errors import NotFound
 from farmgate.lanes import QueuedCommit, StandingBan, Verified, most_rollouts
 from farmgate.lanes.replay import Past, Replayed, replay
 from farmgate.policy import CommandTarget, LanePolicy
+from farmgate.store import lanes
+from scheduler import replay_api
+from tests.simulation.acts import Line, act, door
+from tests.simulation.farm import Farm
 
 NOW = datetime(2026, 1, 5, 8, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -91,6 +98,58 @@ def test_what_is_green_and_not_live_at_the_end_is_told() -> None:
     short = past([0, 1])
     found = replay(Past(NOW, NOW + 5 * MINUTE, 0, short.commits, work=(TEN,)), policy())
     assert found.left == 1
+
+
+NEW = b"""
+application: shop
+target: {type: command, shift: [shift], restore: [restore]}
+lanes:
+  production: {max_commits: 1, waves: [{share: 100, soak: 2m}], checks: [{command: [production]}]}
+"""
+
+
+def delivered() -> Farm:
+    """A farm that took ten commits live, some of them together, and one that broke production."""
+    farm = Farm(policy={"waves": [100], "soak": 120, "settle": 10})
+    lines: tuple[Line, ...] = (
+        {"advance": 200},
+        {"push": ["a", "b", "c"]},
+        {"advance": 60},
+        {"push": ["d", "e"]},
+        {"advance": 400},
+        {"push": ["f", "g", "h"], "breaks": {"g": ["production"]}},
+        {"advance": 900},
+    )
+    for line in lines:
+        act(farm, line)
+    return farm
+
+
+def test_replaying_a_lanes_own_policy_gives_what_was_recorded() -> None:
+    farm = delivered()
+    body = replay_api.replayed(door(farm), "shop", "production", NEW, "new.yml", timedelta(days=1))
+    was, own = body.recorded, body.current
+    assert (own.rollouts, own.sick, own.delivered) == (was.rollouts, was.sick, was.delivered)
+    assert was.sick >= 1
+    assert own.delay_p95_seconds is not None
+    assert was.delay_p95_seconds is not None
+    assert abs(own.delay_p95_seconds - was.delay_p95_seconds) < 30
+
+
+def test_another_policy_is_told_beside_it_and_changes_nothing() -> None:
+    farm = delivered()
+    before = farm.outcomes_in("production")
+    body = replay_api.replayed(door(farm), "shop", "production", NEW, "new.yml", timedelta(days=1))
+    assert body.proposed.rollouts > body.current.rollouts
+    assert max(each.commits for each in body.batches) == 1
+    assert farm.outcomes_in("production") == before
+    with farm.store.reading() as connection:
+        assert lanes.by_name(connection, "shop", "production").policy_version == 1
+
+
+def test_a_file_without_the_lane_is_refused() -> None:
+    with pytest.raises(NotFound, match=r"new.yml has no lane shop/staging"):
+        replay_api.replayed(door(Farm()), "shop", "staging", NEW, "new.yml", timedelta(days=1))
 
 
 def test_the_page_of_the_delay_is_what_its_command_writes() -> None:

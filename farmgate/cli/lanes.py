@@ -66,18 +66,61 @@ def apply(
     json: Json = False,
 ) -> None:
     """Give the lanes of an application their policy: all of the file or nothing."""
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise NotFound(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     with door.connect() as farm:
-        answer = farm.apply_policy(text, str(file))
+        answer = farm.apply_policy(_text(file), str(file))
     if json:
         return show.as_json(answer)
     out = show.console()
     for row in answer["lanes"]:
         out.print(f"{name_of(row)}: policy {row['change']}, version {row['version']}")
     return None
+
+
+@app.command()
+def replay(
+    lane: Lane,
+    policy: Annotated[Path, typer.Option("--policy", "-p", help="A policy file that names it.", show_default=False)],
+    since: Annotated[str, typer.Option(help="How far back: 12h, 30d.")] = "30d",
+    json: Json = False,
+) -> None:
+    """The recorded history under another policy, beside this one's; nothing is changed."""
+    with door.connect() as farm:
+        answer = farm.replay(*split(lane), _text(policy), str(policy), since)
+    if json:
+        return show.as_json(answer)
+    out = show.console()
+    out.print(f"{lane} since {answer['since'][:16]}: {answer['commits']} commits")
+    columns = [answer[name] for name in ("recorded", "current", "proposed")]
+    show.table(
+        ("", "as it was", "under its policy", f"under {policy.name}"),
+        [
+            ("rollouts", *(_told(row["rollouts"]) for row in columns)),
+            ("of them sick", *(_told(row["sick"]) for row in columns)),
+            ("commits delivered", *(_told(row["delivered"]) for row in columns)),
+            ("green and not live", "", *(_told(row["left"]) for row in columns[1:])),
+            ("delay p50, minutes", *(_minutes(row["delay_p50_seconds"]) for row in columns)),
+            ("delay p95, minutes", *(_minutes(row["delay_p95_seconds"]) for row in columns)),
+            ("exposure, commits x minutes", *(_told(row["exposure_commit_minutes"]) for row in columns)),
+        ],
+        empty="nothing to compare",
+    )
+    return None
+
+
+def _told(value: float) -> str:
+    return f"{value:g}"
+
+
+def _minutes(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds / 60:.1f}"
+
+
+def _text(file: Path) -> str:
+    """Raises NotFound."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotFound(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 @app.command()

@@ -332,6 +332,17 @@ class Api:
     def lanes(self) -> list[Row]:
         return self._rows("/api/lanes")
 
+    def replay(self, application: str, environment: str, text: str, source: str, since: str) -> Row:
+        """The lane's recorded history under the policy of a file, which is not applied."""
+        answer = self._call(
+            "POST",
+            f"{_lane(application, environment)}/replay",
+            params={"source": source, "since": since},
+            content=text.encode(),
+            headers={"Content-Type": "application/yaml"},
+        )
+        return _object(answer)
+
     def lane(self, application: str, environment: str) -> Row:
         return self._get(_lane(application, environment))
 

@@ -73,6 +73,13 @@ class Replayed:
     left: int
     exposure: float
 
+    @classmethod
+    def of(cls, batches: tuple[Batch, ...], delays: tuple[timedelta, ...], left: int) -> Replayed:
+        """Rule 5 over the batches."""
+        sick = (each for each in batches if not each.good)
+        exposure = sum(each.size * ((each.ended_at - each.cut_at) / timedelta(minutes=1)) for each in sick)
+        return cls(batches, delays, left, exposure)
+
     def delay(self, percent: float) -> timedelta | None:
         """The delay that so many percent of the commits did not exceed."""
         if not self.delays:
@@ -122,9 +129,7 @@ class _Replay:
                     self.now = at
         self.now = max(self.now, self.past.until)
         self._arrive()
-        ended = [each for each in self.batches if not each.good]
-        exposure = sum(each.size * ((each.ended_at - each.cut_at) / timedelta(minutes=1)) for each in ended)
-        return Replayed(tuple(self.batches), tuple(sorted(self.delays)), len(self.waiting), exposure)
+        return Replayed.of(tuple(self.batches), tuple(sorted(self.delays)), len(self.waiting))
 
     def _arrive(self) -> None:
         while self.coming and _green(self.coming[-1]) <= self.now:

@@ -62,7 +62,7 @@ def view(connection: Connection, lane: Lane, now: datetime, *, full: bool = Fals
         live=live,
         commits=queue,
         gone=_gone(connection, lane, policy, base) if full else (),
-        verified=_verified(connection, lane, policy, base),
+        verified=verified(connection, lane, policy, base),
         bans=standing,
         holds=tuple(
             StandingHold(hold.id, hold.reason, hold.created_by, hold.until, hold.begins, hold.kind)
@@ -76,7 +76,7 @@ def view(connection: Connection, lane: Lane, now: datetime, *, full: bool = Fals
         authored=approvals.authored(connection, lane, policy, base, {row.approved_by for row in agreed}),
         outcomes=tuple(reversed(rollouts.outcomes(connection, lane.id, _ADAPTS))) if policy.adaptive else (),
         begun=_begun(connection, lane, policy),
-        security=_security(connection, lane, policy, base),
+        security=security(connection, lane, policy, base),
         durations=tuple(each.finished_at - each.created_at for each in good if each.finished_at is not None),
         unacknowledged_loss=live is not None
         and live.gone
@@ -99,6 +99,13 @@ def live_of(connection: Connection, lane: Lane, policy: LanePolicy) -> Live | No
     return Live(
         release.id, release.rollout_id, release.sha, release.position, base, release.live_from, gone=place is None
     )
+
+
+def after(connection: Connection, lane: Lane, policy: LanePolicy, base: int) -> tuple[QueuedCommit, ...]:
+    """Every commit of the branch after a place, with what it says it fixes."""
+    fixes = _fixes(connection, lane, policy, base)
+    rows = connection.execute(_all(lane, policy).where(branch_commits.c.position > base, _stands()))
+    return tuple(_shown(row, fixes) for row in rows)
 
 
 def waiting(connection: Connection, lane: Lane, policy: LanePolicy, base: int) -> int:
@@ -154,7 +161,7 @@ def _followed(connection: Connection, lane: Lane, policy: LanePolicy) -> list[tu
     return [(row.environment, row.id) for row in rows]
 
 
-def _verified(connection: Connection, lane: Lane, policy: LanePolicy, base: int) -> dict[str, tuple[Verified, ...]]:
+def verified(connection: Connection, lane: Lane, policy: LanePolicy, base: int) -> dict[str, tuple[Verified, ...]]:
     found: dict[str, tuple[Verified, ...]] = {}
     for name, followed in _followed(connection, lane, policy):
         rows = connection.execute(
@@ -181,7 +188,7 @@ def _begun(connection: Connection, lane: Lane, policy: LanePolicy) -> tuple[date
     return tuple(reversed(rollouts.beginnings(connection, lane.id, policy.budget.rollouts)))
 
 
-def _security(connection: Connection, lane: Lane, policy: LanePolicy, base: int) -> tuple[int, ...]:
+def security(connection: Connection, lane: Lane, policy: LanePolicy, base: int) -> tuple[int, ...]:
     """Where security fixes wait, if the lane's budget spares them."""
     if policy.budget is None or policy.budget.spares != "security":
         return ()

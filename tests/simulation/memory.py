@@ -38,7 +38,7 @@ _READ: Final[Sequence[tuple[Any, Sequence[str]]]] = (
     (candidates, ("by_id", "of_commit")),
     (events, ("latest",)),
     (holds, ("was_lifted",)),
-    (lane_views, ("live_of", "_bans", "_queue", "_gone", "_verified")),
+    (lane_views, ("live_of", "_bans", "_queue", "_gone", "verified")),
     (lanes, ("every", "by_id", "by_name")),
     (releases, ("live_of", "by_id", "before")),
     (repositories, ("commit", "commits_of", "by_name")),
