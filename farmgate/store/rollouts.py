@@ -25,6 +25,9 @@ from farmgate.models import JournalEntry, Lane, Rollout, RolloutCommit, RolloutK
 from farmgate.store.database import insert_if_absent, many, move, newest, one
 from farmgate.store.schema import branch_commits, journal, lanes, releases, rollout_commits, rollouts
 
+NOT_BLAMED = ("aborted", "replaced")
+"""Verdicts of what was taken back and says nothing of the change: a person, or a newer batch, ended it."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewRollout:
@@ -342,10 +345,17 @@ def beginnings(connection: Connection, lane_id: int, limit: int) -> list[datetim
 
 
 def outcomes(connection: Connection, lane_id: int, limit: int) -> list[bool]:
-    """Whether the last batches were good, newest first; without searches, rollbacks and what was cancelled."""
+    """Whether the last batches were good, newest first; without searches, rollbacks, what was cancelled and what a
+    person or a newer batch ended."""
     over = [states.Rollout.GOOD, states.Rollout.SICK, states.Rollout.STUCK]
+    ended = select(journal.c.rollout_id).where(
+        journal.c.rollout_id == rollouts.c.id, journal.c.key == "verdict", journal.c.outcome.in_(NOT_BLAMED)
+    )
     statement = select(rollouts.c.state).where(
-        rollouts.c.lane_id == lane_id, rollouts.c.kind == RolloutKind.FORWARD, rollouts.c.state.in_(over)
+        rollouts.c.lane_id == lane_id,
+        rollouts.c.kind == RolloutKind.FORWARD,
+        rollouts.c.state.in_(over),
+        ~ended.exists(),
     )
     found = connection.execute(statement.order_by(rollouts.c.number.desc()).limit(limit)).scalars()
     return [state is states.Rollout.GOOD for state in found]
