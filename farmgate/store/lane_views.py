@@ -103,9 +103,9 @@ def live_of(connection: Connection, lane: Lane, policy: LanePolicy) -> Live | No
 
 def after(connection: Connection, lane: Lane, policy: LanePolicy, base: int) -> tuple[QueuedCommit, ...]:
     """Every commit of the branch after a place, with what it says it fixes."""
-    fixes = _fixes(connection, lane, policy, base)
+    named_by = fixes.of_queue(connection, lane.repository_id, policy.branch, base)
     rows = connection.execute(_all(lane, policy).where(branch_commits.c.position > base, _stands()))
-    return tuple(_shown(row, fixes) for row in rows)
+    return tuple(_shown(row, named_by) for row in rows)
 
 
 def waiting(connection: Connection, lane: Lane, policy: LanePolicy, base: int) -> int:
