@@ -6,6 +6,7 @@ import argparse
 import logging
 import multiprocessing
 import sys
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from tests.simulation.farm import quick
 from tests.simulation.stories import Told, shorten, tell
 
 EVERY = 100
+_OPEN = ExitStack()
+"""What is open for as long as the process lives."""
 
 
 def main() -> int:
@@ -48,7 +51,7 @@ def main() -> int:
 
 def _ready() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    quick().__enter__()  # for as long as the process lives
+    _OPEN.enter_context(quick())
 
 
 def _tell(seed: int) -> tuple[int, Told]:
