@@ -36,12 +36,12 @@ def test_whatever_happens_to_delivery_all_that_must_hold_holds(seed: int) -> Non
     assert told.broken is None, f"seed {seed}: `python -m tests.simulation --first {seed} --seeds 1`\n{told.broken}"
 
 
-@pytest.mark.parametrize("story", STORIES, ids=lambda path: path.stem)
-def test_a_story_that_broke_once_does_not_break_again(story: Path) -> None:
-    kept = yaml.safe_load(story.read_text())
-    assert set(kept) == {"says", "farm", "do"}
-    assert all(set(line) & set(ACTS) for line in kept["do"])
-    assert retell(Story(kept["farm"], tuple(kept["do"]))).broken is None, kept["says"]
+def test_a_story_that_broke_once_does_not_break_again() -> None:
+    for story in STORIES:
+        kept = yaml.safe_load(story.read_text())
+        assert set(kept) == {"says", "farm", "do"}
+        assert all(set(line) & set(ACTS) for line in kept["do"])
+        assert retell(Story(kept["farm"], tuple(kept["do"]))).broken is None, f"{story.name}: {kept['says']}"
 
 
 BANNED = (

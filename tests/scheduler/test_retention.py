@@ -25,6 +25,7 @@ NO_BLOBS = {
     *("jobs.reuse_key", "jobs.inputs_hash", "attempts.token_hash", "tokens.hash", "doomed_blobs.sha256"),
     *("commits.sha", "commits.tree", "branch_commits.sha", "runs.sha", "refs.sha", "intakes.before", "intakes.after"),
     *("candidates.sha", "rollouts.since_sha", "rollouts.until_sha", "rollout_commits.sha", "releases.sha", "bans.sha"),
+    *("patches.sha", "patches.patch_id", "patches.inverse_id", "said_fixes.fix", "said_fixes.fixes"),
     *("approvals.since_sha", "approvals.until_sha", "submissions.sha", "submissions.digest"),
     *("audit.before", "audit.after", "audit.previous", "audit.hash", "audit_head.hash"),
     *("searches.culprit", "test_flakes.tree", "reports.tree", "reports.sha"),

@@ -82,7 +82,6 @@ def test_a_service_that_ends_before_it_is_healthy_is_an_error(docker_node: Node)
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"image": "127.0.0.1:1/none:1"}, "127.0.0.1:1/none:1"),
         ({"entrypoint": ("/no/such/program",)}, "exit code 127 before it was healthy"),
         ({"command": None}, "No command specified (its image has none: say 'command')"),
     ],
@@ -94,6 +93,17 @@ def test_a_service_that_cannot_start_is_an_error_in_words(
     assert result is not None
     assert result.outcome == "error"
     assert said in (result.reason or "")
+    assert b"ran\n" not in record.log
+    assert left(api, docker_node) == []
+
+
+def test_a_service_whose_registry_does_not_answer_is_lost_infrastructure(
+    docker_node: Node, api: docker.APIClient
+) -> None:
+    result, record = docker_node.run("echo ran", services=(service(docker_node, image="127.0.0.1:1/none:1"),))
+    assert result is not None
+    assert result.outcome == "lost"
+    assert "127.0.0.1:1/none:1" in (result.reason or "")
     assert b"ran\n" not in record.log
     assert left(api, docker_node) == []
 

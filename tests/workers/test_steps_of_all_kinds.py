@@ -138,7 +138,7 @@ def test_a_failure_in_the_second_container_skips_the_third(docker_node: Node, ot
 def test_a_missing_image_of_a_later_step_is_known_before_anything_runs(docker_node: Node) -> None:
     result, record = docker_node.run("echo ran", step("true", image="127.0.0.1:1/none:1"))
     assert result is not None
-    assert result.outcome == "error"
+    assert result.outcome == "lost"  # a registry that does not answer is no fault of the commit
     assert b"ran" not in record.log
 
 

@@ -93,9 +93,7 @@ def dry_run(lane: Lane, items: Sequence[Object]) -> list[str]:
         known = ref(item)
         if known.kind in coming and lane.cluster.place(known) is None:
             continue  # its definition comes with this very release
-        live = lane.cluster.get(known)
-        _ours(lane, known, live)
-        answer = _sent(lane, known, _at(lane.marked(item), live), dry=True)
+        answer = _would_answer(lane, known, item)
         if not isinstance(answer, Refusal) or answer.outdated or _immutable_job(known, answer):
             continue
         if answer.missing and known.namespace in spaces:
@@ -112,13 +110,29 @@ def dry_run(lane: Lane, items: Sequence[Object]) -> list[str]:
 def would_be(lane: Lane, item: Object) -> tuple[Object | None, Object | None, str]:
     """What is there, what an apply would leave, and what stands against that. Changes nothing."""
     known = ref(item)
-    live = lane.cluster.get(known)
-    if live is None:
-        return None, lane.marked(item), ""
-    answer = lane.cluster.apply(known, _at(_as_live(lane.marked(item), live), live), dry=True, force=True)
-    if isinstance(answer, Refusal):
-        return live, live, "" if _immutable_job(known, answer) else answer.words
-    return live, answer, ""
+    for attempt in range(_TRIES):
+        live = lane.cluster.get(known)
+        if live is None:
+            return None, lane.marked(item), ""
+        answer = lane.cluster.apply(known, _at(_as_live(lane.marked(item), live), live), dry=True, force=True)
+        if not isinstance(answer, Refusal):
+            return live, answer, ""
+        if not answer.outdated:
+            return live, live, "" if _immutable_job(known, answer) else answer.words
+        lane.clock.sleep(_LOOK_AGAIN * min(attempt, 5))
+    return live, live, "others change it all the time"
+
+
+def _would_answer(lane: Lane, known: Ref, item: Object) -> Object | Refusal:
+    """What an apply would be answered; asked again while others change the object between our look and the question."""
+    for attempt in range(_TRIES):
+        live = lane.cluster.get(known)
+        _ours(lane, known, live)
+        answer = _sent(lane, known, _at(lane.marked(item), live), dry=True)
+        if not isinstance(answer, Refusal) or not answer.outdated:
+            break
+        lane.clock.sleep(_LOOK_AGAIN * min(attempt, 5))
+    return answer
 
 
 def prune(lane: Lane, keep: Iterable[Ref]) -> list[str]:
