@@ -332,7 +332,7 @@ def _consequences(view: RolloutView, verdict: str, words: str, now: datetime) ->
 
 
 def _stopped(view: RolloutView, now: datetime) -> StandingHold | None:
-    """Rule 9: the stop that keeps it where it is."""
+    """Rule 10: the stop that keeps it where it is."""
     if view.rollout.kind is RolloutKind.ROLLBACK:
         return None
     return next(

@@ -42,7 +42,8 @@ def read(connection: Connection, now: datetime) -> dict[str, Any]:
     machines = nodes.everyone(connection)
     open_jobs = jobs.counts(connection)
     known = repositories.all_connected(connection)
-    found.extend(alarms.of_stops(holds.standing(connection, None, now), now))
+    stops = holds.standing(connection, None, now)
+    found.extend(alarms.of_stops(stops, now))
     found.extend(alarms.of_questions(answers.asking(connection), runs.held(connection), now))
     # A farm that nobody uses yet needs no alarm about its nodes.
     found.extend(alarms.of_nodes(machines, now) if known or machines else ())
@@ -55,7 +56,7 @@ def read(connection: Connection, now: datetime) -> dict[str, Any]:
             "nodes_ready": sum(node.state is states.Node.READY for node in machines),
         },
         "alarm_list": sorted(found, key=lambda alarm: ("bad", "ask", "busy").index(alarm.tone)),
-        "stopped": bool(holds.standing(connection, None, now)),
+        "stopped": bool(stops),
         "matrix": {
             "environments": environments,
             "rows": [
