@@ -16,7 +16,7 @@ from rich.table import Table
 from sqlalchemy import Connection, insert, text
 
 from deploy import snapshot
-from deploy.plan import plan_lane
+from deploy.plan_lanes import plan_lane
 from farmgate import lanes as rules
 from farmgate import policy
 from farmgate.clock import stopwatch

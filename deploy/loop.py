@@ -26,7 +26,8 @@ from deploy.decisions import (
     BeginStep,
     Rest,
 )
-from deploy.plan import RolloutView, plan_lane, plan_rollout
+from deploy.plan import RolloutView, plan_rollout
+from deploy.plan_lanes import plan_lane
 from farmgate import states
 from farmgate.errors import FarmgateError, LostRace
 from farmgate.models import Lane, Leader, RolloutKind

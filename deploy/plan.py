@@ -1,6 +1,6 @@
-"""What happens next on a lane and in its rollout. Pure: from what was read and the time to decisions.
+"""What happens next in a rollout. Pure: from what was read and the time to a decision.
 
-Rules of a rollout:
+Rules:
 1. prepare; then each wave: shift, checks through the soak, next wave; then finish. Each is a step with a key in the
    journal; one that was begun and not ended belongs to a controller that died, and is begun again.
 2. A step that fails is evidence against the change. One that hits missing infrastructure is tried again a few times; if
@@ -27,11 +27,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, assert_never
+from typing import Any, Final
 
 from deploy.checks import Verdict
 from deploy.decisions import (
-    AbandonSearch,
     Advance,
     Ask,
     AskChecks,
@@ -40,16 +39,12 @@ from deploy.decisions import (
     BeginStep,
     Cancel,
     Consequence,
-    CutBatch,
-    CutRollback,
     EndSick,
     Finish,
-    LaneDecision,
     NarrowSearch,
     OpenSearch,
     PlaceHold,
     Prolong,
-    ProlongSearch,
     Rest,
     Restore,
     RolloutDecision,
@@ -58,7 +53,7 @@ from deploy.decisions import (
 )
 from deploy.targets.protocol import Ended
 from farmgate import lanes, states
-from farmgate.lanes import Culprit, Cut, LaneView, Lost, StandingHold, Wait
+from farmgate.lanes import Culprit, Cut, LaneView, StandingHold
 from farmgate.models import HoldKind, JournalEntry, Rollout, RolloutKind
 from farmgate.policy import Check, HttpCheck, LanePolicy, PersonCheck, check_of
 
@@ -70,8 +65,6 @@ UNKNOWN_LOOKS: Final = 6
 """Looks in a row that learn nothing of what goes on, until a person is asked."""
 REPLACED: Final = "replaced"
 _LEAP: Final = timedelta(minutes=5)
-SEARCH_GRACE: Final = timedelta(days=1)
-"""A search that a closed lane kept waiting has this long when the lane opens."""
 HOLD_UNTOLD: Final = timedelta(hours=1)
 HOLD_NOT_TO_BLAME: Final = timedelta(minutes=15)
 
@@ -85,39 +78,6 @@ class RolloutView:
     journal: Mapping[str, JournalEntry]
     order: Mapping[str, Any] | None
     lane: LaneView
-
-
-def plan_lane(view: LaneView, order: Mapping[str, Any] | None, loss: str, now: datetime) -> LaneDecision | Rest:
-    """What a lane without a rollout under way does. `loss`: the reason of the hold for a live commit that is gone."""
-    if view.search is not None and now >= view.search.deadline - SEARCH_GRACE:
-        opens = lanes.may_begin(view, now, spared=True)
-        if opens is not None and opens > now and opens + SEARCH_GRACE > view.search.deadline:
-            return ProlongSearch(view.search.id, opens + 2 * SEARCH_GRACE)
-        if now >= view.search.deadline:
-            return _overdue(view)
-    if view.unacknowledged_loss and not any(hold.reason == loss for hold in view.holds):
-        return PlaceHold(loss, None)
-    if order is not None:
-        return CutRollback(order["release_id"], order["asked_by"], order["reason"])
-    match lanes.cut(view, now):
-        case Cut() as cut:
-            return CutBatch(cut)
-        case Culprit() as culprit:
-            return BanCulprit(culprit, "the only commits of a sick batch that no good rollout cleared")
-        case Lost(search_id, reason):
-            return AbandonSearch(search_id, reason)
-        case Wait(reasons, until):
-            return Rest(until, "; ".join(reason.words for reason in reasons))
-        case other:
-            assert_never(other)
-
-
-def _overdue(view: LaneView) -> AbandonSearch:
-    assert view.search is not None
-    places = {commit.sha: commit for commit in view.commits}
-    left = lanes.remaining(view.search, places)
-    suspects = Culprit(view.search.id, left[-1].sha, view.search.since, left[-1].position) if left else None
-    return AbandonSearch(view.search.id, "the search's time is over; all that is still suspected is banned", suspects)
 
 
 def plan_rollout(view: RolloutView, now: datetime) -> RolloutDecision:

@@ -12,7 +12,7 @@ from deploy import apply, snapshot
 from deploy.context import AtOnce, Context
 from deploy.decisions import CutBatch
 from deploy.loop import Deployer
-from deploy.plan import plan_lane
+from deploy.plan_lanes import plan_lane
 from deploy.targets.protocol import Ended, Outcome
 from deploy.targets.scripted import Place, ScriptedProber, ScriptedTarget
 from farmgate import states

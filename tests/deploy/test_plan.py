@@ -29,7 +29,8 @@ from deploy.decisions import (
     Start,
     Stick,
 )
-from deploy.plan import STEP_TRIES, UNKNOWN_LOOKS, RolloutView, patience, plan_lane, plan_rollout
+from deploy.plan import STEP_TRIES, UNKNOWN_LOOKS, RolloutView, patience, plan_rollout
+from deploy.plan_lanes import plan_lane
 from farmgate import lanes, states
 from farmgate.lanes import Active, LaneView, QueuedCommit, StandingHold
 from farmgate.models import HoldKind, JournalEntry, Rollout, RolloutKind

@@ -1,0 +1,63 @@
+"""What a lane without a rollout under way does next. Pure: from what was read and the time to a decision.
+
+Rules:
+1. A search whose time is nearly over gets more where the lane's windows alone kept it waiting; else it is given up, and
+   what is still suspected is banned.
+2. A live commit that is gone from its branch holds the lane until a person has agreed.
+3. A person's order to roll back goes first. Then the lane cuts a batch, ends its search, or waits (`farmgate.lanes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final, assert_never
+
+from deploy.decisions import (
+    AbandonSearch,
+    BanCulprit,
+    CutBatch,
+    CutRollback,
+    LaneDecision,
+    PlaceHold,
+    ProlongSearch,
+    Rest,
+)
+from farmgate import lanes
+from farmgate.lanes import Culprit, Cut, LaneView, Lost, Wait
+
+SEARCH_GRACE: Final = timedelta(days=1)
+"""A search that a closed lane kept waiting has this long when the lane opens."""
+
+
+def plan_lane(view: LaneView, order: Mapping[str, Any] | None, loss: str, now: datetime) -> LaneDecision | Rest:
+    """What a lane without a rollout under way does. `loss`: the reason of the hold for a live commit that is gone."""
+    if view.search is not None and now >= view.search.deadline - SEARCH_GRACE:
+        opens = lanes.may_begin(view, now, spared=True)
+        if opens is not None and opens > now and opens + SEARCH_GRACE > view.search.deadline:
+            return ProlongSearch(view.search.id, opens + 2 * SEARCH_GRACE)
+        if now >= view.search.deadline:
+            return _overdue(view)
+    if view.unacknowledged_loss and not any(hold.reason == loss for hold in view.holds):
+        return PlaceHold(loss, None)
+    if order is not None:
+        return CutRollback(order["release_id"], order["asked_by"], order["reason"])
+    match lanes.cut(view, now):
+        case Cut() as cut:
+            return CutBatch(cut)
+        case Culprit() as culprit:
+            return BanCulprit(culprit, "the only commits of a sick batch that no good rollout cleared")
+        case Lost(search_id, reason):
+            return AbandonSearch(search_id, reason)
+        case Wait(reasons, until):
+            return Rest(until, "; ".join(reason.words for reason in reasons))
+        case other:
+            assert_never(other)
+
+
+def _overdue(view: LaneView) -> AbandonSearch:
+    assert view.search is not None
+    places = {commit.sha: commit for commit in view.commits}
+    left = lanes.remaining(view.search, places)
+    suspects = Culprit(view.search.id, left[-1].sha, view.search.since, left[-1].position) if left else None
+    return AbandonSearch(view.search.id, "the search's time is over; all that is still suspected is banned", suspects)
