@@ -73,6 +73,7 @@ def make_context(settings: DeploySettings) -> Context:
             clock,
             embedded=settings.embedded,
             in_container=settings.in_container,
+            registry=settings.images(),
             secret=GivenSecrets(store, lambda: vault.load(settings).keyring).of,
         ),
         prober=RealProber(),

@@ -93,6 +93,10 @@ class RegistryUnreachable(FarmgateError):
     """The registry of an image did not answer: lost infrastructure; the text is the engine's own."""
 
 
+class RegistryRefused(FarmgateError):
+    """The registry answered and would not take an image; the text names the setting to look at."""
+
+
 class TargetError(FarmgateError):
     """A target did not do what it was asked; the text says how far it came."""
 

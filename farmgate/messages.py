@@ -65,6 +65,14 @@ class Claim(Message):
     attempt: int
 
 
+class RegistryLogin(Message):
+    """The farm's registry, and how to be let in; both are for the node alone, never for the job's processes."""
+
+    address: str
+    user: str | None = None
+    password: str | None = Field(None, repr=False)
+
+
 class Claimed(Message):
     """All that a worker needs to run an attempt. Times are seconds unless they are datetimes."""
 
@@ -88,6 +96,7 @@ class Claimed(Message):
     )  # variable -> value in base64; identity tokens too
     notices: tuple[str, ...] = ()  # lines for the beginning of the job's log
     refused: str | None = None  # why it must not run as written: the attempt ends in error
+    registry: RegistryLogin | None = Field(None, repr=False)  # of trusted runs whose job has images in it
 
 
 class Held(Message):

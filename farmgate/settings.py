@@ -15,10 +15,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from farmgate.errors import BadSettings
+from farmgate.registries import Registry, address
 
 LABEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -63,8 +64,26 @@ class CommonSettings(BaseSettings):
     sealing_keys: SecretStr | None = Field(
         None, description="keys that seal secrets, as id=key,id=key, the newest last; default: data/sealing.keys"
     )
+    registry: Annotated[str, AfterValidator(address)] | None = Field(
+        None,
+        description="registry that built images are pushed to: HOST, HOST:PORT or HOST/PATH; default: the blob store",
+    )
+    registry_user: str | None = Field(None, min_length=1, description="user of the registry; default: the engine's own")
+    registry_password: SecretStr | None = Field(None, description="password or token of the registry's user")
     embedded: bool = Field(False, description="one machine, one user: set by `farmgate up` and `farmgate demo`")
     log_format: str = Field("text", pattern="^(text|json)$", description="how the processes log: text or json")
+
+    def images(self) -> Registry | None:
+        """The farm's registry. Raises BadSettings."""
+        for given, other in (("registry_user", "registry_password"), ("registry_password", "registry_user")):
+            if getattr(self, given) is not None and getattr(self, other) is None:
+                raise BadSettings(
+                    f"FARMGATE_{given.upper()} is set, and FARMGATE_{other.upper()} is not: set both, or none"
+                )
+        if self.registry is None:
+            return None
+        password = self.registry_password.get_secret_value().strip() if self.registry_password is not None else None
+        return Registry(self.registry, self.registry_user, password)
 
 
 class SchedulerSettings(CommonSettings):

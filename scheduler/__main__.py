@@ -115,6 +115,7 @@ def context_of(given: SchedulerSettings, store: Store) -> Context:
     """The real world of a scheduler. Raises BadSettings."""
     if given.broker_url is None:
         raise BadSettings("FARMGATE_BROKER_URL: name the Redis to use, or start the farm by `farmgate up`")
+    given.images()
     broker = given.broker_url.get_secret_value()
     clock, keys = SystemClock(), vault.load(given)
     return Context(

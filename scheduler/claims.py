@@ -45,7 +45,7 @@ from farmgate.store.intakes import storable
 from scheduler import emission, ends, reporting, retention
 from scheduler.blob_streams import named
 from scheduler.context import Context
-from scheduler.giving import given_to
+from scheduler.giving import given_to, registry_for
 
 HEARTBEAT = timedelta(seconds=5)
 DEAF_AFTER = timedelta(seconds=10)
@@ -110,6 +110,7 @@ def _claim(context: Context, node: models.Node, body: Claim, server: str) -> Cla
         secrets=given.values,
         notices=given.notices,
         refused=given.refused,
+        registry=registry_for(context, run, spec),
     )
 
 

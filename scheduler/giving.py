@@ -1,10 +1,12 @@
-"""What a claim gives a job beside its specification: the values of the secrets that it names, and its identity tokens.
+"""What a claim gives a job beside its specification: the values of the secrets that it names, and its identity tokens;
+and its node the login of the farm's registry.
 
 Rules:
 1. Only a trusted run's jobs are given any; another's are told in their log that they are not.
 2. A job never runs without the secret or the identity that it names: its attempt ends in error, naming what is missing
    and the remedy.
-3. That a token was given is noted in the claim's own transaction: a claim that is lost gave none.
+3. The registry's login goes with a trusted run's jobs that build images, or stand on images of that registry.
+4. That a token was given is noted in the claim's own transaction: a claim that is lost gave none.
 """
 
 from __future__ import annotations
@@ -18,9 +20,11 @@ from sqlalchemy import Connection
 from farmgate import identity, signing
 from farmgate.clock import random_token
 from farmgate.errors import BadSettings
+from farmgate.messages import RegistryLogin
 from farmgate.models import IdentityToken, Job, Repository, Run, SigningKey, Trust
 from farmgate.pipeline import JobSpec
 from farmgate.refs import HEADS
+from farmgate.registries import host_of
 from farmgate.store import identities, secrets
 from farmgate.store.jobs import FINISHING
 from scheduler.context import Context
@@ -52,6 +56,17 @@ def given_to(
         return Given(refused=str(error))
     values = found.values | {name: base64.b64encode(token.encode()).decode() for name, token in tokens.items()}
     return Given(values, notices)
+
+
+def registry_for(context: Context, run: Run, spec: JobSpec) -> RegistryLogin | None:
+    """Rule 3."""
+    registry = context.settings.images()
+    if registry is None or run.trust is not Trust.TRUSTED:
+        return None
+    images = {spec.image, *(step.image for step in spec.steps), *(service.image for service in spec.services)}
+    if not spec.builds and not any(image and host_of(image) == registry.host for image in images):
+        return None
+    return RegistryLogin(address=registry.address, user=registry.user, password=registry.password)
 
 
 def _kept_back(spec: JobSpec) -> list[str]:

@@ -30,6 +30,7 @@ from farmgate import embedded
 from farmgate.clock import SystemClock, stopwatch
 from farmgate.embedded import LOOK_AGAIN, EmbeddedRedis
 from farmgate.errors import MissingProgram
+from tests.registry import ImageRegistry, serving
 
 pytest.register_assert_rewrite("deploy.targets.contract")
 
@@ -86,6 +87,7 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "root": _root,
     "compose": _on_path("docker-compose"),
     "debootstrap": _on_path("debootstrap"),
+    "registry": lambda: None if shutil.which("docker-registry") else "no registry: apt-get install docker-registry",
 }
 
 
@@ -310,6 +312,16 @@ def _busybox_tree(busybox: Path) -> bytes:
                 link.type, link.linkname = tarfile.SYMTYPE, "busybox"
                 tree.addfile(link)
     return buffer.getvalue()
+
+
+@pytest.fixture
+def registry(tmp_path: Path, free_port: int) -> Iterator[ImageRegistry]:
+    """A registry of images that asks who one is; stop and start it at will."""
+    need("registry", "docker")
+    folder = tmp_path / "registry"
+    folder.mkdir()
+    with serving(folder, free_port) as registry:
+        yield registry
 
 
 @pytest.fixture

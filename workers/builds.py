@@ -4,8 +4,9 @@ Rules:
 1. Only in trusted runs: commands of a Dockerfile run as root in the engine's own builder.
 2. The context is a folder of the workspace, less what its `.dockerignore` names; links in it stay links, and nothing
    outside is read. The Dockerfile is a path in the context.
-3. The image goes into the farm's store as `docker save` writes it, the artifact `farmgate-images/NAME.tar`, with its
-   id: any node and any target can load it, and it is what was tested.
+3. Where the farm has a registry, the image is pushed there, and the artifact `farmgate-images/NAME.image` says where,
+   by digest. Else it goes into the farm's store as `docker save` writes it, the artifact `farmgate-images/NAME.tar`,
+   with its id. Either way any node and any target can have it, and it is what was tested.
 4. The job's time spans its builds. A build that fails as it is written fails the job.
 """
 
@@ -21,9 +22,11 @@ from typing import IO, TYPE_CHECKING, Final
 from docker.utils.build import create_archive, exclude_paths
 
 from farmgate.messages import Result
-from farmgate.pipeline.models import BuildSpec, image_artifact
+from farmgate.pipeline.models import BuildSpec, image_artifact, pushed_artifact
+from farmgate.registries import Registry, place_of, tag_of
 from workers.artifacts import NothingThere, Workspace
 from workers.engines.engine import BuildFailed, BuildOrder, Limits
+from workers.given import registry
 from workers.logs import while_it_may_speak
 from workers.upload import send_file
 from workers.workspace import no_space_named
@@ -44,8 +47,13 @@ def build_all(around: Around, workspace: Workspace, result: Result) -> Result:
             image = _build(around, workspace, spec)
         if around.stop.ending is not None:
             break
-        with around.timings.phase("save_images"):
-            _keep(around, spec, image)
+        images = registry(around.claimed)
+        if images is not None:
+            with around.timings.phase("push_images"):
+                _push(around, spec, image, images)
+        else:
+            with around.timings.phase("save_images"):
+                _keep(around, spec, image)
     return result
 
 
@@ -60,6 +68,7 @@ def _build(around: Around, workspace: Workspace, spec: BuildSpec) -> str:
         ),
         target=spec.target,
         outside=settings.network == "bridge",
+        registry=registry(around.claimed),
     )
     around.say(f"farmgate: building image {spec.name}")
     with _aside(around.folder / "context.tar") as file:
@@ -90,6 +99,24 @@ def pack(workspace: Workspace, spec: BuildSpec, into: IO[bytes]) -> None:
         if error.errno is None:  # a file that cannot be read
             raise BuildFailed(f"the image {spec.name} cannot be built: {error}") from None
         raise
+
+
+def _push(around: Around, spec: BuildSpec, image: str, images: Registry) -> None:
+    place, tag = place_of(images, around.claimed.repository, spec.name), tag_of(around.claimed.sha, image)
+    around.say(f"farmgate: pushing image {spec.name} to {place}:{tag}")
+    digest = around.bench.engine.push(around.key, image, place, tag, images)
+    if around.stop.ending is not None:
+        return
+    called = f"{place}@{digest}"
+    with _aside(around.folder / "image.txt") as file:
+        file.write(f"{called}\n".encode())
+        file.flush()
+        name = pushed_artifact(spec.name)
+        send = partial(
+            send_file, around.bench.client, around.claimed, name, file.fileno(), kind="image", image_id=called
+        )
+        while_it_may_speak(around.stop, send)
+    around.say(f"farmgate: image {spec.name} is kept as {called}")
 
 
 def _keep(around: Around, spec: BuildSpec, image: str) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from farmgate.messages import Claimed
+from farmgate.registries import Registry
 
 _SIGNED: Final = re.compile(rb"eyJ[\w-]+\.[\w-]+\.[\w-]{20,}")  # a JSON Web Token: its header begins with {"
 
@@ -28,6 +29,12 @@ def given(claimed: Claimed) -> dict[str, bytes]:
 def hidden(values: Collection[bytes]) -> list[bytes]:
     """What must not leave the node (rule 3)."""
     return [*values, *(value.rpartition(b".")[2] for value in values if _SIGNED.fullmatch(value))]
+
+
+def registry(claimed: Claimed) -> Registry | None:
+    """The farm's registry, where this attempt may know it."""
+    told = claimed.registry
+    return Registry(told.address, told.user, told.password) if told is not None else None
 
 
 def hand_over(values: Mapping[str, bytes]) -> bytes:

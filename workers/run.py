@@ -30,11 +30,12 @@ from farmgate.git.node import NodeMirror
 from farmgate.messages import Claim, Claimed, Result
 from farmgate.node_folder import Key
 from farmgate.pipeline import JobSpec
+from farmgate.registries import Registry
 from workers import around, services, verdict
 from workers.artifacts import Workspace
 from workers.bench import Bench
 from workers.engines.engine import Ended, Engine, Limits, Order, ServiceOrder
-from workers.given import given, hand_over, hidden
+from workers.given import given, hand_over, hidden, registry
 from workers.logs import LogStream, while_it_may_speak
 from workers.masks import Masks
 from workers.output import Output
@@ -108,7 +109,9 @@ def _clean_up(bench: Bench, key: Key) -> None:
 def _work(bench: Bench, claimed: Claimed, key: Key, stop: Stop, timings: Timings) -> Result | None:
     """Everything between claim and result. None: say nothing."""
     stream = LogStream(bench.client, claimed, stop)
-    masks = Masks(hidden(given(claimed).values()))
+    images = registry(claimed)
+    password = [images.password.encode()] if images is not None and images.password else []
+    masks = Masks([*hidden(given(claimed).values()), *password])
 
     def say(line: str) -> None:
         stream.write(masks.text(f"{line}\n").encode())
@@ -177,7 +180,7 @@ def _prepare_and_run(
         parts = segments(spec.steps, order.image, isolates=bench.engine.isolates)
         orders = [replace(order, image=one.image, part=one.part, script=one.script) for one in parts]
     beside = services.orders(spec.services, key, bench.settings)
-    ready = bench.beside.submit(_ready, bench, orders, beside, stop, timings)
+    ready = bench.beside.submit(_ready, bench, orders, beside, stop, timings, registry(claimed))
     try:
         with timings.phase("mirror"):
             mirror.ensure(claimed.git_url, claimed.sha, {"Authorization": f"Bearer {claimed.token}"})
@@ -266,11 +269,18 @@ def _images(engine: Engine, orders: Sequence[Order], spec: JobSpec) -> dict[str,
     return {"image_digest": first, "image_digests": found}
 
 
-def _ready(bench: Bench, orders: Sequence[Order], beside: Sequence[ServiceOrder], stop: Stop, timings: Timings) -> None:
+def _ready(
+    bench: Bench,
+    orders: Sequence[Order],
+    beside: Sequence[ServiceOrder],
+    stop: Stop,
+    timings: Timings,
+    images: Registry | None,
+) -> None:
     """Every image there, services started, the first container made; what is missing is known before anything runs."""
     with timings.phase("image"):
         for image in (*(order.image for order in orders), *(service.image for service in beside)):
-            bench.engine.prepare(image)
+            bench.engine.prepare(image, images)
     for service in beside:
         if not stop.event.is_set():
             with timings.phase("start_services"):

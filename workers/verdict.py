@@ -6,6 +6,7 @@
 | a step failed, was killed for memory, or ran over the job's time     | failed    |
 | a promised artifact, or the file of further jobs, is not there       | failed    |
 | an image that the job builds cannot be built as it is written       | failed    |
+| the registry does not take the image that was built                  | error     |
 | the image is not there, or cannot run a script                       | error     |
 | an artifact leads out, or the server does not take it (too large)    | error     |
 | what a needed job left cannot be put where it belongs                | error     |
@@ -25,7 +26,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Literal, assert_never
 
-from farmgate.errors import FarmgateError, ImageMissing, Refused
+from farmgate.errors import FarmgateError, ImageMissing, Refused, RegistryRefused
 from farmgate.messages import Result
 from farmgate.quantities import show_duration
 from workers.artifacts import BadArtifacts, NothingThere, OutsideWorkspace
@@ -89,6 +90,7 @@ def of_error(error: FarmgateError | OSError) -> Result:
             | NotHere()
             | ServiceFailed()
             | Refused()
+            | RegistryRefused()
         ):
             outcome = "error"
         case NothingThere() | BuildFailed():

@@ -1,4 +1,5 @@
-"""Images that the farm's own jobs built, loaded from the blob store into the engine that runs them: no registry needed.
+"""Images that the farm's own jobs built, in the engine that runs them: pulled by digest from the registry that they
+were pushed to, else loaded from the blob store: no registry needed.
 
 Rules:
 1. What is loaded is one image without a name. An archive that brings names along is refused before the engine sees it:
@@ -6,6 +7,8 @@ Rules:
 2. It is called by the hash of its archive, so it is loaded once, and is the same bytes on every host.
 3. The newest `KEPT` of them stay for the next rollouts, and every one that a container was made of; the others go. A
    release that comes back is loaded again.
+4. An image in a registry is called by the digest that its artifact says, and by nothing else. The farm's login is for
+   the farm's registry alone; one that was used before it is asked with the engine's own.
 """
 
 from __future__ import annotations
@@ -20,19 +23,31 @@ from deploy.targets import contents
 from deploy.targets.protocol import Package
 from farmgate.blobs import Blobs
 from farmgate.errors import TargetError
-from farmgate.pipeline.models import image_artifact
+from farmgate.pipeline.models import image_artifact, pushed_artifact
+from farmgate.registries import REFERENCE, Registry, host_of
 
 REPOSITORY: Final = "farmgate-built"
 KEPT: Final = 5
 _PIECE: Final = 256 * 1024
 _LONGEST: Final = 1 << 20
+_LINE: Final = 1024
 _NAMING: Final = ("RepoTags", "repositories")
 
 
-def present(client: Any, blobs: Blobs, package: Package, name: str) -> str:
-    """The image's name here, loaded if it was not. Raises TargetError, and what the client library raises."""
+def present(client: Any, blobs: Blobs, package: Package, name: str, registry: Registry | None = None) -> str:
+    """The image's name here, pulled or loaded if it was not. Raises TargetError, and what the client library raises."""
     from docker.errors import ImageNotFound
 
+    pushed = package.artifacts.get(pushed_artifact(name))
+    if pushed is not None:
+        digest = pushed.removeprefix("sha256:")
+        called = _called(blobs, digest, name)
+        try:
+            client.images.get(called)
+        except ImageNotFound:
+            pull(client, called, registry)
+        client.api.tag(called, REPOSITORY, digest)
+        return called
     digest = digest_of(package, name)
     with suppress(ImageNotFound):
         client.images.get(f"{REPOSITORY}:{digest}")
@@ -45,6 +60,36 @@ def present(client: Any, blobs: Blobs, package: Package, name: str) -> str:
         raise TargetError(f"the engine did not say which image it loaded of {name!r} ({digest})")
     client.api.tag(loaded, REPOSITORY, digest)
     return f"{REPOSITORY}:{digest}"
+
+
+def pull(client: Any, image: str, registry: Registry | None) -> None:
+    """Raises TargetError."""
+    from docker.errors import APIError
+
+    login = registry.login_of(image) if registry is not None else None
+    try:
+        client.images.pull(image, auth_config=login)
+    except APIError as error:
+        said = str(error.explanation or error)
+        remedy = ""
+        if any(sign in said.lower() for sign in ("unauthorized", "denied", "no basic auth", "authentication required")):
+            remedy = (
+                f"; the registry does not let {login['username']!r} read it: look at FARMGATE_REGISTRY_USER and "
+                "FARMGATE_REGISTRY_PASSWORD of the deploy loop"
+                if login is not None
+                else f"; where {host_of(image)} asks who you are, set FARMGATE_REGISTRY, its _USER and _PASSWORD, or "
+                "`docker login` on this host"
+            )
+        raise TargetError(f"the image {image} is not on this host and cannot be pulled: {said}{remedy}") from error
+
+
+def _called(blobs: Blobs, digest: str, name: str) -> str:
+    """Rule 4. Raises TargetError."""
+    with contents.opened(blobs, digest) as stream:
+        text = stream.read(_LINE).decode(errors="replace").strip()
+    if REFERENCE.fullmatch(text) is None:
+        raise TargetError(f"the artifact {pushed_artifact(name)} ({digest}) names no image by digest: {text[:100]!r}")
+    return text
 
 
 def digest_of(package: Package, name: str) -> str:
@@ -111,7 +156,10 @@ def bound(client: Any) -> None:
 
     ours = sorted(client.api.images(name=REPOSITORY), key=lambda one: int(one["Created"]), reverse=True)
     for image in ours[KEPT:]:
-        for tag in image["RepoTags"] or ():
-            if tag.startswith(f"{REPOSITORY}:"):
-                with suppress(APIError, ImageNotFound):  # a container is made of it, or another lane was first
-                    client.api.remove_image(tag)
+        tags = image["RepoTags"] or ()
+        names = [tag for tag in tags if tag.startswith(f"{REPOSITORY}:")]
+        if len(names) == len(tags):  # nobody else here calls it anything: what it was pulled as goes, too
+            names += image["RepoDigests"] or ()
+        for known in names:
+            with suppress(APIError, ImageNotFound):  # a container is made of it, or another lane was first
+                client.api.remove_image(known)

@@ -184,5 +184,7 @@ def make(site: Site) -> Target:
     target = site.policy.target
     programs: Programs = LocalPrograms(site.folder)
     if isinstance(target, CommandTarget) and target.image is not None:
-        programs = ContainerPrograms(site.farm, str(site.lane_id), target.image, target.memory_bytes, target.cpus)
+        programs = ContainerPrograms(
+            site.farm, str(site.lane_id), target.image, target.memory_bytes, target.cpus, site.registry
+        )
     return CommandRunTarget(site.folder, site.blobs, site.fence, programs)

@@ -8,7 +8,8 @@ Rules:
 3. Its port is published on the loopback under a number that is kept, so a restart changes nothing for the switch.
    Where we run in a container ourselves, we join the instances' network instead and publish nothing; an instance that
    starts again may have another address there, which the next look tells the switch.
-4. Its image is pulled where it is not here, or loaded from the blob store where a job of the farm built it.
+4. Its image is pulled where it is not here. One that a job of the farm built comes by digest, from the farm's registry
+   or from the blob store.
 5. `unless-stopped`: the engine starts it again after a crash of its own or of the machine.
 """
 
@@ -28,6 +29,7 @@ from deploy.targets.switched import switched
 from farmgate.blobs import Blobs
 from farmgate.errors import TargetError
 from farmgate.policy import DockerTarget
+from farmgate.registries import Registry
 
 USER: Final = 10001
 NETWORK: Final = "farmgate-deploy"
@@ -41,11 +43,14 @@ _STOP_SECONDS: Final = 5
 class DockerRunner:
     """The containers of one lane. `farm` and `lane` tell them from those of others on the same engine."""
 
-    def __init__(self, farm: str, lane: str, blobs: Blobs, *, in_container: bool = False) -> None:
+    def __init__(
+        self, farm: str, lane: str, blobs: Blobs, *, in_container: bool = False, registry: Registry | None = None
+    ) -> None:
         self._farm = farm
         self._lane = lane
         self._blobs = blobs
         self._in_container = in_container
+        self._registry = registry
         self._connected: Any = None
 
     def ensure(self, package: Package) -> tuple[Instance, ...]:
@@ -172,25 +177,15 @@ class DockerRunner:
             "init": True,
         }
         if target.built is not None:
-            image = built_images.present(self._client, self._blobs, package, target.built)
+            image = built_images.present(self._client, self._blobs, package, target.built, self._registry)
             return self._client.containers.create(image, **options)
         if target.image is None:
             raise TargetError("the policy names no image")
         try:
             return self._client.containers.create(target.image, **options)
         except ImageNotFound:
-            self._pull(target.image)
+            built_images.pull(self._client, target.image, self._registry)
             return self._client.containers.create(target.image, **options)
-
-    def _pull(self, image: str) -> None:
-        from docker.errors import APIError
-
-        try:
-            self._client.images.pull(image)
-        except APIError as error:
-            raise TargetError(
-                f"the image {image} is not on this host and cannot be pulled: {error.explanation}"
-            ) from error
 
     def _fill(self, container: Any, package: Package) -> None:
         digest = contents.digest_of(package)
@@ -298,5 +293,7 @@ def _speaking() -> Iterator[None]:
 
 def make(site: Site) -> Target:
     """The target of a lane."""
-    runner = DockerRunner(site.farm, str(site.lane_id), site.blobs, in_container=site.in_container)
+    runner = DockerRunner(
+        site.farm, str(site.lane_id), site.blobs, in_container=site.in_container, registry=site.registry
+    )
     return switched(site, runner)

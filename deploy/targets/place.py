@@ -17,6 +17,7 @@ from farmgate.clock import Clock, random_token
 from farmgate.errors import TargetError
 from farmgate.policy import LanePolicy
 from farmgate.policy.targets import kind
+from farmgate.registries import Registry
 
 
 class Targets(Protocol):
@@ -39,6 +40,7 @@ class RealTargets:
         embedded: bool,
         in_container: bool = False,
         secret: Callable[[LanePolicy, str], str] = given.none,
+        registry: Registry | None = None,
     ) -> None:
         self._folder = folder
         self._blobs = blobs
@@ -46,6 +48,7 @@ class RealTargets:
         self._embedded = embedded
         self._in_container = in_container
         self._secret = secret
+        self._registry = registry
 
     def of(self, lane_id: int, policy: LanePolicy) -> Target:
         place = self._folder / str(lane_id)
@@ -61,6 +64,7 @@ class RealTargets:
             secret=lambda name: self._secret(policy, name),
             embedded=self._embedded,
             in_container=self._in_container,
+            registry=self._registry,
         )
         return _factory(policy.target.type)(site)
 

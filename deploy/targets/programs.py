@@ -22,7 +22,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
+from deploy.targets import built_images
 from farmgate.errors import TargetError
+from farmgate.registries import Registry
 from farmgate.settings import environment_for_child
 
 _KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
@@ -118,12 +120,19 @@ class ContainerPrograms:
     """In a container that is made for one run and removed after it. `farm` and `lane` tell ours from others'."""
 
     def __init__(
-        self, farm: str, lane: str, image: str, memory_bytes: int | None = None, cpus: float | None = None
+        self,
+        farm: str,
+        lane: str,
+        image: str,
+        memory_bytes: int | None = None,
+        cpus: float | None = None,
+        registry: Registry | None = None,
     ) -> None:
         self._labels = {"farmgate.farm": farm, "farmgate.program": lane}
         self._image = image
         self._memory_bytes = memory_bytes or _MEMORY_BYTES
         self._cpus = cpus
+        self._registry = registry
         self._connected: Any = None
 
     def run(
@@ -185,7 +194,7 @@ class ContainerPrograms:
         try:
             return self._client.containers.create(self._image, **options)
         except ImageNotFound:
-            self._client.images.pull(self._image)
+            built_images.pull(self._client, self._image, self._registry)
             return self._client.containers.create(self._image, **options)
 
 

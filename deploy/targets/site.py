@@ -10,6 +10,7 @@ from deploy.targets.fence import Fence
 from farmgate.blobs import Blobs
 from farmgate.clock import Clock
 from farmgate.policy import LanePolicy
+from farmgate.registries import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +31,4 @@ class Site:
     secret: Callable[[str], str]
     embedded: bool = False
     in_container: bool = False
+    registry: Registry | None = None  # the farm's, with its login

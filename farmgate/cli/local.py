@@ -101,7 +101,7 @@ def _refuse_a_farm_of_others() -> None:
     from farmgate.settings import SchedulerSettings, read
 
     given = read(SchedulerSettings).model_fields_set
-    for name in ("database_url", "broker_url", "blobs_url"):
+    for name in ("database_url", "broker_url", "blobs_url", "registry"):
         if name in given:
             variable = f"FARMGATE_{name.upper()}"
             raise BadSettings(f"{variable} is set, and a local run keeps to itself: unset {variable}")

@@ -41,7 +41,10 @@ READY_WITHIN = 60.0
 NODE_WITHIN = 60.0
 NEXT_PORTS = 50
 # What only the control plane may know: a node's agent, and the jobs below it, must not find it in their environment.
-NOT_FOR_NODES = ("DATABASE_URL", "SECRET_KEY", "S3_ACCESS_KEY", "S3_SECRET_KEY", "BLOBS_URL", "TOKEN")
+NOT_FOR_NODES = (
+    *("DATABASE_URL", "SECRET_KEY", "S3_ACCESS_KEY", "S3_SECRET_KEY", "BLOBS_URL", "TOKEN"),
+    *("SEALING_KEYS", "REGISTRY", "REGISTRY_USER", "REGISTRY_PASSWORD"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,16 @@ IMAGES: Final = "farmgate-images"
 
 def image_artifact(name: str) -> str:
     """The artifact that a built image is kept as."""
-    return f"{IMAGES}/{name.replace('/', '-').replace(':', '-').replace('@', '-')}.tar"
+    return f"{IMAGES}/{_plain(name)}.tar"
+
+
+def pushed_artifact(name: str) -> str:
+    """The artifact that says where a registry has a built image: one line, NAME@sha256:..."""
+    return f"{IMAGES}/{_plain(name)}.image"
+
+
+def _plain(name: str) -> str:
+    return name.replace("/", "-").replace(":", "-").replace("@", "-")
 
 
 class BuildSpec(_Frozen):

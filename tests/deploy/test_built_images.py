@@ -18,6 +18,8 @@ from farmgate.blobs import MemoryBlobs
 from farmgate.clock import SystemClock, random_token, stopwatch
 from farmgate.errors import BadDocument, TargetError
 from farmgate.policy import DockerTarget, parse
+from farmgate.registries import Registry
+from tests.registry import PASSWORD, USER, ImageRegistry
 
 LANE = "lanes: {production: {listen: '127.0.0.1:8101'}}\n"
 
@@ -127,3 +129,91 @@ def answered(address: str) -> str:
         except OSError:
             assert stopwatch() < deadline, "nothing answers"
             clock.sleep(timedelta(milliseconds=50))
+
+
+@pytest.mark.needs("docker")
+def test_an_image_in_the_registry_is_pulled_by_its_digest_with_the_farms_login(
+    busybox_image: str, registry: ImageRegistry
+) -> None:
+    import docker
+
+    client, blobs = docker.from_env(), MemoryBlobs()
+    said, login = random_token(), Registry(registry.address, USER, PASSWORD)
+    script = f"mkdir /tmp/www; echo {said} > /tmp/www/index.html; exec httpd -f -p 8080 -h /tmp/www"
+    made = client.containers.create(busybox_image, ["sh", "-c", script])
+    image = made.commit(f"{registry.address}/shop/shop", "first")
+    made.remove()
+    pushed = client.images.push(
+        f"{registry.address}/shop/shop",
+        "first",
+        auth_config=login.login_of(f"{registry.address}/shop"),
+        stream=True,
+        decode=True,
+    )
+    digest = next(line["aux"]["Digest"] for line in pushed if "aux" in line)
+    client.api.remove_image(str(image.id), force=True)
+    called = f"{registry.address}/shop/shop@{digest}"
+    stored = blobs.put([f"{called}\n".encode()])
+    target = DockerTarget(built="shop", port=8080)
+    package = Package(1, "a" * 40, {"farmgate-images/shop.image": f"sha256:{stored.sha256}"}, target)
+    name = f"t{stored.sha256[:8]}"
+    for registered, remedy in (
+        (None, "set FARMGATE_REGISTRY"),
+        (
+            Registry(registry.address, USER, "not-this-one"),
+            "look at FARMGATE_REGISTRY_USER and FARMGATE_REGISTRY_PASSWORD",
+        ),
+    ):
+        with pytest.raises(TargetError, match=remedy) as refused:
+            DockerRunner(name, "1", blobs, registry=registered).ensure(package)
+        assert "not-this-one" not in str(refused.value)
+    runner = DockerRunner(name, "1", blobs, registry=login)
+    try:
+        (instance,) = runner.ensure(package)
+        assert answered(instance.address) == said
+        registry.stop()
+        assert runner.ensure(package) == (instance,)  # it is here: nobody is asked
+        (container,) = client.containers.list(filters={"label": f"farmgate.farm={name}"})
+        assert container.attrs["Config"]["Image"] == called
+        assert PASSWORD not in str(container.attrs)
+    finally:
+        runner.remove(1)
+        client.api.remove_image(called, force=True)
+        client.api.remove_image(f"{built_images.REPOSITORY}:{stored.sha256}")
+        client.close()
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"shop:latest", b"shop@sha256:12", b"a@sha256:" + b"a" * 64 + b" b", b"x" * 5000]
+)
+def test_a_file_that_names_no_image_by_digest_is_refused(text: bytes) -> None:
+    blobs = MemoryBlobs()
+    package = Package(
+        1,
+        "a" * 40,
+        {"farmgate-images/shop.image": f"sha256:{blobs.put([text]).sha256}"},
+        DockerTarget(built="shop", port=1),
+    )
+    with pytest.raises(TargetError, match="names no image by digest"):
+        built_images.present(None, blobs, package, "shop")
+
+
+def test_what_was_pulled_and_not_used_for_long_is_forgotten_whole() -> None:
+    removed: list[str] = []
+
+    class Api:
+        def images(self, name: str) -> list[dict[str, Any]]:
+            def image(age: int, *tags: str) -> dict[str, Any]:
+                digests = [f"registry.test/shop@sha256:{age}"]
+                return {"Created": -age, "RepoTags": [f"{name}:{age}", *tags], "RepoDigests": digests}
+
+            return [image(age) for age in range(6)] + [image(7, "registry.test/shop:of-a-node")]
+
+        def remove_image(self, image: str) -> None:
+            removed.append(image)
+
+    class Client:
+        api = Api()
+
+    built_images.bound(Client())
+    assert removed == ["farmgate-built:5", "registry.test/shop@sha256:5", "farmgate-built:7"]

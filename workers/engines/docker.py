@@ -28,12 +28,14 @@ from requests.exceptions import RequestException
 from farmgate.clock import stopwatch
 from farmgate.errors import EngineError, ImageMissing
 from farmgate.node_folder import Key
+from farmgate.registries import Registry
 from workers.engines.companions import Companions
 from workers.engines.engine import BuildOrder, Ended, Order, Places, ServiceOrder, ServiceState, Sink
 from workers.engines.frames import read_frames
 from workers.engines.holders import Holders
 from workers.engines.images import Images
 from workers.engines.images_built import Builder
+from workers.engines.images_pushed import Pusher
 
 NETWORK: Final = "farmgate-jobs"
 CHECK_SECONDS: Final = 5
@@ -63,6 +65,7 @@ class DockerEngine:
         self._holders = Holders(node, networks)
         self._companions = Companions(node)
         self._builder = Builder()
+        self._pusher = Pusher()
         self._joined: dict[Key, str] = {}
 
     # --- the engine's calls ------------------------------------------------------------------------------------------
@@ -78,9 +81,9 @@ class DockerEngine:
             if answer.status_code != 200:
                 raise EngineError(f"the Docker engine is not well: {answer.status_code}")
 
-    def prepare(self, image: str) -> None:
+    def prepare(self, image: str, registry: Registry | None = None) -> None:
         with _trouble():
-            self._images.prepare(self._api(), image)
+            self._images.prepare(self._api(), image, registry)
 
     def image_id(self, image: str) -> str | None:
         return self._images.id_of(image)
@@ -149,9 +152,14 @@ class DockerEngine:
         with _trouble():
             yield from self._api().get_image(image)
 
+    def push(self, key: Key, image: str, place: str, tag: str, registry: Registry) -> str:
+        with _trouble():
+            return self._pusher.push(self._api(), key, image, place, tag, registry)
+
     def kill(self, key: Key) -> None:
         if self._client is not None:
             self._builder.kill(self._client, key)
+            self._pusher.kill(self._client, key)
         with self._lock:
             container = self._running.get(key)
         if container is not None:

@@ -15,6 +15,7 @@ from typing import BinaryIO, Protocol
 
 from farmgate.errors import FarmgateError
 from farmgate.node_folder import Key
+from farmgate.registries import Registry
 
 Sink = Callable[[bytes], None]
 """Takes the script's output as it comes. It may block: that holds the script up, and memory does not grow."""
@@ -93,6 +94,7 @@ class BuildOrder:
     limits: Limits
     target: str | None = None
     outside: bool = True  # its commands reach the network
+    registry: Registry | None = field(default=None, repr=False)  # whose images it may stand on
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +137,9 @@ class Engine(Protocol):
         """Ask whether it answers; takes a few seconds at most. At any time. Raises EngineError."""
         ...
 
-    def prepare(self, image: str) -> None:
-        """Make the image present; cheap when it is. Raises ImageMissing if it cannot be had, EngineError if the engine
-        does not answer. May be repeated."""
+    def prepare(self, image: str, registry: Registry | None = None) -> None:
+        """Make the image present; cheap when it is. `registry`: whose login lets us pull its images. Raises
+        ImageMissing if it cannot be had, EngineError if the engine does not answer. May be repeated."""
         ...
 
     def image_id(self, image: str) -> str | None:
@@ -189,9 +191,14 @@ class Engine(Protocol):
         """An image by its id, as `docker save` writes it. Raises EngineError."""
         ...
 
+    def push(self, key: Key, image: str, place: str, tag: str, registry: Registry) -> str:
+        """Send an image by its id to the registry, after `build`; gives its digest there, as sha256:...; `kill` ends
+        it. Raises NotHere, RegistryRefused, RegistryUnreachable, EngineError."""
+        ...
+
     def kill(self, key: Key) -> None:
-        """End the script or the build, and everything it started, now. An attempt that does not run is no error:
-        whoever calls repeats it until `run` has returned. Raises EngineError if the engine does not answer."""
+        """End the script, the build or the push, and everything it started, now. An attempt that does not run is no
+        error: whoever calls repeats it until `run` has returned. Raises EngineError if the engine does not answer."""
         ...
 
     def discard(self, key: Key) -> None:

@@ -17,6 +17,7 @@ from typing import BinaryIO, Final
 
 from farmgate.errors import EngineError, ImageMissing
 from farmgate.node_folder import Key
+from farmgate.registries import Registry
 from workers.engines.engine import BuildOrder, Ended, NotHere, Order, Places, ServiceOrder, ServiceState, Sink
 from workers.markers import prefix
 
@@ -54,7 +55,7 @@ class FakeEngine:
     def check(self) -> None:
         self._answer()
 
-    def prepare(self, image: str) -> None:
+    def prepare(self, image: str, registry: Registry | None = None) -> None:
         self._answer()
         if image in self.missing:
             raise ImageMissing(f"the image {image!r} cannot be had: the fake engine was told so")
@@ -122,6 +123,9 @@ class FakeEngine:
         )
 
     def save(self, image: str) -> Iterator[bytes]:
+        raise NotHere("there are no images here")
+
+    def push(self, key: Key, image: str, place: str, tag: str, registry: Registry) -> str:
         raise NotHere("there are no images here")
 
     def kill(self, key: Key) -> None:

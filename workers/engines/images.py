@@ -20,6 +20,7 @@ from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_a
 
 from farmgate.clock import stopwatch
 from farmgate.errors import ImageMissing, RegistryUnreachable
+from farmgate.registries import Registry
 
 FRESH_SECONDS: Final = 60.0
 _FINAL = ("not found", "denied", "unauthorized", "manifest unknown", "no matching manifest", "invalid reference")
@@ -50,7 +51,7 @@ class Images:
         """The id that the image had when it was last prepared: sha256:..., the same on every node."""
         return self._ids.get(image)
 
-    def prepare(self, api: Any, image: str) -> None:
+    def prepare(self, api: Any, image: str, registry: Registry | None = None) -> None:
         """Raises ImageMissing, and what the client library raises where the engine does not answer."""
         if stopwatch() - self._seen.get(image, -FRESH_SECONDS) < FRESH_SECONDS:
             return
@@ -62,7 +63,7 @@ class Images:
             try:
                 known = api.inspect_image(image)
             except ImageNotFound:
-                _fetch(api, image)
+                _fetch(api, image, registry.login_of(image) if registry is not None else None)
                 known = api.inspect_image(image)
             except APIError as error:
                 if error.status_code != 400:
@@ -72,7 +73,7 @@ class Images:
             self._seen[image] = stopwatch()
 
 
-def _fetch(api: Any, image: str) -> None:
+def _fetch(api: Any, image: str, login: dict[str, str] | None) -> None:
     repository, tag = parse_repository_tag(image)
     tries = Retrying(
         stop=stop_after_attempt(3),
@@ -80,7 +81,7 @@ def _fetch(api: Any, image: str) -> None:
         retry=retry_if_exception_type((_NoAnswer, ReadTimeout)),
     )
     try:
-        tries(_fetch_once, api, image, repository, tag or "latest")
+        tries(_fetch_once, api, image, repository, tag or "latest", login)
     except RetryError as error:
         raise no_answer(f"the image {image!r}", error.last_attempt.exception()) from None
 
@@ -107,18 +108,19 @@ class _NoAnswer(Exception):
     """The registry did not answer: worth another try."""
 
 
-def _fetch_once(api: Any, image: str, repository: str, tag: str) -> None:
+def _fetch_once(api: Any, image: str, repository: str, tag: str, login: dict[str, str] | None) -> None:
     said = None
     try:
-        for line in api.pull(repository, tag=tag, stream=True, decode=True):
+        for line in api.pull(repository, tag=tag, stream=True, decode=True, auth_config=login):
             said = line.get("error") or said
     except APIError as error:
         said = str(error.explanation or error)
     if said is None:
         return
     if _is_final(said.lower()):
+        remedy = f"let FARMGATE_REGISTRY_USER ({login['username']}) read it" if login else "`docker login` on the node"
         raise ImageMissing(
             f"the image {image!r} cannot be had: {said}. Check its name and tag; where the registry asks who you are, "
-            "`docker login` on the node"
+            f"{remedy}"
         )
     raise _NoAnswer(said)

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
-import threading
 from typing import Any, BinaryIO, Final
 
+from docker import auth
 from docker.errors import APIError, NotFound
 
 from farmgate.errors import EngineError
 from farmgate.node_folder import Key
 from workers.engines.engine import BuildFailed, BuildOrder, Sink
 from workers.engines.images import no_answer, registry_is_silent
+from workers.engines.under_way import UnderWay
 
 LABEL: Final = "farmgate.built"
 KEPT: Final = 20
@@ -30,8 +30,7 @@ class Builder:
     """The builds of one engine. What the client library raises, passes."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._under_way: dict[Key, Any] = {}
+        self._under_way = UnderWay()
 
     def build(self, api: Any, order: BuildOrder, network: str, context: BinaryIO, sink: Sink) -> str:
         params = {
@@ -52,29 +51,17 @@ class Builder:
             api._url("/build"),
             data=context,
             params=params,
-            headers={"Content-Type": "application/x-tar"},
+            headers={"Content-Type": "application/x-tar", **_logins(order)},
             stream=True,
             timeout=None,
         )
-        with self._lock:
-            self._under_way[order.key] = answer
-        try:
+        with self._under_way.this(order.key, answer):
             _checked(api, answer)
-            image = _follow(api, answer, sink)
-        finally:
-            with self._lock:
-                self._under_way.pop(order.key, None)
-            answer.close()
-        return image
+            return _follow(api, answer, sink)
 
     def kill(self, api: Any, key: Key) -> None:
         """Close the request, if there is one."""
-        with self._lock:
-            answer = self._under_way.get(key)
-        if answer is not None:
-            with contextlib.suppress(OSError, AttributeError):
-                connection = api._get_raw_response_socket(answer)
-                getattr(connection, "_sock", connection).shutdown(socket.SHUT_RDWR)
+        self._under_way.kill(api, key)
 
     def bound(self, api: Any) -> None:
         """Rule 3."""
@@ -82,6 +69,13 @@ class Builder:
         for one in built[KEPT:]:
             with contextlib.suppress(NotFound, APIError):  # in use, or another worker was first
                 api.remove_image(one["Id"], force=True)
+
+
+def _logins(order: BuildOrder) -> dict[str, bytes]:
+    """For the images that this one stands on."""
+    registry = order.registry
+    login = registry.login_of(registry.address + "/image") if registry is not None else None
+    return {"X-Registry-Config": auth.encode_header({login["serveraddress"]: login})} if login is not None else {}
 
 
 def _checked(api: Any, answer: Any) -> None:

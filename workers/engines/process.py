@@ -23,6 +23,7 @@ from typing import IO, BinaryIO, Final
 from farmgate.clock import stopwatch
 from farmgate.errors import EngineError
 from farmgate.node_folder import Key
+from farmgate.registries import Registry
 from workers.engines.engine import BuildOrder, Ended, NotHere, Order, Places, ServiceOrder, ServiceState, Sink
 
 MARK: Final = "FARMGATE_HELD_BY"
@@ -49,7 +50,7 @@ class ProcessEngine:
     def check(self) -> None:
         """Nothing can be away."""
 
-    def prepare(self, image: str) -> None:
+    def prepare(self, image: str, registry: Registry | None = None) -> None:
         """Images mean nothing here."""
 
     def image_id(self, image: str) -> str | None:
@@ -119,6 +120,9 @@ class ProcessEngine:
         )
 
     def save(self, image: str) -> Iterator[bytes]:
+        raise NotHere("there are no images here")
+
+    def push(self, key: Key, image: str, place: str, tag: str, registry: Registry) -> str:
         raise NotHere("there are no images here")
 
     def kill(self, key: Key) -> None:
