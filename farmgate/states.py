@@ -110,6 +110,24 @@ class Submission(StrEnum):
     EXPIRED = "expired"  # the commit was not seen by its deadline
 
 
+class Bom(StrEnum):
+    """A document that tells what a candidate is made of."""
+
+    WAITING = "waiting"  # the scheduler reads it in the background
+    READ = "read"
+    REFUSED = "refused"  # it is no such document, or was not to be had by its deadline
+
+
+class OsvDump(StrEnum):
+    """What is known of vulnerabilities, as it was imported at one time."""
+
+    WAITING = "waiting"  # the scheduler reads it in the background
+    READING = "reading"  # the scheduler goes on, and begins again where it was interrupted
+    MATCHING = "matching"  # the farm's packages are compared with it; the dump before still counts
+    DONE = "done"  # the newest one counts
+    FAILED = "failed"  # the dump before still counts
+
+
 MOVES: dict[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
     Intake: {
         Intake.PENDING: frozenset({Intake.DONE, Intake.REJECTED}),
@@ -145,6 +163,14 @@ MOVES: dict[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
     },
     Submission: {
         Submission.WAITING: frozenset({Submission.ACCEPTED, Submission.REFUSED, Submission.EXPIRED}),
+    },
+    Bom: {
+        Bom.WAITING: frozenset({Bom.READ, Bom.REFUSED}),
+    },
+    OsvDump: {
+        OsvDump.WAITING: frozenset({OsvDump.READING, OsvDump.FAILED}),
+        OsvDump.READING: frozenset({OsvDump.MATCHING, OsvDump.FAILED}),
+        OsvDump.MATCHING: frozenset({OsvDump.DONE, OsvDump.FAILED}),
     },
     Search: {
         Search.OPEN: frozenset({Search.FOUND, Search.ABANDONED}),

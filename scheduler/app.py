@@ -32,6 +32,7 @@ from scheduler import (
     secrets_api,
     templates_api,
     tests_api,
+    vulnerabilities_api,
     worker_api,
 )
 from scheduler.context import Context
@@ -61,6 +62,7 @@ PARTS = (
     audit_api,
     candidates_api,
     ledger_api,
+    vulnerabilities_api,
     pages,
 )
 

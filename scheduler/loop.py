@@ -6,7 +6,8 @@ Rules:
 3. A decision that fails is logged and recorded, and tried again at a growing pause; after a few failures it is
    quarantined for a while, so that one bad row never stops or floods the rest.
 4. Nothing that takes long happens in the tick.
-5. The leader lets bytes go whose time is over, and keys follow one another, in the background, soon after it began and
+5. What candidates are made of, and imports of vulnerabilities, are looked at every few seconds, in the background.
+6. The leader lets bytes go whose time is over, and keys follow one another, in the background, soon after it began and
    then at intervals.
 """
 
@@ -24,13 +25,14 @@ import structlog
 
 from farmgate.clock import random_token
 from farmgate.store import events, leaders
-from scheduler import identity_api, retention
+from scheduler import identity_api, retention, supply
 from scheduler.apply import ACTOR, apply
 from scheduler.background import Background, Threads
 from scheduler.context import LOOP, Context
 from scheduler.decisions import Decision, key_of
 from scheduler.plan import plan
 from scheduler.snapshot import is_idle, rules_of, snapshot
+from scheduler.supply import Supply
 
 log = structlog.get_logger("farmgate.scheduler")
 LEASE = timedelta(seconds=10)
@@ -88,6 +90,8 @@ class Loop:
         self._fresh = True
         self._led_until: datetime | None = None
         self._tidy_at: datetime | None = None
+        self._supply = Supply(context)
+        self._supply_at: datetime | None = None
 
     def lead(self) -> bool:
         """Rule 1."""
@@ -149,8 +153,16 @@ class Loop:
         except Exception as second:  # noqa: BLE001  # the database itself fails: the log has it
             log.error("the failure could not be recorded", error=str(second))
 
-    def tidy(self) -> None:
+    def look_at_supply(self) -> None:
         """Rule 5."""
+        now = self.context.clock.now()
+        if self._supply_at is None or self._supply_at <= now:
+            self._supply_at = now + supply.EVERY
+            self.background.start("supply", self._supply.look)
+            self.background.start("vulnerabilities", self._supply.import_)
+
+    def tidy(self) -> None:
+        """Rule 6."""
         now = self.context.clock.now()
         if self._tidy_at is None:
             self._tidy_at = now + TIDY_FIRST
@@ -168,6 +180,7 @@ class Loop:
                     for _ in range(TICKS_AT_ONCE):
                         if stop.is_set() or not self.tick() or not self.lead():
                             break
+                    self.look_at_supply()
                     self.tidy()
             except Exception as error:  # noqa: BLE001  # the database may be away for a while
                 log.error("a tick failed", error=str(error), kind=type(error).__name__)

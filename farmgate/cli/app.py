@@ -27,6 +27,7 @@ from farmgate.cli import (
     server,
     templates,
     up,
+    vulnerabilities,
 )
 from farmgate.cli.demo import command as demo
 
@@ -78,6 +79,7 @@ app.add_typer(lanes.app, name="lane", rich_help_panel=DELIVER)
 app.command(rich_help_panel=DELIVER)(lanes.rollback)
 lanes.app.command("diff")(ledger.diff)
 app.command("show", rich_help_panel=DELIVER)(ledger.rollout)
+app.add_typer(vulnerabilities.app, name="vulnerabilities", rich_help_panel=DELIVER)
 app.command(rich_help_panel=DELIVER)(ledger.where)
 app.add_typer(candidates.app, name="candidate", rich_help_panel=DELIVER)
 app.command(rich_help_panel=RUN)(nodes.nodes)

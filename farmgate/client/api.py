@@ -464,6 +464,30 @@ class Api:
     def where(self, what: str) -> Row:
         return self._get("/api/where", {"what": what})
 
+    # --- vulnerabilities ---
+
+    def vulnerabilities(self, **wanted: object) -> Row:
+        return self._get("/api/vulnerabilities", {key: value for key, value in wanted.items() if value is not None})
+
+    def vulnerability(self, name: str) -> Row:
+        return self._get(f"/api/vulnerabilities/{_part(name)}")
+
+    def vulnerability_imports(self) -> list[Row]:
+        return self._rows("/api/vulnerabilities/imports")
+
+    def import_vulnerabilities(self, data: Iterable[bytes], *, without: bool) -> Row:
+        path = f"/api/vulnerabilities/imports?without={'true' if without else 'false'}"
+        return _object(self._call("PUT", path, content=data))
+
+    def untold_packages(self) -> Row:
+        return self._get("/api/vulnerabilities/untold")
+
+    def decide_vulnerability(self, name: str, body: Row) -> Row:
+        return self._post(f"/api/vulnerabilities/{_part(name)}/decisions", body)
+
+    def withdraw_decision(self, number: int) -> Row:
+        return _object(self._call("DELETE", f"/api/vulnerabilities/decisions/{number}"))
+
     # --- the audit log ---
 
     def audit(self, **wanted: object) -> list[Row]:

@@ -7,19 +7,21 @@ Rules:
    too. A fix names a covered commit as reverted or fixed; a fix that is reverted itself fixes nothing. Bans of followed
    lanes count: what staging took back is not verified, whatever it once said.
 4. What is live already is no longer in any batch, so a ban of it blocks nothing.
-5. The functions that decide are those that explain.
+5. A lane may refuse what has vulnerabilities, or what it cannot judge (`farmgate.vulnerabilities.exposure`).
+6. The functions that decide are those that explain.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from farmgate.lanes.approving import Agreed, agreed
 from farmgate.lanes.view import Checks, LaneView, QueuedCommit, StandingBan
+from farmgate.vulnerabilities.exposure import refusals
 
 
 class Why(StrEnum):
@@ -36,6 +38,7 @@ class Why(StrEnum):
     WINDOW = "window"
     BUDGET = "budget"
     APPROVAL = "approval"
+    VULNERABILITY = "vulnerability"
     LOSS = "loss"
     INTERVAL = "interval"
     SETTLE = "settle"
@@ -69,10 +72,12 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What stands against batches of a lane, found once for all of them: bans, and approvals that are missing."""
+    """What stands against batches of a lane, found once for all of them: bans, approvals that are missing, and
+    candidates that are refused for what they are made of."""
 
     bans: tuple[Blocked, ...] = ()
     agreed: Agreed | None = None
+    refused: Mapping[int, str] = field(default_factory=dict)
 
     def blocks(self, position: int) -> bool:
         if self.agreed is not None and self.agreed.blocks(position):
@@ -82,7 +87,9 @@ class Gate:
 
 def gate(view: LaneView) -> Gate:
     """What decides over the next batch."""
-    return Gate(blocked(view), agreed(view))
+    rules, exposure = view.policy.vulnerabilities, view.exposure
+    refused = refusals(exposure, rules) if rules is not None and exposure is not None else {}
+    return Gate(blocked(view), agreed(view), refused)
 
 
 def blocked(view: LaneView) -> tuple[Blocked, ...]:
@@ -136,12 +143,14 @@ def obstacles(view: LaneView, commit: QueuedCommit, gate: Gate) -> tuple[Reason,
     found.extend(Reason(Why.BAN, _banned(span.ban, commit)) for span in gate.bans if span.blocks(commit.position))
     if gate.agreed is not None and gate.agreed.blocks(commit.position) and commit.candidate_id is not None:
         found.append(Reason(Why.APPROVAL, gate.agreed.words))
+    if commit.candidate_id is not None and commit.candidate_id in gate.refused:
+        found.append(Reason(Why.VULNERABILITY, gate.refused[commit.candidate_id]))
     return tuple(found)
 
 
 def is_eligible(view: LaneView, commit: QueuedCommit, gate: Gate) -> bool:
     """True if nothing stands against it. The quick way to ask `obstacles`."""
-    if commit.candidate_id is None:
+    if commit.candidate_id is None or commit.candidate_id in gate.refused:
         return False
     if view.policy.follows and any(verified_at(view, lane, commit.position) is None for lane in view.policy.follows):
         return False

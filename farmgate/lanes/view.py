@@ -18,6 +18,7 @@ from typing import Any, Final, overload
 
 from farmgate.models import HoldKind, RolloutKind
 from farmgate.policy import LanePolicy
+from farmgate.vulnerabilities.exposure import Exposure
 
 
 class Checks(StrEnum):
@@ -191,6 +192,7 @@ class LaneView:
     approvals: tuple[Approval, ...] = ()
     authored: Mapping[str, frozenset[int]] = field(default_factory=dict)  # by approver: commits that they wrote
     security: tuple[int, ...] = ()  # positions of waiting security fixes, rising
+    exposure: Exposure | None = None  # what it is made of, where the lane refuses vulnerabilities
     unacknowledged_loss: bool = False  # the live commit is gone, and no person said that this is all right
 
     @property

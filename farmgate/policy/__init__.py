@@ -13,7 +13,7 @@ from farmgate.policy.checks import (
     QueryCheck,
     check_of,
 )
-from farmgate.policy.models import Adaptive, Approvals, LanePolicy, Wave
+from farmgate.policy.models import Adaptive, Approvals, LanePolicy, Vulnerabilities, Wave
 from farmgate.policy.pace import Budget, Freeze, Window
 from farmgate.policy.parsing import parse
 from farmgate.policy.targets import Target, TargetPolicy
@@ -43,6 +43,7 @@ __all__ = [
     "QueryCheck",
     "Target",
     "TargetPolicy",
+    "Vulnerabilities",
     "Wave",
     "Window",
     "check_of",

@@ -13,12 +13,19 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from farmgate.pipeline.values import Name
 from farmgate.policy.check_files import CheckFiles
 from farmgate.policy.pace import BudgetFile, FreezeFile, WindowFile, Zone
 from farmgate.policy.values import Address, Branch, Count, RepositoryName, SomeSpan, Span, Written
+from farmgate.quantities import Duration
+
+
+def _year(span: timedelta) -> timedelta:
+    if span > timedelta(days=366):
+        raise ValueError("is longer than 366d")
+    return span
 
 
 def _off(value: object) -> object:
@@ -69,6 +76,15 @@ class ApprovalsFile(Written):
         return self
 
 
+class VulnerabilitiesFile(Written):
+    """What is refused."""
+
+    refuse: Literal["critical", "high", "medium", "low"]
+    grace: Annotated[Duration, AfterValidator(_year)] = timedelta(0)
+    strict: bool = False
+    unlisted: Literal["refuse", "allow"] = "refuse"
+
+
 _Size = Annotated[
     Annotated[Count, Tag("a number")] | Annotated[AdaptiveFile, Tag("adaptive")],
     Discriminator(lambda value: "adaptive" if isinstance(value, Mapping | AdaptiveFile) else "a number"),
@@ -89,6 +105,7 @@ class LaneFile(Written):
     freezes: Annotated[tuple[FreezeFile, ...], Field(max_length=200)] = ()
     budget: BudgetFile | None = None
     approvals: ApprovalsFile | None = None
+    vulnerabilities: VulnerabilitiesFile | None = None
     waves: Annotated[tuple[WaveFile, ...], Field(min_length=1, max_length=50)] = (WaveFile(share=100),)
     checks: CheckFiles = ()
     ask_for: SomeSpan = timedelta(hours=1)

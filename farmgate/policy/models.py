@@ -15,6 +15,7 @@ from farmgate.policy.checks import Check, PersonCheck
 from farmgate.policy.pace import Budget, Freeze, Window
 from farmgate.policy.targets import Target
 from farmgate.policy.values import Frozen
+from farmgate.vulnerabilities.ratings import Severity
 
 
 class Wave(Frozen):
@@ -42,6 +43,16 @@ class Approvals(Frozen):
     not_author: bool = True
 
 
+class Vulnerabilities(Frozen):
+    """What a lane refuses: candidates with a vulnerability as bad as `refuse` that has been public for `grace`, and
+    that what is live does not have (`strict`: whether it has or not). `unlisted`: what cannot be judged."""
+
+    refuse: Severity
+    grace: timedelta = timedelta(0)
+    strict: bool = False
+    unlisted: Literal["refuse", "allow"] = "refuse"
+
+
 class LanePolicy(Frozen):
     """How one application is taken to one environment."""
 
@@ -59,6 +70,7 @@ class LanePolicy(Frozen):
     freezes: tuple[Freeze, ...] = ()
     budget: Budget | None = None
     approvals: Approvals | None = None
+    vulnerabilities: Vulnerabilities | None = None
     waves: tuple[Wave, ...] = (Wave(share=100, soak=timedelta(0)),)
     checks: tuple[Check, ...] = ()
     ask_for: timedelta = timedelta(hours=1)  # how long a person may take to decide; then it is taken back

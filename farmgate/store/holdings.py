@@ -34,6 +34,8 @@ NAMES: tuple[Name, ...] = (
     (caches, caches.c.sha256, ()),
     (t.attempts, t.attempts.c.log_blob, (t.attempts.c.log_blob.is_not(None),)),
     (t.attempts, t.attempts.c.log_index, (t.attempts.c.log_index.is_not(None),)),
+    (t.boms, t.boms.c.sha256, ()),
+    (t.osv_dumps, t.osv_dumps.c.sha256, (t.osv_dumps.c.state.in_(states.open_states(states.OsvDump)),)),
     (t.report_files, t.report_files.c.sha256, (t.report_files.c.sha256.is_not(None),)),
 )
 AT_ONCE = 400

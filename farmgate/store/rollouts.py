@@ -199,6 +199,12 @@ def sizes(connection: Connection, rollout_ids: Iterable[int]) -> dict[int, int]:
     return {row.rollout_id: row.many for row in connection.execute(counted)}
 
 
+def numbers(connection: Connection, rollout_ids: Iterable[int]) -> dict[int, int]:
+    """What people call rollouts, by their ids."""
+    statement = select(rollouts.c.id, rollouts.c.number).where(rollouts.c.id.in_(sorted(set(rollout_ids))))
+    return {row.id: row.number for row in connection.execute(statement)}
+
+
 def take_over(connection: Connection, rollout: Rollout, epoch: int) -> None:
     """Make the rollout the caller's. Raises LostRace if a newer controller has it."""
     taken = connection.execute(

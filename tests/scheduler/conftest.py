@@ -17,6 +17,7 @@ ON_BOTH_DATABASES = {
     "test_races",
     "test_reporting",
     "test_reuse",
+    "test_vulnerability_imports",
 }
 
 

@@ -28,6 +28,7 @@ NO_BLOBS = {
     *("patches.sha", "patches.patch_id", "patches.inverse_id", "said_fixes.fix", "said_fixes.fixes"),
     *("approvals.since_sha", "approvals.until_sha", "submissions.sha", "submissions.digest"),
     *("audit.before", "audit.after", "audit.previous", "audit.hash", "audit_head.hash"),
+    *("packages.key", "package_sets.digest"),
     *("searches.culprit", "test_flakes.tree", "reports.tree", "reports.sha"),
 }
 

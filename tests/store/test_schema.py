@@ -65,6 +65,18 @@ KINDS = {
     "identity_tokens": models.IdentityToken,
     "patches": models.PatchRow,
     "said_fixes": models.SaidFix,
+    "packages": models.PackageRow,
+    "package_sets": models.PackageSet,
+    "package_set_members": models.PackageSetMember,
+    "boms": models.Bom,
+    "candidate_boms": models.CandidateBom,
+    "candidate_lists": models.CandidateList,
+    "osv_dumps": models.OsvDump,
+    "osv_records": models.OsvRecord,
+    "osv_affected": models.OsvAffected,
+    "package_checks": models.PackageCheck,
+    "package_matches": models.PackageMatch,
+    "vulnerability_decisions": models.VulnerabilityDecision,
 }
 TABLES = sorted(metadata.tables.values(), key=lambda table: table.name)
 
