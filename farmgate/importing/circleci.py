@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from farmgate.documents import Document, Location, as_written
 from farmgate.errors import Problem
-from farmgate.importing import cells, images, services
+from farmgate.importing import cells, image_commands, images, services
 from farmgate.importing.account import Account, Kind, Part
 from farmgate.importing.commands import add, ready, without_root
 from farmgate.importing.draft import (
@@ -61,6 +61,9 @@ _VARIABLES: Final = {
     "CIRCLE_PULL_REQUEST": "$FARMGATE_PULL",
     "CIRCLE_PIPELINE_ID": "$FARMGATE_RUN",
 }
+_GO_MODULES: Final = re.compile(r"go/(?:load|save)-cache|(?:/go|~/go|/home/circleci/go|.*\.go_workspace)/pkg(?:/mod)?")
+_GO_CACHE: Final = "~/.cache/go-mod"
+_GO_EXPORT: Final = 'export GOMODCACHE="$HOME/.cache/go-mod"'
 _ORBS: Final[Mapping[str, str]] = {
     "node/install-packages": "npm ci",
     "node/install-npm": "true",
@@ -393,6 +396,9 @@ class JobReader:
         self.config, self.draft, self.part, self.values = config, draft, part, values
         self.account, self.document = part.account, part.document
         self.exports: list[str] = []
+        words = list(image_commands.texts(part.value.get("steps")))
+        self.images = image_commands.for_job(draft, words)
+        self.go_modules = any(_GO_MODULES.search(word) for word in words)
         self.depth = 0
 
     def convert(self) -> None:
@@ -402,11 +408,9 @@ class JobReader:
         part.needless("circleci_ip_ranges", "the addresses are the node's")
         self.executor(part)
         part.take("executor")
-        env = part.part("environment")
+        env = as_mapping(part, "environment")
         if env is not None:
             self.variables(env, draft.environment)
-        elif isinstance(part.value.get("environment"), list):
-            part.left("environment", "variables as a list", "write them as a mapping")
         shards = part.number("parallelism")
         if shards and shards > 1:
             draft.rest["parallel"] = min(shards, 200)
@@ -477,7 +481,7 @@ class JobReader:
             if not good_image(image):
                 below.left("image", f"image {image[:80]!r}", "name it by hand")
                 continue
-            env = below.part("environment")
+            env = as_mapping(below, "environment")
             if number == 0:
                 self.draft.image = image
                 if env is not None:
@@ -581,6 +585,11 @@ class JobReader:
                     part.look("at", "artifacts are where they were made", "move them in a step")
                 self.config.attaches.append(self.draft)
                 self.account.converted += 1
+            case "setup_remote_docker" if self.images.builds:
+                self.account.say(
+                    Kind.NEEDLESS, self.document, at, "setup_remote_docker: the node's engine builds images", None
+                )
+                self.account.converted += 1
             case "setup_remote_docker":
                 self.left(
                     at,
@@ -660,7 +669,8 @@ class JobReader:
                 at, f"a parameter that is not known: {summary(command)}", "write it by hand", "an unknown parameter"
             )
             return
-        text = ready(self.account, self.document, at, _ours(command), own_words=True)
+        self.images.folder = more.get("working_directory", "")
+        text = ready(self.account, self.document, at, _ours(command), own_words=True, images=self.images)
         if text is None:
             return
         exports = [
@@ -671,7 +681,8 @@ class JobReader:
         more.pop("background", None)
         if not more["name"]:
             del more["name"]
-        add(self.draft, text, [*self.exports, *exports], **more)
+        modules = [_GO_EXPORT] if self.go_modules and re.search(r"\b(?:go|make|golangci-lint)\b", text) else []
+        add(self.draft, text, [*self.exports, *exports, *modules], **more)
 
     def cache(self, part: Part) -> None:
         key = part.text("key") or next(iter(part.texts("keys")), "cache")
@@ -681,6 +692,8 @@ class JobReader:
         paths = []
         for path in part.texts("paths"):
             found = cache_path(re.sub(r"^~/(?:project|repo|app)/", "", path))
+            if _GO_MODULES.fullmatch(path.rstrip("/")):
+                found = _GO_CACHE
             if found:
                 paths.append(found)
             else:
@@ -717,6 +730,24 @@ class JobReader:
                 self.step(("commands", name, "steps", index), one)
             self.depth -= 1
             return
+        if name in ("go/load-cache", "go/save-cache"):
+            self.account.say(Kind.LOOK, self.document, at, f"{name} of an orb: a cache of the modules", None)
+            self.account.converted += 1
+            self.draft.cache("go-mod", [_GO_CACHE], ["go.sum"])
+            return
+        if name == "go/install" and isinstance(body, dict) and (version := as_written(body.get("version"))):
+            image = f"golang:{version}"
+            if good_image(image) and self.draft.image in (None, images.PLAIN):
+                self.account.say(Kind.LOOK, self.document, at, f"{name} of an orb: the image is {image}", None)
+                self.account.converted += 1
+                self.draft.image = image
+                return
+        java = re.fullmatch(r"[\w-]+/install-(?:java|jdk|openjdk)-?([0-9]+)", name)
+        if java is not None and self.draft.image in (None, images.PLAIN):
+            self.draft.image = f"maven:3-eclipse-temurin-{java[1]}"
+            self.account.say(Kind.LOOK, self.document, at, f"{name} of an orb: the image is {self.draft.image}", None)
+            self.account.converted += 1
+            return
         known = _ORBS.get(name)
         if known is not None:
             self.account.say(Kind.LOOK, self.document, at, f"{name} of an orb: its usual command", None)
@@ -729,6 +760,24 @@ class JobReader:
             "write what it does as commands",
             f"command {name[:60]} of an orb",
         )
+
+
+def as_mapping(part: Part, key: str) -> Part | None:
+    """Variables as a mapping; a list of `NAME=value`, or of mappings, is one, too."""
+    value = part.value.get(key)
+    if not isinstance(value, list):
+        return part.part(key)
+    pairs: dict[str, Any] = {}
+    for one in value:
+        name, equals, text = (as_written(one) or "").partition("=")
+        if isinstance(one, dict):
+            pairs.update(one)
+        elif equals:
+            pairs[name] = text
+        else:
+            part.left(key, f"a variable without a value: {summary(str(one))}", "write NAME: value")
+    part.take(key)
+    return Part(part.account, part.document, (*part.at, key), pairs)
 
 
 def _whole(text: str) -> str:

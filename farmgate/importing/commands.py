@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from farmgate.documents import Document, Location
+from farmgate.importing import image_commands
 from farmgate.importing.account import Account, Kind
 from farmgate.importing.draft import Draft
+from farmgate.importing.image_commands import Images
 from farmgate.importing.shell import clean, literal, needs_docker, shell_for, summary
 from farmgate.importing.writing import Noted
 
@@ -28,6 +30,7 @@ _STATE: Final = re.compile(
 )
 ROOT_REMEDY: Final = "steps run without root: use an image that has it"
 DOCKER_REMEDY: Final = "'builds' makes images, 'services' runs containers"
+BUILDS_REMEDY: Final = "it is built after the job's steps, and pushed where FARMGATE_REGISTRY says"
 OF_ROOT: Final = "a command needs root"
 OF_DOCKER: Final = "a command needs a Docker engine"
 _LONGEST: Final = 90_000
@@ -52,9 +55,11 @@ class Shell:
         """Make steps of the commands (rules 1 and 2)."""
         good: list[tuple[str, list[str]]] = []  # commands, with the comments above them
         notes: list[str] = []
+        images = image_commands.for_job(draft, (command for _, command in self.commands))
         for at, command in self.commands:
             with self.account.noting(notes):
-                text = ready(self.account, self.document, at, command, own_words=self.own_words)
+                text = ready(self.account, self.document, at, command, own_words=self.own_words, images=images)
+            images.follow(command)
             if text is not None:
                 good.append((text, notes))
                 notes = []
@@ -76,24 +81,41 @@ def _steps(good: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
     return found
 
 
-def ready(account: Account, document: Document, at: Location, command: str, *, own_words: bool = False) -> str | None:
-    """A command that can run here, counted; None if nothing is left of it."""
+def ready(
+    account: Account,
+    document: Document,
+    at: Location,
+    command: str,
+    *,
+    own_words: bool = False,
+    images: Images | None = None,
+) -> str | None:
+    """A command that can run here, counted; None if nothing is left of it. `images`: where what builds images goes."""
     text = command if own_words else literal(command)
     if "\0" in text or len(text) > _LONGEST:
         account.say(Kind.LEFT, document, at, "a command that is too long, or holds a NUL", "put it into a script")
         account.step_left("too long")
         return None
     cleaned = clean(text.rstrip())
+    left, whole = [], cleaned.text
     for one in cleaned.taken_out:
-        if needs_docker(one):
-            account.say(Kind.LEFT, document, at, f"needs a Docker engine: {one}", DOCKER_REMEDY)
+        if images is not None and images.build(one):
+            account.say(Kind.LOOK, document, at, f"is one of 'builds': {summary(one)}", BUILDS_REMEDY)
+        elif images is not None and images.around(one):
+            account.say(Kind.NEEDLESS, document, at, f"Farmgate keeps and pushes what it builds: {summary(one)}", None)
         else:
-            account.say(Kind.LEFT, document, at, f"needs root: {one}", ROOT_REMEDY)
-    if cleaned.taken_out:
-        account.step_left(OF_DOCKER if needs_docker(cleaned.taken_out[0]) else OF_ROOT)
-        return None if cleaned.empty else cleaned.text
+            left.append(one)
+            if needs_docker(one):
+                account.say(Kind.LEFT, document, at, f"needs a Docker engine: {summary(one)}", DOCKER_REMEDY)
+            else:
+                account.say(Kind.LEFT, document, at, f"needs root: {summary(one)}", ROOT_REMEDY)
+            continue
+        whole = whole.replace(f"#   needs a Docker engine: {summary(one)}", "#   see 'builds'")
+    if left:
+        account.step_left(OF_DOCKER if needs_docker(left[0]) else OF_ROOT)
+        return None if cleaned.empty else whole
     account.converted += 1
-    return cleaned.text
+    return None if cleaned.taken_out and cleaned.empty else whole
 
 
 def add(draft: Draft, text: str, exports: Sequence[str] = (), **more: Any) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from farmgate.documents import Document, Location, as_written
 from farmgate.errors import Problem
-from farmgate.importing import actions, cells, expressions, images, services
+from farmgate.importing import actions, cells, expressions, image_commands, images, services
 from farmgate.importing.account import Account, Kind, Part
 from farmgate.importing.commands import ready, without_root
 from farmgate.importing.draft import (
@@ -293,6 +293,7 @@ class JobReader:
         self.step_id: str | None = None
         self.never = False
         self.handed: set[str] = set()
+        self.images = image_commands.for_job(draft, image_commands.texts(self.part.value.get("steps")))
 
     def _secret(self, name: str) -> None:
         self.draft.secrets[name] = name
@@ -870,7 +871,7 @@ class JobReader:
         if self.lost == "runs on another system":
             return
         before = len(self.account.left_steps)
-        kept = ready(self.account, self.document, self.step_at, text.strip("\n"), own_words=True)
+        kept = ready(self.account, self.document, self.step_at, text.strip("\n"), own_words=True, images=self.images)
         if len(self.account.left_steps) > before:
             self.lost = self.account.left_steps.pop()
         if kept is None:

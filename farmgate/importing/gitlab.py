@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from farmgate.documents import Document, Location, as_written
 from farmgate.errors import Problem
-from farmgate.importing import cells, gitlab_rules, services
+from farmgate.importing import cells, gitlab_rules, image_commands, services
 from farmgate.importing.account import Account, Kind, Part, flat
 from farmgate.importing.commands import Shell, without_root
 from farmgate.importing.draft import (
@@ -430,6 +430,9 @@ class JobReader:
             if not image:
                 continue
             if "docker" in services.named(image) and "dind" in image:
+                if image_commands.for_job(self.draft, image_commands.texts(self.part.value)).builds:
+                    self.part.say(Kind.NEEDLESS, at, "docker:dind: the node's engine builds images", None)
+                    continue
                 self.part.say(
                     Kind.LEFT,
                     at,

@@ -35,6 +35,8 @@ _BASHISM: Final = re.compile(
     r"|\bPIPESTATUS\b|\bBASH_|\+=|\b(?:read|export)\s+-[na]\b|\bset\s+-[a-z]*[E]|\btrap\s.*\bERR\b"
 )
 _GLUE: Final = re.compile(r"(?:&&|\|\||\||\\)\s*$")
+_TANGLED_MORE: Final = re.compile(r"\b(?:if|then|else|fi|for|do|done|while|case|esac)\b|<<")
+_PIPED_LOGIN: Final = re.compile(r"\|\s*(?:sudo\s+)?(?:docker|podman|buildah)\s+login\b")
 _TANGLED: Final = re.compile(r"['\"`(){}|]|\b(?:if|then|else|fi|for|do|done|while|case|esac)\b|<<")
 
 
@@ -100,9 +102,14 @@ def _logical(run: str) -> list[str]:
     return lines
 
 
+def asks_engine(command: str) -> bool:
+    """True for a login at the end of a pipe."""
+    return bool(_PIPED_LOGIN.search(command))
+
+
 def needs_docker(command: str) -> bool:
     """True if the command asks a Docker engine, which steps do not have."""
-    return bool(_DOCKER.match(command.strip()))
+    return bool(_DOCKER.match(command.strip())) or asks_engine(command)
 
 
 def needs_root(command: str) -> bool:
@@ -115,6 +122,9 @@ def needs_root(command: str) -> bool:
 
 def _clean_line(line: str, out: list[str]) -> list[str]:
     stripped = line.strip()
+    if asks_engine(stripped) and not _TANGLED_MORE.search(stripped):
+        out.append(stripped)
+        return [f"{line[: len(line) - len(line.lstrip())]}#   needs a Docker engine: {summary(stripped)}"]
     if (
         not re.search(r"\bsudo\b", stripped)
         and not needs_root(stripped)
@@ -126,7 +136,7 @@ def _clean_line(line: str, out: list[str]) -> list[str]:
     parts = [stripped] if _TANGLED.search(stripped) else re.split(r"\s*(?:&&|;)\s*(?:\\\n\s*)?", stripped)
     bad = [part for part in parts if needs_root(part)]
     if bad:
-        out += [summary(part) for part in bad]
+        out += bad
         good = [_without_sudo(part) for part in parts if part and part not in bad]
         noted = [
             f"{pad}#   needs {'a Docker engine' if needs_docker(part) else 'root'}: {summary(part)}" for part in bad

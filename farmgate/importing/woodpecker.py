@@ -17,10 +17,19 @@ from typing import Any, Final
 
 from farmgate.documents import Document, Location, as_written
 from farmgate.errors import Problem
-from farmgate.importing import cells, services
+from farmgate.importing import cells, image_commands, services
 from farmgate.importing.account import Account, Kind, Part, flat
 from farmgate.importing.commands import add, ready
-from farmgate.importing.draft import Draft, Drafts, good_image, good_variable, name_of, pattern_of, put_variables
+from farmgate.importing.draft import (
+    Draft,
+    Drafts,
+    cache_path,
+    good_image,
+    good_variable,
+    name_of,
+    pattern_of,
+    put_variables,
+)
 from farmgate.importing.shell import BASH, literal, summary
 
 _EVENTS: Final = {
@@ -456,6 +465,7 @@ class Workflow:
             self.account.step_left("an image that runs by itself")
             return
         text: list[str] = []
+        images = image_commands.for_job(draft, commands)
         for index, command in enumerate(commands):
             kept = ready(
                 self.account,
@@ -463,7 +473,9 @@ class Workflow:
                 (*step.at, "commands", index),
                 self.put_in(literal(command.replace("$$", "$"))),
                 own_words=True,
+                images=images,
             )
+            images.follow(command)
             if kept is not None:
                 text.append(kept)
         if not text:
@@ -497,6 +509,9 @@ class Workflow:
         if any(word in image for word in _BUILDERS):
             self.image_build(draft, settings)
             return
+        if image.partition(":")[0].endswith("drone-cache") and "mount" in settings:
+            self.cache(draft, settings)
+            return
         step.say(
             Kind.LEFT,
             step.at,
@@ -505,6 +520,24 @@ class Workflow:
             key=True,
         )
         self.account.step_left(f"plugin {re.sub(r'[:@].*', '', image).rpartition('/')[2][:40]}")
+
+    def cache(self, draft: Draft, settings: Part) -> None:
+        """One that is restored by a step and rebuilt by another is one cache of the job."""
+        paths = []
+        for path in settings.texts("mount"):
+            found = cache_path(path)
+            if found is None:
+                settings.left("mount", f"cache of {path[:60]}", "a path in the workspace, or below the home as ~/...")
+            else:
+                paths.append(found)
+        key = settings.text("cache_key") or "cache"
+        files = [found for name in re.findall(r"checksum\s+[\"']([^\"']+)[\"']", key) if (found := pattern_of(name))]
+        plain = re.sub(r"-{2,}", "-", re.sub(r"\{\{.*?\}\}", "", key)).strip("-_/ ") or "cache"
+        for one in settings.names():
+            if one not in ("mount", "cache_key"):
+                settings.needless(one, "Farmgate keeps its caches in the blob store")
+        draft.cache(plain, paths, files)
+        self.account.converted += 1
 
     def image_build(self, draft: Draft, settings: Part) -> None:
         repo = next(iter(settings.texts("repo")), "image")

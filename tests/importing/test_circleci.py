@@ -150,3 +150,28 @@ def test_orbs_contexts_docker_and_other_systems_are_left() -> None:
 def test_a_key_that_nobody_knows_is_listed() -> None:
     made = imported(C, "version: 2\njobs: {build: {docker: [{image: node:22}], steps: [run: x], frobnicate: 1}}\n")
     assert [said.partition(": ")[2] for said in made.left] == ["frobnicate of a job is not known to the importer"]
+
+
+def test_the_modules_of_go_are_cached_where_the_job_may_write() -> None:
+    made = imported(
+        Format.CIRCLECI,
+        """\
+        version: 2.1
+        orbs: {go: circleci/go@1}
+        jobs:
+          build:
+            machine: {image: "ubuntu-2204:current"}
+            environment: [CGO_ENABLED=0]
+            steps:
+              - checkout
+              - go/install: {version: "1.22"}
+              - go/load-cache
+              - run: go test ./...
+              - go/save-cache
+        """,
+    )
+    job = made.job("build")
+    assert (job.image, job.environment["CGO_ENABLED"]) == ("golang:1.22", "0")
+    assert [cache.paths for cache in job.caches] == [("~/.cache/go-mod",)]
+    assert made.runs("build") == ['export GOMODCACHE="$HOME/.cache/go-mod"\ngo test ./...']
+    assert made.left == []

@@ -127,7 +127,7 @@ def test_docker_root_child_pipelines_and_coverage_are_left() -> None:
         a:
           services: [docker:dind]
           before_script: [apk add git]
-          script: [docker build ., make]
+          script: [docker run shop, make]
           coverage: '/TOTAL (.*)/'
         b: {trigger: {include: x.yml}}
         """,

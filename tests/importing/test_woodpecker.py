@@ -108,3 +108,21 @@ def test_root_and_unknown_keys_are_left() -> None:
         "frobnicate of a step is not known to the importer",
     ]
     assert made.runs("a") == ["make"]
+
+
+def test_a_cache_that_plugins_restore_and_rebuild_is_one_cache() -> None:
+    plugin = (
+        "{image: meltwater/drone-cache, settings: {%s: true, cache_key: 'x-{{ checksum \"a.lock\" }}', mount: [lib]}}"
+    )
+    made = imported(
+        Format.WOODPECKER,
+        f"""\
+        steps:
+          restore: {plugin % "restore"}
+          test: {{image: "node:22", commands: [npm test]}}
+          rebuild: {plugin % "rebuild"}
+        """,
+    )
+    (job,) = made.pipeline.jobs.values()
+    assert [(cache.key, cache.files, cache.paths) for cache in job.caches] == [("x", ("a.lock",), ("lib",))]
+    assert made.left == []
