@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 import structlog
@@ -21,6 +22,7 @@ from deploy.checks import RealProber
 from deploy.context import LOOP, Context, Threads
 from deploy.loop import Deployer
 from deploy.targets.given import GivenSecrets
+from deploy.targets.handovers import StoredHandovers
 from deploy.targets.place import RealTargets
 from farmgate import blobs, process_log, states, vault
 from farmgate.broker import LocalSignals, RedisSignals, Signals
@@ -65,6 +67,7 @@ def make_context(settings: DeploySettings) -> Context:
     migrate(store)
     folder = place / "deploy"
     folder.mkdir(mode=0o700, exist_ok=True)
+    keys = cache(lambda: vault.load(settings))
     return Context(
         store=store,
         targets=RealTargets(
@@ -74,7 +77,8 @@ def make_context(settings: DeploySettings) -> Context:
             embedded=settings.embedded,
             in_container=settings.in_container,
             registry=settings.images(),
-            secret=GivenSecrets(store, lambda: vault.load(settings).keyring).of,
+            secret=GivenSecrets(store, lambda: keys().keyring).of,
+            handovers=StoredHandovers(store, clock, keys, settings.public_url),
         ),
         prober=RealProber(),
         clock=clock,

@@ -50,6 +50,7 @@ from farmgate.store import (
     bans,
     candidates,
     events,
+    handovers,
     holds,
     lane_views,
     lanes,
@@ -98,6 +99,12 @@ def tell_ended_holds(context: Context, found: Sequence[Lane]) -> None:
             subject = subjects.get(hold.lane_id, "lanes") if hold.lane_id is not None else "lanes"
             told = f"the {hold.kind} of {hold.created_by} is over by itself: {hold.reason}"
             events.record(connection, now, "hold.ended", subject, ACTOR, told)
+
+
+def end_late_handovers(context: Context) -> None:
+    """What another tool did not end in its time: the next look at the step says so."""
+    with context.store.writing() as connection:
+        handovers.end_late(connection, context.clock.now())
 
 
 def _cut(connection: Connection, seen: Seen, epoch: int, decision: CutBatch, now: datetime) -> None:

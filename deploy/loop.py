@@ -32,7 +32,7 @@ from farmgate import states
 from farmgate.errors import FarmgateError, LostRace
 from farmgate.models import Lane, Leader, RolloutKind
 from farmgate.policy import LanePolicy
-from farmgate.store import events, holds, lanes, leaders, releases, rollouts
+from farmgate.store import events, handovers, holds, lanes, leaders, releases, rollouts
 
 log = structlog.get_logger()
 TEND_EVERY: Final = timedelta(seconds=5)
@@ -103,9 +103,11 @@ class Deployer:
             return self._context.tick
         with self._context.store.reading() as connection:
             found = lanes.every(connection)
-            over = holds.any_to_tell(connection, now)
+            over, late = holds.any_to_tell(connection, now), handovers.any_late(connection, now)
         if over:
             apply.tell_ended_holds(self._context, found)
+        if late:
+            apply.end_late_handovers(self._context)
         self._lanes = tuple(found)
         wake = [self._look(lane, now) for lane in found]
         soonest = min((time for time in wake if time is not None), default=None)

@@ -15,9 +15,10 @@ Rules:
 6. Else a batch of one is banned, a larger one is sealed and searched.
 7. A rollback that goes wrong, or a restore that does: stop, page, hold the lane. Never another try.
 8. A person's order to roll back ends what is under way, without blame.
-9. A step that goes on (a review of days, another tool's rollout) is looked at every `look_every` of its target. Its
-   time is over only when a look after the deadline still says so. If many looks in a row learn nothing, a person is
-   asked. A newer batch waits for it, or takes its place where the target's policy says so and it serves nobody yet.
+9. A step that goes on (a review of days, another tool's rollout) is looked at every `look_every` of its target, and at
+   once when the other tool told something. Its time is over only when a look after the deadline still says so. If many
+   looks in a row learn nothing, a person is asked. A newer batch waits for it, or takes its place where the target's
+   policy says so and it serves nobody yet.
 10. While every lane is stopped, nothing is given another wave or finished; checks go on, and what goes sick is taken
     back. A rollback goes on.
 """
@@ -71,13 +72,17 @@ HOLD_NOT_TO_BLAME: Final = timedelta(minutes=15)
 
 @dataclass(frozen=True, slots=True)
 class RolloutView:
-    """A rollout at one moment. `policy`: as it stood at the cut. `order`: a rollback that a person asked for."""
+    """A rollout at one moment. `policy`: as it stood at the cut. `order`: a rollback that a person asked for.
+
+    `tellings`: how often another tool that has it told something by itself; a step notes what it had heard.
+    """
 
     rollout: Rollout
     policy: LanePolicy
     journal: Mapping[str, JournalEntry]
     order: Mapping[str, Any] | None
     lane: LaneView
+    tellings: int = 0
 
 
 def plan_rollout(view: RolloutView, now: datetime) -> RolloutDecision:
@@ -314,7 +319,10 @@ def _step(view: RolloutView, key: str, now: datetime) -> JournalEntry | BeginSte
         return BeginStep(key, 1)
     if entry.outcome == Ended.GOES_ON and entry.finished_at is not None:
         again = entry.finished_at + view.policy.target.look_every
-        if again <= now or now < entry.finished_at - _LEAP:  # the clock went back: nobody waits for it to catch up
+        told = view.tellings > entry.detail.get("tellings", 0)
+        if (
+            told or again <= now or now < entry.finished_at - _LEAP
+        ):  # the clock went back: nobody waits for it to catch up
             return BeginStep(key, 1, entry.detail)
         return Rest(again, str(entry.detail.get("words", "")))
     tries = int(entry.detail.get("tries", 1))

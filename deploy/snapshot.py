@@ -11,7 +11,7 @@ from deploy.plan import RolloutView
 from farmgate.lanes import LaneView
 from farmgate.models import Lane
 from farmgate.policy import LanePolicy
-from farmgate.store import lane_views, rollouts
+from farmgate.store import handovers, lane_views, rollouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,4 +33,5 @@ def read(connection: Connection, lane: Lane, now: datetime) -> Seen:
         return Seen(lane, view, None, loss)
     journal = {entry.key: entry for entry in rollouts.entries(connection, active.id)}
     policy = LanePolicy.model_validate(active.policy)
-    return Seen(lane, view, RolloutView(active, policy, journal, lane.rollback, view), loss)
+    tellings = handovers.tellings(connection, active.id)
+    return Seen(lane, view, RolloutView(active, policy, journal, lane.rollback, view, tellings), loss)

@@ -982,3 +982,28 @@ class VulnerabilityDecision:
     decided_at: datetime
     withdrawn_at: datetime | None
     withdrawn_by: str | None
+
+
+# --- rollouts in the hands of other tools: farmgate.store.handovers -------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HandoverRow:
+    """A step of a rollout that another tool carries out."""
+
+    id: int
+    rollout_id: int
+    step: str  # shift-20, restore
+    delivery: str  # the webhook-id of every repeat of the request
+    epoch: int  # of who sent it last: callbacks that were given out by an older one are refused
+    state: states.Handover
+    share: int | None  # percent, as the other tool says
+    text: str  # its last words
+    link: str  # where it shows more; empty: nowhere
+    answer: dict[str, str]  # what of its answer its status address needs
+    tellings: int  # callbacks that were taken
+    stamp: int | None  # webhook-timestamp of the newest callback
+    seen: list[str]  # webhook-ids of the last callbacks
+    created_at: datetime
+    told_at: datetime | None
+    deadline: datetime

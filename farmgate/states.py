@@ -128,6 +128,17 @@ class OsvDump(StrEnum):
     FAILED = "failed"  # the dump before still counts
 
 
+class Handover(StrEnum):
+    """A step of a rollout that was handed over to another tool."""
+
+    SENDING = "sending"  # the answer is not known; the deploy loop sends the same again
+    TAKEN = "taken"  # the other tool has it: its callback moves it, or a look of the deploy loop
+    DONE = "done"
+    FAILED = "failed"  # the other tool says that the change is to blame
+    UNTOLD = "untold"  # the other tool cannot tell: a person decides
+    OVER = "over"  # its time, or its rollout, ended before it did
+
+
 MOVES: dict[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
     Intake: {
         Intake.PENDING: frozenset({Intake.DONE, Intake.REJECTED}),
@@ -174,6 +185,10 @@ MOVES: dict[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
     },
     Search: {
         Search.OPEN: frozenset({Search.FOUND, Search.ABANDONED}),
+    },
+    Handover: {
+        Handover.SENDING: frozenset({Handover.TAKEN, Handover.DONE, Handover.FAILED, Handover.UNTOLD, Handover.OVER}),
+        Handover.TAKEN: frozenset({Handover.DONE, Handover.FAILED, Handover.UNTOLD, Handover.OVER}),
     },
 }
 

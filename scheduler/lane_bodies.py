@@ -81,6 +81,20 @@ class WaveBody(BaseModel):
     checks: list[CheckBody]
 
 
+class HandoverBody(BaseModel):
+    """A step in the hands of another tool, and what that says of it. `delivery`: the webhook-id of its request."""
+
+    step: str
+    delivery: str
+    state: states.Handover
+    share: int | None
+    text: str
+    link: str
+    created_at: datetime
+    told_at: datetime | None
+    deadline: datetime
+
+
 class JournalBody(BaseModel):
     """A step, check, verdict or decision as the journal has it."""
 
@@ -121,6 +135,7 @@ class RolloutDetail(RolloutBody):
 
     waves: list[WaveBody]
     journal: list[JournalBody]
+    handovers: list[HandoverBody]
     policy_version: int
     policy: dict[str, Any]
     artifacts: dict[str, str]

@@ -17,6 +17,7 @@ from farmgate.store import (
     approvals,
     bans,
     candidates,
+    handovers,
     holds,
     lane_views,
     lanes,
@@ -30,6 +31,7 @@ from scheduler.lane_bodies import (
     BanBody,
     CarriedBody,
     CheckBody,
+    HandoverBody,
     HoldBody,
     JournalBody,
     LaneBody,
@@ -212,6 +214,10 @@ def rollout_detail(connection: Connection, lane: Lane, rollout: Rollout) -> Roll
         **rollout_bodies(connection, lane, [rollout])[0].model_dump(),
         waves=waves(rollout, entries),
         journal=[JournalBody.model_validate(entry, from_attributes=True) for entry in entries],
+        handovers=[
+            HandoverBody.model_validate(each, from_attributes=True)
+            for each in handovers.of_rollout(connection, rollout.id)
+        ],
         policy_version=rollout.policy_version,
         policy=rollout.policy,
         artifacts=candidate.artifacts if candidate is not None else {},

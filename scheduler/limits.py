@@ -16,7 +16,8 @@ from scheduler.problems import body
 
 WHOLE_BYTES = 5 * 2**20
 _STREAMS = re.compile(
-    r"/hooks/|/git/|/api/candidates/[^/]+/bytes$|/api/vulnerabilities/imports$|/api/attempts/[^/]+/[^/]+/(log|artifacts|caches|reports/file)$"
+    r"/hooks/|/git/|/api/handovers/|/api/candidates/[^/]+/bytes$|/api/vulnerabilities/imports$|"
+    r"/api/attempts/[^/]+/[^/]+/(log|artifacts|caches|reports/file)$"
 )
 
 

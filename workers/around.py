@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from farmgate.errors import FarmgateError, StaleAttempt
+from farmgate.masks import Masks
 from farmgate.messages import EMITTED_LIMIT, Claimed, Result
 from farmgate.node_folder import Key
 from farmgate.pipeline import JobSpec
@@ -23,7 +24,6 @@ from workers.bench import Bench
 from workers.caches import Wanted
 from workers.engines.engine import Places
 from workers.fetch import fetch
-from workers.masks import Masks
 from workers.stop import Stop
 from workers.timings import Timings
 from workers.upload import keep, wanted

@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from farmgate.clock import Clock
+from farmgate.masks import Masking, Masks
 from farmgate.pipeline import StepSpec
 from workers.logs import LogStream
 from workers.markers import Begin, End, Item, Markers, Text
-from workers.masks import Masking, Masks
 from workers.steps import Steps
 
 _TAIL_BYTES: Final = 512

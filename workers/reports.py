@@ -24,12 +24,12 @@ from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Final, Literal
 
 from farmgate.errors import ServerUnreachable
+from farmgate.masks import Masking, Masks
 from farmgate.messages import CaseRow, CoveredFile, FindingRow, ReportEnd, ReportFile, ReportPage, Result
 from farmgate.reports import BadReport, Case, Coverage, cobertura, cyclonedx, junit, lcov, sarif
 from farmgate.reports.results import name_of
 from workers.artifacts import Found, NothingThere, OutsideWorkspace, Workspace
 from workers.logs import while_it_may_speak
-from workers.masks import Masking, Masks
 
 if TYPE_CHECKING:
     from workers.around import Around

@@ -27,6 +27,7 @@ from pydantic import TypeAdapter
 from farmgate.clock import random_token, stopwatch
 from farmgate.errors import EngineError, FarmgateError, LostRace, NoSpace, NotInRepository, StaleAttempt
 from farmgate.git.node import NodeMirror
+from farmgate.masks import Masks
 from farmgate.messages import Claim, Claimed, Result
 from farmgate.node_folder import Key
 from farmgate.pipeline import JobSpec
@@ -37,7 +38,6 @@ from workers.bench import Bench
 from workers.engines.engine import Ended, Engine, Limits, Order, ServiceOrder
 from workers.given import given, hand_over, hidden, registry
 from workers.logs import LogStream, while_it_may_speak
-from workers.masks import Masks
 from workers.output import Output
 from workers.script import write_scripts
 from workers.segments import Segment, segments

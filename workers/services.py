@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from farmgate.clock import stopwatch
 from farmgate.errors import FarmgateError, StaleAttempt
+from farmgate.masks import Masking
 from farmgate.messages import Result
 from farmgate.node_folder import Key
 from farmgate.pipeline.models import HealthSpec, ServiceSpec
@@ -30,7 +31,6 @@ from farmgate.quantities import show_duration
 from farmgate.settings import NodeSettings
 from workers.engines.engine import Engine, Limits, ServiceFailed, ServiceOrder, ServiceState
 from workers.logs import while_it_may_speak
-from workers.masks import Masking
 from workers.stop import Ending
 from workers.upload import send_file
 

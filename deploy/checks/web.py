@@ -8,10 +8,12 @@ Rules:
 from __future__ import annotations
 
 import queue
+import ssl
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from typing import Final
 
 import httpx
@@ -29,6 +31,7 @@ class Fetched:
     status: int
     body: bytes | None
     seconds: float
+    headers: Mapping[str, str] = field(default_factory=dict)  # by lower-case name
 
 
 class Unreachable(Exception):
@@ -43,14 +46,30 @@ class Nonsense(Exception):
     """Something that is no answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes | None = None
+    form: Mapping[str, str] | None = None
+
+
 def fetch(url: str, timeout: timedelta, *, form: Mapping[str, str] | None = None, limit_bytes: int = 0) -> Fetched:
     """GET, or POST of a form; the body only with a limit. Raises Unreachable, Silent, Nonsense."""
+    return ask(Request("GET" if form is None else "POST", url, form=form), timeout, limit_bytes)
+
+
+def ask(request: Request, timeout: timedelta, limit_bytes: int = 0) -> Fetched:
+    """The body only with a limit. Raises Unreachable, Silent, Nonsense."""
     box: queue.SimpleQueue[Fetched | Exception] = queue.SimpleQueue()
-    seconds = timeout.total_seconds()
+    seconds, url = timeout.total_seconds(), request.url
 
     def work() -> None:
         try:
-            box.put(_exchange(url, seconds, form, limit_bytes))
+            box.put(_exchange(request, seconds, limit_bytes))
         except Exception as error:  # noqa: BLE001 - told to who waits
             box.put(error)
 
@@ -70,14 +89,22 @@ def fetch(url: str, timeout: timedelta, *, form: Mapping[str, str] | None = None
             raise Nonsense(f"{url} answered nonsense: {found}") from None
 
 
-def _exchange(url: str, seconds: float, form: Mapping[str, str] | None, limit_bytes: int) -> Fetched:
+@cache
+def _certificates() -> ssl.SSLContext:
+    """To read those that are trusted takes longer than most answers."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
+def _exchange(request: Request, seconds: float, limit_bytes: int) -> Fetched:
     began = stopwatch()
+    more = {"content": request.content} if request.content is not None else {"data": request.form}
     with (
-        httpx.Client(timeout=seconds, trust_env=False, headers=_HOST) as client,
-        client.stream("GET" if form is None else "POST", url, data=form) as answer,
+        httpx.Client(timeout=seconds, trust_env=False, headers=_HOST, verify=_certificates()) as client,
+        client.stream(request.method, request.url, headers=dict(request.headers), **more) as answer,
     ):
+        headers = {name.lower(): value for name, value in answer.headers.items()}
         if not limit_bytes:
-            return Fetched(answer.status_code, None, round(stopwatch() - began, 4))
+            return Fetched(answer.status_code, None, round(stopwatch() - began, 4), headers)
         body = b""
         for piece in answer.iter_bytes():
             body += piece
@@ -85,4 +112,4 @@ def _exchange(url: str, seconds: float, form: Mapping[str, str] | None, limit_by
                 raise Nonsense(f"more than {limit_bytes:,} bytes")
             if stopwatch() - began > seconds:
                 raise Silent
-        return Fetched(answer.status_code, body, round(stopwatch() - began, 4))
+        return Fetched(answer.status_code, body, round(stopwatch() - began, 4), headers)

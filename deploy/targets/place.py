@@ -10,6 +10,7 @@ from typing import Protocol
 
 from deploy.targets import given
 from deploy.targets.fence import Fence
+from deploy.targets.handovers import Handovers
 from deploy.targets.protocol import Target
 from deploy.targets.site import Site
 from farmgate.blobs import Blobs
@@ -41,6 +42,7 @@ class RealTargets:
         in_container: bool = False,
         secret: Callable[[LanePolicy, str], str] = given.none,
         registry: Registry | None = None,
+        handovers: Handovers | None = None,
     ) -> None:
         self._folder = folder
         self._blobs = blobs
@@ -49,6 +51,7 @@ class RealTargets:
         self._in_container = in_container
         self._secret = secret
         self._registry = registry
+        self._handovers = handovers
 
     def of(self, lane_id: int, policy: LanePolicy) -> Target:
         place = self._folder / str(lane_id)
@@ -62,6 +65,7 @@ class RealTargets:
             clock=self._clock,
             farm=self._farm(),
             secret=lambda name: self._secret(policy, name),
+            handovers=self._handovers,
             embedded=self._embedded,
             in_container=self._in_container,
             registry=self._registry,

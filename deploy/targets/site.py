@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.targets.fence import Fence
+from deploy.targets.handovers import Handovers
 from farmgate.blobs import Blobs
 from farmgate.clock import Clock
 from farmgate.policy import LanePolicy
@@ -18,7 +19,8 @@ class Site:
     """One lane's. `farm`: a name of this farm at places that others use too. `folder` is the lane's own, and is there.
 
     `secret`: the value of a secret of the lane's repository, for its environment and branch; raises TargetError.
-    `embedded`: the farm of one machine and one user. `in_container`: the deploy loop runs in a container.
+    `handovers`: what other tools carry out, as rows. `embedded`: the farm of one machine and one user.
+    `in_container`: the deploy loop runs in a container.
     """
 
     lane_id: int
@@ -29,6 +31,7 @@ class Site:
     clock: Clock
     farm: str
     secret: Callable[[str], str]
+    handovers: Handovers | None = None
     embedded: bool = False
     in_container: bool = False
     registry: Registry | None = None  # the farm's, with its login

@@ -77,6 +77,12 @@ def _active(out: Console, rollout: Row) -> None:
                 f"    {check['check']}: {check['outcome'] or 'asking'}, {check['healthy']} of {check['asked']} healthy"
             )
             out.print(show.clean(f"{told} {check['words']}".rstrip()))
+    for each in rollout["handovers"][-1:]:
+        share = f", {each['share']} %" if each["share"] is not None else ""
+        said = f": {each['text']}" if each["text"] else ""
+        out.print(show.clean(f"  {each['step']} is in the hands of another tool: {each['state']}{share}{said}"))
+        if each["link"]:
+            out.print(show.clean(f"    {each['link']}"))
     if rollout["commit_count"] > len(rollout["commits"]):
         out.print(f"  {rollout['commit_count']} commits; the newest:")
     for commit in rollout["commits"]:

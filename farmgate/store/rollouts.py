@@ -22,6 +22,7 @@ from sqlalchemy.exc import IntegrityError
 from farmgate import states
 from farmgate.errors import LostRace, NotFound
 from farmgate.models import JournalEntry, Lane, Rollout, RolloutCommit, RolloutKind
+from farmgate.store import handovers
 from farmgate.store.database import insert_if_absent, many, move, newest, one
 from farmgate.store.schema import branch_commits, journal, lanes, releases, rollout_commits, rollouts
 
@@ -217,8 +218,10 @@ def take_over(connection: Connection, rollout: Rollout, epoch: int) -> None:
 
 
 def moved(connection: Connection, rollout: Rollout, after: states.Rollout, **values: Any) -> None:
-    """Move it from the state it was seen in, as its controller. Raises LostRace."""
+    """Move it from the state it was seen in, as its controller; what other tools do for it ends. Raises LostRace."""
     move(connection, rollouts, {"id": rollout.id, "epoch": rollout.epoch}, rollout.state, after, **values)
+    if states.is_final(after):
+        handovers.over(connection, rollout.id)
 
 
 def next_wave(connection: Connection, rollout: Rollout, deadline: datetime) -> None:

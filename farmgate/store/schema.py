@@ -991,3 +991,27 @@ vulnerability_decisions = Table(
     _when("withdrawn_at", nullable=True),
     Column("withdrawn_by", Text),
 )
+
+# --- rollouts in the hands of other tools ---
+
+handovers = Table(
+    "handovers",
+    metadata,
+    _id(),
+    _ref("rollout_id", "rollouts.id"),
+    Column("step", String(32), nullable=False),
+    Column("delivery", String(100), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("state", State(states.Handover), nullable=False),
+    Column("share", Integer),
+    Column("text", Text, nullable=False),
+    Column("link", Text, nullable=False),
+    Column("answer", JSON, nullable=False),
+    Column("tellings", Integer, nullable=False),
+    Column("stamp", BigInteger),
+    Column("seen", JSON, nullable=False),
+    _when("created_at"),
+    _when("told_at", nullable=True),
+    _when("deadline", index=True),
+    UniqueConstraint("rollout_id", "step"),
+)

@@ -44,22 +44,38 @@ def check_token(secret: str, headers: Headers, name: str) -> None:
 def check_standard(secret: str, headers: Headers, body: bytes, now: datetime) -> None:
     """Check `webhook-signature` as Standard Webhooks says (standardwebhooks.com): id, timestamp and body are signed."""
     identifier, stamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-    try:
-        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except (binascii.Error, ValueError):
-        raise BadSignature("the secret kept here is not whsec_ and base64") from None
-    if not key:
-        raise BadSignature("no secret is kept here, so nothing can be checked")
+    key = _standard_key(secret)
     if not (stamp.isascii() and stamp.isdigit() and len(stamp) < 12):
         raise BadSignature("the header webhook-timestamp is missing or is not a time")
-    signed = b".".join((_bytes(identifier), stamp.encode(), body))
-    expected = b"v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest())
+    expected = _standard(key, identifier, stamp, body)
     given = headers.get("webhook-signature", "").split()
     fits = [hmac.compare_digest(_bytes(one), expected) for one in given]
     if not any(fits):
         raise BadSignature("webhook-signature does not fit the body: is the secret at the forge the same as here?")
     if abs(now.timestamp() - int(stamp)) > TOLERANCE.total_seconds():
         raise BadSignature("the webhook was signed too long ago, or in the future: are the clocks right?")
+
+
+def sign_standard(secret: str, identifier: str, body: bytes, now: datetime) -> dict[str, str]:
+    """The three headers of Standard Webhooks for this body. Raises BadSignature: the secret cannot sign."""
+    stamp = str(int(now.timestamp()))
+    signature = _standard(_standard_key(secret), identifier, stamp, body).decode()
+    return {"webhook-id": identifier, "webhook-timestamp": stamp, "webhook-signature": signature}
+
+
+def _standard(key: bytes, identifier: str, stamp: str, body: bytes) -> bytes:
+    signed = b".".join((_bytes(identifier), stamp.encode(), body))
+    return b"v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest())
+
+
+def _standard_key(secret: str) -> bytes:
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except (binascii.Error, ValueError):
+        raise BadSignature("the secret kept here is not whsec_ and base64") from None
+    if not key:
+        raise BadSignature("no secret is kept here, so nothing can be checked")
+    return key
 
 
 def _key(secret: str) -> bytes:

@@ -16,7 +16,18 @@ from farmgate import states
 from farmgate.lanes import Explained, LaneView, Preview, explain, falls_behind, most_rollouts, preview
 from farmgate.models import Ban, Commit, HoldKind, JournalEntry, Lane, Rollout, RolloutKind, SearchRow
 from farmgate.policy import LanePolicy
-from farmgate.store import approvals, bans, holds, lane_views, lanes, releases, repositories, rollouts, searches
+from farmgate.store import (
+    approvals,
+    bans,
+    handovers,
+    holds,
+    lane_views,
+    lanes,
+    releases,
+    repositories,
+    rollouts,
+    searches,
+)
 from scheduler import lane_reading
 from scheduler.pages import alarms, home, words
 
@@ -38,6 +49,8 @@ _SAID = (
     "wave",
     "unknown",
     "unknown_in_a_row",
+    "tellings",
+    "link",
 )
 _STEPS = {
     "prepare": "Prepare the new release",
@@ -191,7 +204,8 @@ def _preview(found: Preview, active: Rollout | None) -> dict[str, Any] | None:
 def _active(connection: Connection, lane: Lane, row: Rollout, now: datetime) -> dict[str, Any]:
     entries = rollouts.entries(connection, row.id)
     steps = [_step(entry, row) for entry in entries]
-    return {**home.rollout(connection, lane, row), "steps": steps}
+    handed = handovers.of_rollout(connection, row.id)
+    return {**home.rollout(connection, lane, row), "steps": steps, "handed": handed[-1:]}
 
 
 def _step(entry: JournalEntry, row: Rollout) -> dict[str, Any]:

@@ -48,6 +48,11 @@ LOOKS: dict[str, Look] = {
     "done": Look("done", "check", "good"),
     "aborted": Look("aborted", "stop", "ask"),
     "begun": Look("under way", "spin", "busy"),
+    # in the hands of another tool
+    "sending": Look("being handed over to another tool", "clock", "wait"),
+    "taken": Look("in the hands of another tool", "spin", "busy"),
+    "untold": Look("the other tool cannot tell", "hand", "ask"),
+    "over": Look("not waited for any more", "skip", "quiet"),
     # searches
     "open": Look("searching", "search", "ask"),
     "found": Look("culprit found", "check", "good"),

@@ -77,6 +77,7 @@ KINDS = {
     "package_checks": models.PackageCheck,
     "package_matches": models.PackageMatch,
     "vulnerability_decisions": models.VulnerabilityDecision,
+    "handovers": models.HandoverRow,
 }
 TABLES = sorted(metadata.tables.values(), key=lambda table: table.name)
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from workers.masks import MASK, Masking, Masks, forms
+from farmgate.masks import MASK, Masking, Masks, forms
 
 VALUE = b"s3cr\xc3\xa9t/+ value?&='x'"
 KEY = b"-----BEGIN KEY-----\n" + b"\n".join(base64.b64encode(bytes([n]) * 48) for n in range(20)) + b"\n-----END-----\n"

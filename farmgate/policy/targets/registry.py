@@ -27,6 +27,7 @@ BUILT_IN: Final[Mapping[str, str]] = {
     "s3": f"{_HERE}.s3:KIND",
     "kubernetes": f"{_HERE}.kubernetes:KIND",
     "ssh": f"{_HERE}.ssh:KIND",
+    "webhook": f"{_HERE}.webhook:KIND",
 }
 
 

@@ -1,4 +1,4 @@
-"""Secret values in what leaves the node: each is replaced by ***, in every form that they are usually written in.
+"""Secret values in what leaves the process that knows them: *** instead, in every form that they are written in.
 
 Rules:
 1. Forms of a value: as it is; line by line; base64 (both alphabets) wherever it begins in what was encoded, also broken
