@@ -123,7 +123,7 @@ def router(context: Context) -> APIRouter:
     @routes.post("/api/identity/rotate")
     def rotate(person: Admin, body: Rotation | None = None) -> IdentityBody:
         """A new signing key: published now, used later; after a leak used at once, and the older ones withdrawn."""
-        _rotate(context, person.name, leaked=body is not None and body.leaked)
+        rotate_now(context, person.name, leaked=body is not None and body.leaked)
         return shown(context)
 
     return routes
@@ -161,13 +161,14 @@ def rotate_when_due(context: Context) -> None:
         return
     newest = max(key.signs_from for key in found if key.withdrawn_at is None)
     if newest + context.settings.identity_rotate <= now:
-        _rotate(context, ACTOR, leaked=False)
+        rotate_now(context, ACTOR, leaked=False)
     elif identity.forgettable(found, now):
         with context.store.writing() as connection:
             identities.forget(connection, now)
 
 
-def _rotate(context: Context, who: str, *, leaked: bool) -> None:
+def rotate_now(context: Context, who: str, *, leaked: bool) -> None:
+    """Draw a new key and record it; rule 2."""
     drawn, now, ahead = signing.draw(), context.clock.now(), context.settings.identity_ahead
     with context.store.writing() as connection:
         key = identities.rotate(connection, context.vault.keyring, drawn, who, now, ahead, leaked=leaked)

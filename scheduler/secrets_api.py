@@ -73,22 +73,7 @@ def router(context: Context) -> APIRouter:
     @routes.put("/api/repositories/{repository}/secrets/{name}", status_code=204)
     def put(person: Admin, repository: str, name: Name, body: NewSecret) -> Response:
         """Keep a value; an older one of the same place is replaced."""
-        now = context.clock.now()
-        with context.store.writing() as connection:
-            row = repositories.by_name(connection, repository)
-            new = secrets.put(
-                connection,
-                context.vault.keyring,
-                row.id,
-                name,
-                body.value.get_secret_value(),
-                person.name,
-                now,
-                environment=body.environment,
-                branch=body.branch,
-            )
-            text = f"{secrets.described(name, body.environment, body.branch)}: {'new' if new else 'replaced'}"
-            events.record(connection, now, "secret.set", f"repository/{repository}", person.name, text)
+        keep(context, repository, name, body, person.name)
         return Response(status_code=204)
 
     @routes.delete("/api/repositories/{repository}/secrets/{name}", status_code=204)
@@ -96,12 +81,7 @@ def router(context: Context) -> APIRouter:
         person: Admin, repository: str, name: Name, environment: Environment = "", branch: Branch = ""
     ) -> Response:
         """Take a secret away: jobs that name it end in error from now on."""
-        now = context.clock.now()
-        with context.store.writing() as connection:
-            row = repositories.by_name(connection, repository)
-            secrets.remove(connection, row.id, name, environment=environment, branch=branch)
-            text = secrets.described(name, environment, branch)
-            events.record(connection, now, "secret.removed", f"repository/{repository}", person.name, text)
+        take_away(context, repository, name, environment, branch, person.name)
         return Response(status_code=204)
 
     @routes.post("/api/secrets/rotate")
@@ -115,6 +95,36 @@ def router(context: Context) -> APIRouter:
         return found
 
     return routes
+
+
+def keep(context: Context, repository: str, name: str, body: NewSecret, who: str) -> None:
+    """Seal a value at its place, and record who did. Raises NotFound, BadPayload."""
+    now = context.clock.now()
+    with context.store.writing() as connection:
+        row = repositories.by_name(connection, repository)
+        new = secrets.put(
+            connection,
+            context.vault.keyring,
+            row.id,
+            name,
+            body.value.get_secret_value(),
+            who,
+            now,
+            environment=body.environment,
+            branch=body.branch,
+        )
+        text = f"{secrets.described(name, body.environment, body.branch)}: {'new' if new else 'replaced'}"
+        events.record(connection, now, "secret.set", f"repository/{repository}", who, text)
+
+
+def take_away(context: Context, repository: str, name: str, environment: str, branch: str, who: str) -> None:
+    """Remove a secret, and record who did. Raises NotFound."""
+    now = context.clock.now()
+    with context.store.writing() as connection:
+        row = repositories.by_name(connection, repository)
+        secrets.remove(connection, row.id, name, environment=environment, branch=branch)
+        text = secrets.described(name, environment, branch)
+        events.record(connection, now, "secret.removed", f"repository/{repository}", who, text)
 
 
 def seal_again(context: Context) -> Rotated:

@@ -35,16 +35,21 @@ HOLD_SPANS = {
 
 async def form(request: Request) -> dict[str, str]:
     """A form's fields; the last of each name. Raises TooLarge, BadPayload."""
+    return await fields_of(request, FORM_LIMIT_BYTES)
+
+
+async def fields_of(request: Request, limit_bytes: int, *, strip: bool = True) -> dict[str, str]:
+    """A form's fields; without `strip` just as they came. Raises TooLarge, BadPayload."""
     body = b""
     async for piece in request.stream():
         body += piece
-        if len(body) > FORM_LIMIT_BYTES:
-            raise TooLarge(f"a form may have {FORM_LIMIT_BYTES} bytes")
+        if len(body) > limit_bytes:
+            raise TooLarge(f"a form may have {limit_bytes} bytes")
     try:
         pairs = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=50)
-    except ValueError as error:
-        raise BadPayload(f"the form cannot be read: {error}") from None
-    return {name: values[-1].strip() for name, values in pairs.items()}
+    except ValueError:  # its words may hold what was in it
+        raise BadPayload("the form cannot be read: it is no form of UTF-8 with at most 50 fields") from None
+    return {name: values[-1].strip() if strip else values[-1] for name, values in pairs.items()}
 
 
 Fields = Annotated[dict[str, str], Depends(form)]

@@ -23,6 +23,7 @@ from scheduler.pages import (
     audit,
     confirm,
     home,
+    identity,
     lane,
     ledger,
     log_part,
@@ -30,6 +31,7 @@ from scheduler.pages import (
     rendering,
     results,
     run,
+    secrets,
     signin,
 )
 from scheduler.pages.guard import PageRoute, error_page
@@ -164,6 +166,8 @@ def router(context: Context) -> APIRouter:
     results.add(pages, context, live)
     audit.add(pages, show)
     ledger.add(pages, context, show)
+    secrets.add(pages, context, show)
+    identity.add(pages, context, show)
     confirm.add(pages, context, show)
     actions.add(pages, context)
     signin.add(pages, context)
