@@ -39,6 +39,8 @@ from pydantic import BaseModel, ConfigDict, Field
 TASK = "farmgate.run_job"
 EMITTED_LIMIT: Final = 2 * 2**20
 """Bytes of UTF-8 that a file of further jobs may have. A larger one ends its job in ERROR, in words, at the worker."""
+RESULT_CARRIES_BYTES: Final = 64 * 2**10
+"""As much of a log's end may come with the result."""
 
 
 def queue_of(pool: str) -> str:
@@ -91,6 +93,8 @@ class Claimed(Message):
     spec: dict[str, Any]  # farmgate.pipeline.JobSpec as JSON
     variables: dict[str, str]  # FARMGATE_SHA, FARMGATE_REF, ...: set in every step
     log_limit_bytes: int
+    result_carries_bytes: int = 0  # so much of the log's end may come with the result, and reports of steps with it
+    newest: str | None = None  # the newest commit of the ref: who fetches it as well has what will be built next
     secrets: dict[str, str] = Field(
         default_factory=dict, repr=False
     )  # variable -> value in base64; identity tokens too
@@ -259,6 +263,8 @@ class Times(Message):
 class Result(Message):
     """How an attempt ended. `lost` means infrastructure: the server gives it a new attempt while retries last."""
 
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
     outcome: Literal["passed", "failed", "error", "lost", "cancelled"]
     exit_code: int | None = None
     reason: str | None = None
@@ -267,6 +273,9 @@ class Result(Message):
     image_digest: str | None = None  # of the job's image, as the node had it
     image_digests: dict[str, str] = Field(default_factory=dict)  # of other images that it used, by name
     timed_out: bool = False  # of a failure: the job's own time was over, so its exit code says nothing
+    steps: tuple[StepReport, ...] = ()  # what was not told before
+    log_offset: int = 0
+    log: Annotated[bytes, Field(max_length=RESULT_CARRIES_BYTES)] = b""  # the log's end, in base64
     emitted: str | None = None  # text of the file that the job `emits`, of a job that passed; at most EMITTED_LIMIT
 
 

@@ -25,9 +25,9 @@ class Background(Protocol):
 
 
 class Threads:
-    """On a pool of threads; `done` is called after each piece of work."""
+    """On a pool of threads; `done` is called with its key after each piece of work."""
 
-    def __init__(self, size: int, done: Callable[[], None]) -> None:
+    def __init__(self, size: int, done: Callable[[str], None]) -> None:
         self._pool = ThreadPoolExecutor(size, thread_name_prefix="background")
         self._done = done
         self._busy: set[str] = set()
@@ -57,7 +57,7 @@ class Threads:
         finally:
             with self._lock:
                 self._busy.discard(key)
-            self._done()
+            self._done(key)
 
 
 class Inline:

@@ -23,6 +23,7 @@ from farmgate import models, states
 from farmgate.clock import random_token
 from farmgate.errors import BadPayload, Conflict, LostRace, StaleAttempt
 from farmgate.messages import (
+    RESULT_CARRIES_BYTES,
     ArtifactTaken,
     Claim,
     Claimed,
@@ -37,7 +38,7 @@ from farmgate.messages import (
     Result,
     StepReport,
 )
-from farmgate.models import Repository, Run, TokenKind
+from farmgate.models import Repository, Run, TokenKind, Trust
 from farmgate.pipeline import JobSpec
 from farmgate.refs import HEADS, TAGS
 from farmgate.store import attempts, events, jobs, logs, nodes, repositories, reuse, runs, tokens
@@ -89,6 +90,7 @@ def _claim(context: Context, node: models.Node, body: Claim, server: str) -> Cla
         until = now + context.settings.lease
         attempts.claim(connection, job.id, body.attempt, node.id, context.vault.hash(token), now, until)
         runs.begin(connection, run.id, now)
+        newest = repositories.tip(connection, repository.id, run.ref) if run.trust is Trust.TRUSTED else None
         given = given_to(context, connection, repository, run, job, spec, now)
     context.changes.touch(job.id)
     return Claimed(
@@ -107,6 +109,8 @@ def _claim(context: Context, node: models.Node, body: Claim, server: str) -> Cla
         spec=job.spec,
         variables=variables(context, repository, run, commit.title if commit else ""),
         log_limit_bytes=context.settings.log_limit_bytes,
+        result_carries_bytes=RESULT_CARRIES_BYTES,
+        newest=newest,
         secrets=given.values,
         notices=given.notices,
         refused=given.refused,
@@ -166,18 +170,21 @@ def take_step(context: Context, attempt: models.Attempt, body: StepReport) -> No
     """Note a step's state. Raises StaleAttempt."""
     with context.store.writing() as connection:
         attempts.still_live(connection, attempt.id)
-        step = models.Step(
-            attempt_id=attempt.id,
-            number=body.number,
-            name=storable(body.name),
-            state=states.Step(body.state),
-            exit_code=body.exit_code,
-            started_at=body.started_at,
-            finished_at=body.finished_at,
-            log_offset=body.log_offset,
-        )
-        attempts.report_step(connection, step)
+        attempts.report_step(connection, _step(attempt, body))
     context.changes.touch(attempt.job_id)
+
+
+def _step(attempt: models.Attempt, body: StepReport) -> models.Step:
+    return models.Step(
+        attempt_id=attempt.id,
+        number=body.number,
+        name=storable(body.name),
+        state=states.Step(body.state),
+        exit_code=body.exit_code,
+        started_at=body.started_at,
+        finished_at=body.finished_at,
+        log_offset=body.log_offset,
+    )
 
 
 def take_artifact(
@@ -222,12 +229,17 @@ def checked_path(path: str) -> None:
 
 
 def take_result(context: Context, attempt: models.Attempt, body: Result) -> None:
-    """The end of an attempt, and of its job unless infrastructure was lost. Raises StaleAttempt."""
+    """The end of an attempt with the end of its log; of its job too, unless infrastructure was lost. Raises
+    StaleAttempt."""
     now = context.clock.now()
     reason = storable(body.reason)[:4000] if body.reason else None
     emitted = emission.read(context, attempt, body)
     with context.store.writing() as connection:
         attempts.still_live(connection, attempt.id)
+        if body.log:
+            logs.append(connection, attempt.id, body.log_offset, body.log, now, context.settings.log_limit_bytes)
+        for step in body.steps:
+            attempts.report_step(connection, _step(attempt, step))
         job = jobs.by_id(connection, attempt.job_id)
         ended = states.Attempt(body.outcome)
         attempts.finish(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from farmgate import states
 
@@ -211,9 +212,17 @@ def repository_key(repository_id: int) -> str:
     return f"repository/{repository_id}"
 
 
+_LOG: Final = "log/"
+
+
 def log_key(attempt_id: int) -> str:
     """Background work on an attempt's log."""
-    return f"log/{attempt_id}"
+    return f"{_LOG}{attempt_id}"
+
+
+def is_log(key: str) -> bool:
+    """True of background work on a log."""
+    return key.startswith(_LOG)
 
 
 def key_of(decision: Decision) -> str:

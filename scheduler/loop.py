@@ -2,7 +2,9 @@
 
 Rules:
 1. Only the leader acts; its lease is renewed well before it ends. A second scheduler serves requests and waits.
-2. As long as a tick changed something, the next one follows at once: what a job's end sets free goes on at once.
+2. As long as a tick changed something that others wait for, the next one follows at once: what a job's end sets free
+   goes on at once. A bell and a packed log set nothing free; nor does a run's end, but for what was said of its
+   commit from outside.
 3. A decision that fails is logged and recorded, and tried again at a growing pause; after a few failures it is
    quarantined for a while, so that one bad row never stops or floods the rest.
 4. Nothing that takes long happens in the tick.
@@ -29,7 +31,7 @@ from scheduler import identity_api, retention, supply
 from scheduler.apply import ACTOR, apply
 from scheduler.background import Background, Threads
 from scheduler.context import LOOP, Context
-from scheduler.decisions import Decision, key_of
+from scheduler.decisions import Decision, Finish, PackLog, Ring, RingAgain, is_log, key_of
 from scheduler.plan import plan
 from scheduler.snapshot import is_idle, rules_of, snapshot
 from scheduler.supply import Supply
@@ -42,6 +44,7 @@ QUARANTINE_AFTER = 5
 FIRST_PAUSE = timedelta(seconds=1)
 QUARANTINE = timedelta(minutes=5)
 TICKS_AT_ONCE = 50
+SETS_NOTHING_FREE = (Ring, RingAgain, PackLog)
 TIDY_FIRST = timedelta(minutes=1)
 
 
@@ -87,7 +90,7 @@ class Loop:
         self.holder = holder or f"{socket.gethostname()[:40]}-{os.getpid()}-{random_token()[:8]}"
         self._rules = rules_of(context.settings)
         self._failures: dict[str, Failure] = {}
-        self._fresh = True
+        self._fresh = self._open = True
         self._led_until: datetime | None = None
         self._tidy_at: datetime | None = None
         self._supply = Supply(context)
@@ -104,17 +107,18 @@ class Loop:
         return leader is not None
 
     def tick(self) -> int:
-        """Look, plan, act once. How many decisions changed something."""
+        """Look, plan, act once. How many decisions changed something that the next look may build on."""
         now = self.context.clock.now()
         with self.context.store.reading() as connection:
-            if not self._fresh and is_idle(connection, self._rules, now):
+            if not self._open and is_idle(connection, self._rules, now):
                 return 0
             seen = snapshot(connection, self._rules, busy=self.background.busy(), fresh=self._fresh)
-        self._fresh = False
-        changed = sum(self.act(decision) for decision in plan(seen, now).decisions)
-        if changed:
+        self._fresh, self._open = False, bool(seen.runs)
+        done = [decision for decision in plan(seen, now).decisions if self.act(decision)]
+        if done:
             self.context.changes.touch()
-        return changed
+        nothing = SETS_NOTHING_FREE if seen.submissions else (*SETS_NOTHING_FREE, Finish)
+        return sum(not isinstance(decision, nothing) for decision in done)
 
     def act(self, decision: Decision) -> bool:
         """Rule 3."""
@@ -207,7 +211,9 @@ class RunningLoop:
         self.loop = Loop(context, self.background)
         self._thread = threading.Thread(target=self.loop.run, args=(self._stop,), name="loop", daemon=True)
 
-    def _woken(self) -> None:
+    def _woken(self, key: str) -> None:
+        if is_log(key):
+            return
         self._context.wake()
         self._context.changes.touch()
 

@@ -7,13 +7,14 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, or_, select, union_all
+from sqlalchemy import Connection, bindparam, or_, select, union_all
 
 from farmgate import states
 from farmgate.settings import SchedulerSettings
 from farmgate.store import attempts, intakes, jobs, logs, submissions
+from farmgate.store.schema import Utc
 from farmgate.store.schema import attempts as attempts_table
 from farmgate.store.schema import intakes as intakes_table
 from farmgate.store.schema import nodes as nodes_table
@@ -49,40 +50,8 @@ def rules_of(settings: SchedulerSettings) -> Rules:
 
 def is_idle(connection: Connection, rules: Rules, now: datetime) -> bool:
     """True if there is nothing that a plan could decide about: one query."""
-    anything = union_all(
-        select(runs_table.c.id)
-        .where(runs_table.c.state.in_(states.open_states(states.Run)))
-        .limit(1)
-        .subquery()
-        .select(),
-        select(intakes_table.c.id).where(intakes_table.c.state == states.Intake.PENDING).limit(1).subquery().select(),
-        select(submissions_table.c.id)
-        .where(submissions_table.c.state == states.Submission.WAITING)
-        .limit(1)
-        .subquery()
-        .select(),
-        select(attempts_table.c.id).where(attempts_table.c.log_blob.is_(None)).limit(1).subquery().select(),
-        select(nodes_table.c.id)
-        .where(
-            nodes_table.c.state.in_((states.Node.READY, states.Node.DRAINING)),
-            nodes_table.c.seen_at <= now - rules.silent_after,
-        )
-        .limit(1)
-        .subquery()
-        .select(),
-        select(repositories_table.c.id)
-        .where(
-            repositories_table.c.removed_at.is_(None),
-            or_(
-                repositories_table.c.polled_at.is_(None),
-                repositories_table.c.polled_at <= now - rules.poll_every,
-            ),
-        )
-        .limit(1)
-        .subquery()
-        .select(),
-    )
-    return connection.execute(anything.limit(1)).first() is None
+    asked = {"heard": now - rules.silent_after, "polled": now - rules.poll_every}
+    return connection.execute(_ANYTHING, asked).first() is None
 
 
 def snapshot(
@@ -132,14 +101,52 @@ def _labels(stored: str) -> Labels:
 
 
 def _nodes(connection: Connection) -> tuple[NodeView, ...]:
-    table = nodes_table.c
-    statement = select(table.id, table.name, table.pool, table.slots, table.state, table.seen_at, table.labels).where(
-        table.state != states.Node.REMOVED
-    )
-    return tuple(NodeView(*row[:-1], tuple(sorted(row.labels.items()))) for row in connection.execute(statement))
+    return tuple(NodeView(*row[:-1], tuple(sorted(row.labels.items()))) for row in connection.execute(_NODES))
 
 
 def _repositories(connection: Connection) -> tuple[RepositoryView, ...]:
-    table = repositories_table.c
-    statement = select(table.id, table.polled_at).where(table.removed_at.is_(None))
-    return tuple(RepositoryView(*row) for row in connection.execute(statement))
+    return tuple(RepositoryView(*row) for row in connection.execute(_REPOSITORIES))
+
+
+# Built once: in every tick, building them took as long as asking.
+_NODES: Final = select(
+    nodes_table.c.id,
+    nodes_table.c.name,
+    nodes_table.c.pool,
+    nodes_table.c.slots,
+    nodes_table.c.state,
+    nodes_table.c.seen_at,
+    nodes_table.c.labels,
+).where(nodes_table.c.state != states.Node.REMOVED)
+_REPOSITORIES: Final = select(repositories_table.c.id, repositories_table.c.polled_at).where(
+    repositories_table.c.removed_at.is_(None)
+)
+_ANYTHING: Final = union_all(
+    select(runs_table.c.id).where(runs_table.c.state.in_(states.open_states(states.Run))).limit(1).subquery().select(),
+    select(intakes_table.c.id).where(intakes_table.c.state == states.Intake.PENDING).limit(1).subquery().select(),
+    select(submissions_table.c.id)
+    .where(submissions_table.c.state == states.Submission.WAITING)
+    .limit(1)
+    .subquery()
+    .select(),
+    select(attempts_table.c.id).where(attempts_table.c.log_blob.is_(None)).limit(1).subquery().select(),
+    select(nodes_table.c.id)
+    .where(
+        nodes_table.c.state.in_((states.Node.READY, states.Node.DRAINING)),
+        nodes_table.c.seen_at <= bindparam("heard", type_=Utc),
+    )
+    .limit(1)
+    .subquery()
+    .select(),
+    select(repositories_table.c.id)
+    .where(
+        repositories_table.c.removed_at.is_(None),
+        or_(
+            repositories_table.c.polled_at.is_(None),
+            repositories_table.c.polled_at <= bindparam("polled", type_=Utc),
+        ),
+    )
+    .limit(1)
+    .subquery()
+    .select(),
+).limit(1)

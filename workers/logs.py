@@ -2,7 +2,8 @@
 
 Rules:
 1. Memory is bounded: a full buffer holds the writer up, and so the container. Nothing is dropped.
-2. The first bytes are sent at once; then every 100 ms, or as soon as 64 KiB are there, in chunks of at most 1 MiB.
+2. The first bytes and the first report are sent at once; then every 100 ms, or as soon as 64 KiB are there, in chunks
+   of at most 1 MiB. What is left at the end goes with the result, where it is small and the server takes it so.
 3. A chunk says its offset, and the answer says what the server has: sending again is harmless.
 4. Trouble is tried again for as long as the attempt may still speak. A refusal silences it for good.
 5. Once the server has cut the log, nothing more is sent; the writer goes on unhindered.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Final, TypeVar
@@ -54,6 +56,15 @@ def while_it_may_speak(stop: Stop, call: Callable[[], T], patience: timedelta = 
     return tries(call)
 
 
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What of a log and of its reports was not sent, to go with the result. `offset`: of the first byte."""
+
+    reports: tuple[StepReport, ...]
+    offset: int
+    data: bytes
+
+
 class LogStream:
     """Sends one attempt's log and step reports from a thread of its own."""
 
@@ -66,6 +77,7 @@ class LogStream:
         self._offset = 0  # of the buffer's first byte
         self._reports: dict[int, StepReport] = {}
         self._closing = False
+        self._carried = 0  # as many bytes may be left at the end
         self._cut = False
         self._error: FarmgateError | None = None
         self._sent_at: float | None = None
@@ -107,14 +119,16 @@ class LogStream:
             self._reports[report.number] = report
             self._changed.notify_all()
 
-    def close(self) -> None:
-        """Send what is left and end. Raises what made sending impossible."""
+    def close(self, carried: int = 0) -> Rest:
+        """End; what is left is sent, unless it has at most `carried` bytes: then it is given back. Raises what made
+        sending impossible."""
         with self._changed:
-            self._closing = True
+            self._closing, self._carried = True, carried
             self._changed.notify_all()
         self._thread.join()
         if self._error is not None:
             raise self._error
+        return Rest(tuple(self._reports.values()), self._offset, bytes(self._buffer))
 
     def abandon(self) -> None:
         """End without sending what is left. Harmless after `close`."""
@@ -145,11 +159,11 @@ class LogStream:
     def _next(self) -> bool:
         """Send the next reports or chunk; False when all is sent and no more will come."""
         with self._changed:
-            while not (self._reports or self._due()):
-                if self._error is not None or (self._closing and not self._buffer):
+            while not self._due():
+                if self._error is not None or self._closing:
                     return False
-                self._changed.wait(PAUSE_SECONDS if self._buffer else None)
-            if self._error is not None:
+                self._changed.wait(PAUSE_SECONDS if self._buffer or self._reports else None)
+            if self._error is not None or (self._closing and self._is_carried()):
                 return False
             reports, chunk = list(self._reports.values()), b""
             self._reports.clear()
@@ -157,16 +171,20 @@ class LogStream:
                 chunk = bytes(memoryview(self._buffer)[:CHUNK_BYTES])
         for report in reports:
             while_it_may_speak(self._stop, partial(self._client.step, self._claimed, report))
+            self._sent_at = stopwatch()
         if chunk:
             self._send(chunk)
         return True
 
     def _due(self) -> bool:
-        if not self._buffer:
+        if not self._buffer and not self._reports:
             return False
         if self._closing or self._error or self._sent_at is None or len(self._buffer) >= ENOUGH_BYTES:
             return True
         return stopwatch() - self._sent_at >= PAUSE_SECONDS
+
+    def _is_carried(self) -> bool:
+        return 0 < self._carried >= len(self._buffer)
 
     def _send(self, chunk: bytes) -> None:
         taken = while_it_may_speak(self._stop, lambda: self._client.log(self._claimed, self._offset, chunk))

@@ -37,7 +37,7 @@ from workers.artifacts import Workspace
 from workers.bench import Bench
 from workers.engines.engine import Ended, Engine, Limits, Order, ServiceOrder
 from workers.given import given, hand_over, hidden, registry
-from workers.logs import LogStream, while_it_may_speak
+from workers.logs import LogStream, Rest, while_it_may_speak
 from workers.output import Output
 from workers.script import write_scripts
 from workers.segments import Segment, segments
@@ -147,13 +147,14 @@ def _work(bench: Bench, claimed: Claimed, key: Key, stop: Stop, timings: Timings
                 say(f"farmgate: {result.reason}")
         try:
             with timings.phase("log"):  # what of it was still on its way
-                stream.close()
+                rest = stream.close(claimed.result_carries_bytes)
         except StaleAttempt:
             raise
         except FarmgateError as error:
-            result = Result(outcome="lost", reason=f"the log could not be sent: {error}")
+            result, rest = Result(outcome="lost", reason=f"the log could not be sent: {error}"), Rest((), 0, b"")
         reason = masks.text(result.reason) if result.reason else None
-        return result.model_copy(update={"log_bytes": stream.length, "reason": reason})
+        end = {"steps": rest.reports, "log_offset": rest.offset, "log": rest.data}
+        return result.model_copy(update={"log_bytes": stream.length + len(rest.data), "reason": reason, **end})
     finally:
         stream.abandon()
 
@@ -183,7 +184,8 @@ def _prepare_and_run(
     ready = bench.beside.submit(_ready, bench, orders, beside, stop, timings, registry(claimed))
     try:
         with timings.phase("mirror"):
-            mirror.ensure(claimed.git_url, claimed.sha, {"Authorization": f"Bearer {claimed.token}"})
+            headers = {"Authorization": f"Bearer {claimed.token}"}
+            mirror.ensure(claimed.git_url, claimed.sha, headers, also=claimed.newest)
         nonce, places = random_token(), bench.engine.places(folder)
         job = around.Around(bench, claimed, spec, key, folder, places, stop, timings, say, masks)
         with timings.phase("checkout"), no_space_named(folder):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, and_, insert, select, update
 
@@ -130,10 +130,12 @@ def still_live(connection: Connection, attempt_id: int) -> None:
 
 def running(connection: Connection) -> list[Row[Any]]:
     """What a plan needs of every attempt under way."""
-    statement = select(
-        attempts.c.id, attempts.c.job_id, attempts.c.number, attempts.c.node_id, attempts.c.lease_until
-    ).where(attempts.c.state == states.Attempt.RUNNING)
-    return list(connection.execute(statement))
+    return list(connection.execute(_RUNNING))
+
+
+_RUNNING: Final = select(
+    attempts.c.id, attempts.c.job_id, attempts.c.number, attempts.c.node_id, attempts.c.lease_until
+).where(attempts.c.state == states.Attempt.RUNNING)
 
 
 def held_by(connection: Connection, node_id: int) -> list[tuple[Attempt, str | None]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, func, insert, select, update
 
@@ -121,12 +121,14 @@ def due(connection: Connection, repository_id: int, now: datetime) -> list[Intak
 
 def pending(connection: Connection) -> list[tuple[int, int, datetime, datetime]]:
     """All that wait: (id, repository, not before, deadline)."""
-    statement = (
-        select(intakes.c.id, intakes.c.repository_id, intakes.c.not_before, intakes.c.deadline)
-        .where(intakes.c.state == states.Intake.PENDING)
-        .order_by(intakes.c.id)
-    )
-    return [(row.id, row.repository_id, row.not_before, row.deadline) for row in connection.execute(statement)]
+    return [tuple(row) for row in connection.execute(_PENDING)]
+
+
+_PENDING: Final = (
+    select(intakes.c.id, intakes.c.repository_id, intakes.c.not_before, intakes.c.deadline)
+    .where(intakes.c.state == states.Intake.PENDING)
+    .order_by(intakes.c.id)
+)
 
 
 def done(connection: Connection, intake_id: int, reason: str) -> None:

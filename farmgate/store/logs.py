@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from farmgate import states
 from farmgate.errors import StaleAttempt
@@ -133,13 +134,15 @@ def before_line(connection: Connection, attempt_id: int, line: int) -> Mark | No
 
 def unpacked(connection: Connection, limit: int) -> list[int]:
     """Ended attempts whose log is still in chunks, oldest first."""
-    statement = (
-        select(attempts.c.id)
-        .where(attempts.c.log_blob.is_(None), attempts.c.state != states.Attempt.RUNNING)
-        .order_by(attempts.c.id)
-        .limit(limit)
-    )
-    return [row[0] for row in connection.execute(statement)]
+    return [row[0] for row in connection.execute(_UNPACKED, {"most": limit})]
+
+
+_UNPACKED: Final = (
+    select(attempts.c.id)
+    .where(attempts.c.log_blob.is_(None), attempts.c.state != states.Attempt.RUNNING)
+    .order_by(attempts.c.id)
+    .limit(bindparam("most"))
+)
 
 
 def chunks_after(connection: Connection, attempt_id: int, offset: int, count: int) -> list[LogChunk]:

@@ -146,6 +146,12 @@ def known_refs(connection: Connection, repository_id: int) -> dict[str, Ref]:
     return {ref.name: ref for ref in rows}
 
 
+def tip(connection: Connection, repository_id: int, name: str) -> str | None:
+    """The commit that a ref is at; None: it is not known, or gone."""
+    statement = select(refs.c.sha).where(refs.c.repository_id == repository_id, refs.c.name == name)
+    return connection.execute(statement).scalar()
+
+
 def set_ref(connection: Connection, repository_id: int, name: str, sha: str | None, now: datetime) -> None:
     """The ref as it was read; None: it is gone."""
     values = {"repository_id": repository_id, "name": name, "sha": sha, "updated_at": now}

@@ -10,7 +10,7 @@ Rules:
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, exists, insert, select
 
@@ -64,8 +64,10 @@ def latest(connection: Connection, repository_id: int, limit: int = 50) -> list[
 
 def waiting(connection: Connection) -> list[Submission]:
     """Oldest first."""
-    statement = select(submissions).where(submissions.c.state == states.Submission.WAITING).order_by(submissions.c.id)
-    return many(connection, Submission, statement)
+    return many(connection, Submission, _WAITING)
+
+
+_WAITING: Final = select(submissions).where(submissions.c.state == states.Submission.WAITING).order_by(submissions.c.id)
 
 
 def settle(

@@ -114,6 +114,33 @@ def test_a_commit_that_a_forced_push_dropped_is_still_given(
     assert (tmp_path / "w" / "f").read_text() == "1"
 
 
+def test_many_commits_that_wait_cost_one_fetch(
+    tmp_path: Path, source: RealRepository, mirror: Mirror, server: GitServer
+) -> None:
+    shas = [source.add(f"commit {number}", {"file": str(number)}) for number in range(20)]
+    mirror.fetch()
+    node = NodeMirror(tmp_path / "node.git")
+    node.ensure(server.url, shas[3], headers(server), also=shas[-1])
+    asked = len(server.requests)
+    assert not node.holds(shas[2])  # nobody will ask for what is older
+    for sha in shas[3:]:
+        node.ensure(server.url, sha, headers(server), also=shas[-1])
+        node.checkout(sha, tmp_path / sha)
+        assert (tmp_path / sha / "file").read_text() == str(shas.index(sha))
+    assert len(server.requests) == asked
+
+
+def test_a_newest_commit_that_is_gone_keeps_nobody_from_the_one_that_is_asked_for(
+    tmp_path: Path, source: RealRepository, mirror: Mirror, server: GitServer
+) -> None:
+    sha = source.add("one", {"file": "1"})
+    mirror.fetch()
+    node = NodeMirror(tmp_path / "node.git")
+    node.ensure(server.url, sha, headers(server), also="f" * 40)
+    node.checkout(sha, tmp_path / "w")
+    assert not node.holds("f" * 40)
+
+
 def test_a_commit_that_is_nowhere_is_told(
     tmp_path: Path, source: RealRepository, mirror: Mirror, server: GitServer
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
+from farmgate.messages import RESULT_CARRIES_BYTES
 from farmgate.store import attempts
 from farmgate.store.schema import log_chunks
 from tests.scheduler.farm import TWO_JOBS, Farm
@@ -180,6 +182,40 @@ def test_a_result_is_taken_once(shop: Farm, outcome: str) -> None:
     held.end(outcome)
     assert held.result("passed").status_code == 409
     assert shop.job(1, "test")["state"] == outcome
+
+
+def test_a_result_brings_the_end_of_the_log_and_of_the_steps_with_it(shop: Farm) -> None:
+    held = shop.join().claim(1)
+    held.step(1, "running", started_at=shop.clock.now().isoformat())
+    held.log(0, b"abc")
+    steps = [
+        {"number": 1, "name": "step 1", "state": "passed", "exit_code": 0},
+        {"number": 2, "name": "step 2", "state": "skipped"},
+    ]
+    held.end("passed", log_offset=1, log=base64.urlsafe_b64encode(b"bcdef").decode(), steps=steps)
+    assert shop.http.get("/api/jobs/1/log").text == "abcdef"
+    attempt = shop.job(1, "test")["attempts"][-1]
+    assert [(step["number"], step["state"]) for step in attempt["steps"]] == [(1, "passed"), (2, "skipped")]
+    assert attempt["steps"][0]["started_at"] is not None
+
+
+def test_a_stale_result_brings_nothing_into_the_log(shop: Farm) -> None:
+    held = shop.join().claim(1)
+    held.end("passed")
+    assert held.result("passed", log_offset=0, log=base64.urlsafe_b64encode(b"late").decode()).status_code == 409
+    assert "late" not in shop.http.get("/api/jobs/1/log").text
+
+
+def test_more_of_a_log_than_a_result_carries_is_refused(shop: Farm) -> None:
+    held = shop.join().claim(1)
+    much = base64.urlsafe_b64encode(bytes(RESULT_CARRIES_BYTES + 1)).decode()
+    assert held.result("passed", log_offset=0, log=much).status_code == 422
+    held.end("passed")
+
+
+def test_a_claim_names_the_newest_commit_of_a_trusted_branch(shop: Farm) -> None:
+    held = shop.join().claim(1)
+    assert held.claimed["newest"] == held.claimed["sha"]
 
 
 # --- logs ------------------------------------------------------------------------------------------------------------

@@ -189,7 +189,7 @@ def test_background_threads_do_one_thing_at_a_time_per_key(tmp_path: Path) -> No
     def waiting() -> None:
         gate.wait(10)
 
-    threads = Threads(2, done=done.set)
+    threads = Threads(2, done=lambda _key: done.set())
     assert threads.start("repository/1", waiting)
     assert not threads.start("repository/1", lambda: None)
     assert threads.busy() == {"repository/1"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import threading
@@ -34,6 +35,14 @@ class AttemptRecord:
     times: list[dict[str, Any]] = field(default_factory=list)
     cancelled: bool = False
     log_calls: int = 0
+
+    def take_log(self, offset: int, data: bytes) -> dict[str, Any]:
+        limit = self.claimed["log_limit_bytes"]
+        if offset <= len(self.log):
+            self.log += data[len(self.log) - offset :]
+        cut = len(self.log) >= limit
+        del self.log[limit:]
+        return {"length": len(self.log), "cut": cut}
 
     @property
     def last_steps(self) -> dict[int, dict[str, Any]]:
@@ -80,6 +89,7 @@ class FakeServer:
             "spec": spec,
             "variables": {"FARMGATE_SHA": sha},
             "log_limit_bytes": 2**30,
+            "result_carries_bytes": 2**16,
             **more,
         }
         record = self.attempts[(job, attempt)] = AttemptRecord(claimed)
@@ -197,12 +207,7 @@ class FakeServer:
         match what:
             case "log":
                 record.log_calls += 1
-                offset, limit = int(query["offset"]), record.claimed["log_limit_bytes"]
-                if offset <= len(record.log):
-                    record.log += body[len(record.log) - offset :]
-                cut = len(record.log) >= limit
-                del record.log[limit:]
-                return 200, {"length": len(record.log), "cut": cut}
+                return 200, record.take_log(int(query["offset"]), body)
             case "steps":
                 record.steps.append(json.loads(body))
                 return 200, {}
@@ -228,6 +233,8 @@ class FakeServer:
                 return 200, {"tests": record.times}
             case "result":
                 record.result, record.state = json.loads(body), "over"
+                record.take_log(record.result["log_offset"], base64.urlsafe_b64decode(record.result["log"]))
+                record.steps += record.result["steps"]
                 return 200, {}
             case "needed":
                 return 200, {"artifacts": record.needed}

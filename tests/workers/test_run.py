@@ -51,6 +51,25 @@ def test_a_job_that_passes_tells_its_steps_and_its_log(node: Node) -> None:
     assert node.left() == []
 
 
+def test_the_end_of_a_short_job_goes_with_its_result(process_node: Node) -> None:
+    result, record = process_node.run("echo one", "echo two")
+    assert result is not None
+    assert result.outcome == "passed", result.reason
+    assert record.log.endswith(b"one\ntwo\n")
+    assert [step["state"] for step in record.last_steps.values()] == ["passed"] * 2
+    assert b"two" in result.log
+    assert process_node.server.calls["steps"] <= 2
+    assert record.log_calls <= 2
+
+
+def test_a_server_that_takes_no_log_with_a_result_is_sent_everything_before(process_node: Node) -> None:
+    result, record = process_node.run("echo one", "echo two", claimed={"result_carries_bytes": 0})
+    assert result is not None
+    assert (result.log, result.steps) == (b"", ())
+    assert record.log.endswith(b"one\ntwo\n")
+    assert [step["state"] for step in record.last_steps.values()] == ["passed"] * 2
+
+
 def test_a_step_that_fails_is_named_and_the_rest_is_skipped(node: Node) -> None:
     result, record = node.run("true", "exit 7", "echo never")
     assert result is not None

@@ -241,9 +241,9 @@ class DockerEngine:
         finally:
             _close(connection)
         with _trouble():
-            api.wait(container, timeout=30)
-            state = api.inspect_container(container)["State"]
-        return Ended(int(state["ExitCode"]), bool(state.get("OOMKilled")), started)
+            code = int(api.wait(container, timeout=30)["StatusCode"])
+            state = api.inspect_container(container)["State"] if code else {}
+        return Ended(code, bool(state.get("OOMKilled")), started)
 
     def _create(self, order: Order) -> str:
         try:
