@@ -6,8 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from farmgate.errors import BadPayload
 from farmgate.store import lanes
-from scheduler import ledger_reading
+from scheduler import ledger_reading, package_places
 from scheduler.auth import Person
 from scheduler.context import Context
 from scheduler.ledger_bodies import LaneDiff, LedgerRollout, WhereBody
@@ -33,9 +34,19 @@ def router(context: Context) -> APIRouter:
             return ledger_reading.difference(context, connection, lane, since, until)
 
     @routes.get("/api/where")
-    def where(person: Person, what: Annotated[str, Query(min_length=1, max_length=500)]) -> WhereBody:
-        """A commit, or an artifact's or image's digest: in which lanes it is, since when, by which rollout."""
+    def where(
+        person: Person,
+        what: Annotated[str | None, Query(min_length=1, max_length=500)] = None,
+        package: Annotated[str | None, Query(min_length=1, max_length=800)] = None,
+        ecosystem: Annotated[str | None, Query(max_length=100)] = None,
+    ) -> WhereBody:
+        """In which lanes it is, since when, by which rollout. `what`: a commit, or an artifact's or image's digest;
+        `package`: NAME, NAME@VERSION or a package URL."""
+        if (what is None) == (package is None):
+            raise BadPayload("say what: a commit or a digest, or else a package")
         with context.store.reading() as connection:
-            return ledger_reading.where(connection, what)
+            if package is not None:
+                return package_places.where(connection, package, ecosystem, context.clock.now())
+            return ledger_reading.where(connection, what or "")
 
     return routes

@@ -86,8 +86,9 @@ class PlaceBody(BaseModel):
 
 
 class WhereBody(BaseModel):
-    """`kind`: commit or digest."""
+    """`kind`: commit, digest or package. `blind`: lanes whose live release has no component list to look in."""
 
     asked: str
     kind: str
     places: list[PlaceBody]
+    blind: list[str] = []

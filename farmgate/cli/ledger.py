@@ -78,12 +78,23 @@ def diff(
 
 
 def where(
-    what: Annotated[str, typer.Argument(help="A commit's hash, or the digest of an artifact or image.")],
+    what: Annotated[
+        str | None, typer.Argument(help="A commit's hash, or the digest of an artifact or image.", show_default=False)
+    ] = None,
+    package: Annotated[
+        str | None, typer.Option(metavar="NAME[@VERSION]", help="A package instead, or its package URL.")
+    ] = None,
+    digest: Annotated[str | None, typer.Option(help="A digest, as the argument says it.", show_default=False)] = None,
+    ecosystem: Annotated[
+        str | None, typer.Option(help="Only packages of this one: PyPI, npm, Debian.", show_default=False)
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Where a commit, an artifact or an image is live, since when, by which rollout, at which share."""
+    """Where a commit, an artifact, an image or a package is live, since when, by which rollout, at which share."""
+    if sum(each is not None for each in (what, package, digest)) != 1:
+        raise typer.BadParameter("say one: a commit or a digest, or --package, or --digest")
     with door.connect() as farm:
-        row = farm.where(what)
+        row = farm.where_package(package, ecosystem) if package is not None else farm.where(what or digest or "")
     if json:
         return show.as_json(row)
     show.table(
@@ -103,6 +114,8 @@ def where(
         spare=("until",),
         empty="in no lane",
     )
+    if row.get("blind"):
+        show.console().print(f"cannot be told of {', '.join(row['blind'])}: what is live there has no component list")
     return None
 
 

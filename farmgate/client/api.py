@@ -464,6 +464,9 @@ class Api:
     def where(self, what: str) -> Row:
         return self._get("/api/where", {"what": what})
 
+    def where_package(self, package: str, ecosystem: str | None = None) -> Row:
+        return self._get("/api/where", {"package": package, **({"ecosystem": ecosystem} if ecosystem else {})})
+
     # --- vulnerabilities ---
 
     def vulnerabilities(self, **wanted: object) -> Row:

@@ -29,7 +29,7 @@ from farmgate.store import (
     searches,
 )
 from scheduler import lane_reading
-from scheduler.pages import alarms, home, words
+from scheduler.pages import alarms, home, vulnerabilities, words
 
 SHOWN_COMMITS = 200
 HISTORY = 30
@@ -107,6 +107,7 @@ def read(connection: Connection, application: str, environment: str, now: dateti
             "preview": _preview(preview(view, now), active),
             "next_reasons": [_reason(reason.words) for reason in preview(view, now).reasons],
             "bans": _bans(connection, lane),
+            "vulnerabilities": vulnerabilities.of_lane(connection, f"{application}/{environment}", now),
             "history": _history(connection, lane, [row for row in past if row != active][:HISTORY]),
         },
     }

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import Connection
 
 from farmgate.store import lanes, releases, repositories
-from scheduler import ledger_reading
+from scheduler import ledger_reading, vulnerability_reading
 from scheduler.auth import Person, Principal
 from scheduler.context import Context
 
@@ -27,6 +27,8 @@ def add(pages: APIRouter, context: Context, show: Show) -> None:
             lane = lanes.by_name(connection, application, environment)
             live = releases.live_of(connection, lane.id)
             told = ledger_reading.rollout(context, connection, lane, number)
+            row = ledger_reading.by_number(connection, lane, number)
+            made, vulnerabilities = vulnerability_reading.of_candidate(connection, row.candidate_id, now)
             left = releases.of_rollout(connection, told.id)
             return {
                 "here": "/",
@@ -35,6 +37,8 @@ def add(pages: APIRouter, context: Context, show: Show) -> None:
                 "lane": {"application": application, "environment": environment},
                 "path": f"/lanes/{application}/{environment}",
                 "repository": repositories.by_id(connection, lane.repository_id).name,
+                "made_of": made,
+                "vulnerabilities": vulnerabilities,
                 "is_live": live is not None and live.rollout_id == told.id,
                 "may_go_back": left is not None and live is not None and left.position < live.position,
             }

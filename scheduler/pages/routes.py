@@ -33,6 +33,8 @@ from scheduler.pages import (
     run,
     secrets,
     signin,
+    vulnerabilities,
+    where,
 )
 from scheduler.pages.guard import PageRoute, error_page
 from scheduler.pages.shared import Shared
@@ -165,6 +167,8 @@ def router(context: Context) -> APIRouter:
 
     results.add(pages, context, live)
     audit.add(pages, show)
+    vulnerabilities.add(pages, show)
+    where.add(pages, show)
     ledger.add(pages, context, show)
     secrets.add(pages, context, show)
     identity.add(pages, context, show)

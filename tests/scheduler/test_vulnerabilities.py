@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -196,3 +197,66 @@ def test_a_document_is_kept_as_long_as_it_is_known(world: World) -> None:
         found = components.bom_by_digest(connection, sha256)
     assert found is not None
     assert found.state is states.Bom.READ
+
+
+def test_the_pages_tell_the_same(world: World) -> None:
+    world.made_of(1, bom("pkg:pypi/jinja2@3.1.0", "pkg:generic/x@1"))
+    world.made_of(2, bom("pkg:pypi/jinja2@3.1.4"))
+    world.deliver(1)
+
+    def page(path: str, status: int = 200) -> str:
+        answer = world.farm.http.get(path, headers={"Accept": "text/html"})
+        assert answer.status_code == status, answer.text
+        return str(answer.text)
+
+    assert "nothing is known" in page("/vulnerabilities")
+    world.import_({**JINJA, "summary": "<script>alert(1)</script>"})
+    every = page("/vulnerabilities")
+    assert "CVE-2024-1" in every
+    assert "<script>alert" not in every
+    assert "&lt;script&gt;" in every
+    assert "CVE-2024-1" not in page("/vulnerabilities?severity=critical")
+    assert "CVE-2024-1" not in page("/vulnerabilities?lane=shop/staging")
+    one = page("/vulnerabilities/GHSA-jinja")
+    assert "CVE-2024-1 is live in shop/production since rollout 1, fixed in the waiting batch." in one
+    assert page("/vulnerabilities/CVE-9999-1", 404)
+    assert "OSV has no name for packages such as generic" in page("/vulnerabilities/untold")
+    assert "fixes it" in page("/lanes/shop/production")
+    assert "CVE-2024-1" in page("/lanes/shop/production/rollouts/1")
+
+
+def test_a_package_says_where_it_is_live(world: World) -> None:
+    for position, version in ((1, "3.1.0"), (2, "3.1.0"), (3, "3.1.4"), (5, "3.1.5")):
+        world.made_of(position, bom(f"pkg:pypi/Jinja2@{version}", "pkg:npm/%40a/b@1.0.0"))
+    for position in (1, 2, 3):
+        world.deliver(position)
+    world.deliver(4, "staging")
+    world.settle()
+
+    def where(package: str, **more: str) -> list[tuple[Any, ...]]:
+        answer = world.farm.http.get("/api/where", params={"package": package, **more})
+        assert answer.status_code == 200, answer.text
+        body = answer.json()
+        assert (body["kind"], body["blind"]) == ("package", ["shop/staging"])
+        return [(each["lane"], each["state"], each["rollout"], each["what"]) for each in body["places"]]
+
+    waits = ("shop/staging", "waiting", None, f"jinja2 3.1.5 (PyPI) in {rows.sha(5)[:12]}")
+    production = [
+        ("shop/production", "live", 3, "jinja2 3.1.4 (PyPI)"),
+        ("shop/production", "was live", 1, "jinja2 3.1.0 (PyPI)"),
+        ("shop/production", "waiting", None, f"jinja2 3.1.5 (PyPI) in {rows.sha(5)[:12]}"),
+    ]
+    assert where("Jinja2") == [waits, *production]
+    assert where("pkg:pypi/jinja2") == [waits, *production]
+    assert where("jinja2@3.1.4", ecosystem="pypi") == production[:1]
+    assert [each[1] for each in where("@a/b@1.0.0")] == ["waiting", "live", "waiting"]
+    for bad in ({"package": "nothing"}, {"package": "jinja2", "ecosystem": "npm"}, {"package": "pkg:x"}):
+        assert world.farm.http.get("/api/where", params=bad).status_code == 404
+    assert world.farm.http.get("/api/where").status_code == 400
+    page = world.farm.http.get("/where", params={"what": "jinja2@3.1.0"}, headers={"Accept": "text/html"}).text
+    assert "was live" in page
+    assert "It cannot be told of shop/staging" in page
+    for asked in ("nothing", "sha256:" + "f" * 64, "<b>"):
+        page = world.farm.http.get("/where", params={"what": asked}, headers={"Accept": "text/html"})
+        assert page.status_code == 200
+        assert "<b>;" not in page.text
