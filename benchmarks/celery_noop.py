@@ -30,7 +30,8 @@ def measure(url: str, *, singles: int = 50, many: int = 1000) -> Noop:
     """Start a worker on the broker at `url`, measure, stop it."""
     client = connect(url)
     app = make_app(url)
-    worker = subprocess.Popen((sys.executable, "-m", __spec__.name, url), stderr=subprocess.DEVNULL)
+    silent = subprocess.DEVNULL
+    worker = subprocess.Popen((sys.executable, "-m", __spec__.name, url), stdout=silent, stderr=silent)
     try:
         app.send_task("bench.noop", queue=QUEUE)
         if client.blpop([ANSWERS], timeout=4) is None and client.blpop([ANSWERS], timeout=4) is None:
