@@ -78,6 +78,7 @@ def make_context(settings: DeploySettings) -> Context:
             in_container=settings.in_container,
             registry=settings.images(),
             secret=GivenSecrets(store, lambda: keys().keyring).of,
+            digest=lambda policy, name, value: keys().digest(f"{policy.name} {name}", value),
             handovers=StoredHandovers(store, clock, keys, settings.public_url),
         ),
         prober=RealProber(),

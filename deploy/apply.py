@@ -46,6 +46,7 @@ from farmgate.errors import LostRace, NotFound
 from farmgate.lanes import Culprit, LaneView
 from farmgate.models import Lane, Rollout, RolloutKind
 from farmgate.policy import Wave
+from farmgate.policy.targets import with_digests
 from farmgate.store import (
     bans,
     candidates,
@@ -251,7 +252,10 @@ def _good(connection: Connection, seen: Seen, view: RolloutView, words: str, now
     if candidate is None:
         raise NotFound(f"candidate {rollout.candidate_id} is gone")
     rollouts.moved(connection, rollout, states.Rollout.GOOD, finished_at=now, reason=words or rollout.reason)
-    releases.publish(connection, rollout, candidate.artifacts, view.policy.target.model_dump(mode="json"), now)
+    prepared = view.journal.get("prepare")
+    digests = prepared.detail.get("secrets", {}) if prepared is not None else {}
+    config = with_digests(view.policy.target.model_dump(mode="json"), digests)
+    releases.publish(connection, rollout, candidate.artifacts, config, now)
     _tell(connection, now, "rollout.good", subject, rollout.number, f"{rollout.until_sha[:12]} is live")
     if words:
         _tell(connection, now, "page", subject, rollout.number, words)

@@ -18,6 +18,7 @@ from farmgate import states
 from farmgate.errors import FarmgateError, NotFound
 from farmgate.ledger import commit_link, differences
 from farmgate.models import Commit, Lane, Release, Repository, Rollout
+from farmgate.policy.targets import with_digests
 from farmgate.store import bans, candidates, lanes, releases, repositories, rollouts, submissions
 from farmgate.store.database import many, newest
 from farmgate.store.schema import releases as releases_table
@@ -47,7 +48,10 @@ def rollout(context: Context, connection: Connection, lane: Lane, number: int) -
     carried = _described(connection, of, [(each.sha, each.position) for each in batch])
     candidate = candidates.by_id(connection, row.candidate_id)
     came_from = releases.by_id(connection, row.from_release_id) if row.from_release_id is not None else None
-    config, artifacts = row.policy.get("target", {}), candidate.artifacts if candidate is not None else {}
+    prepared = {each.key: each for each in rollouts.entries(connection, row.id)}.get("prepare")
+    digests = prepared.detail.get("secrets", {}) if prepared is not None else {}
+    config = with_digests(row.policy.get("target", {}), digests)
+    artifacts = candidate.artifacts if candidate is not None else {}
     paths, cut = changed_paths(context, of, row.since_sha, row.until_sha)
     return LedgerRollout(
         **lane_reading.rollout_detail(connection, lane, row).model_dump(),

@@ -6,6 +6,7 @@ Rules:
 2. It is told what to do by its environment: FARMGATE_SHA, FARMGATE_SHARE, FARMGATE_PREVIOUS_SHA, FARMGATE_ARTIFACT (the
    artifact's file, as it was built), FARMGATE_PREVIOUS_ARTIFACT, FARMGATE_ROLLOUT, FARMGATE_EPOCH. An epoch that is
    older than one it has seen should be refused by what it drives; ours is, before it starts.
+   Secrets that the policy names are variables as well, of it alone; what it writes is shown without their values.
 3. It runs beside the deploy loop in a session of its own, or in a container of the target's image.
 4. Where the target has a `status`, a shift is done once that says so: its last line is `in review`, `phased at 20 %`,
    `rejected: why` or `done`. Whether the shift itself was done is kept in a file, so that no restart repeats it.
@@ -15,11 +16,12 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from deploy.targets import contents
+from deploy.targets import contents, given
 from deploy.targets.fence import Fence
 from deploy.targets.programs import ContainerPrograms, LocalPrograms, Programs, Said
 from deploy.targets.protocol import Ended, Instance, Observed, Order, Outcome, Package, Target
@@ -38,7 +40,18 @@ _STATUS: Final = re.compile(
 class CommandRunTarget:
     """The programs of a lane; artifacts are kept below `folder`, one folder per rollout."""
 
-    def __init__(self, folder: Path, blobs: Blobs, fence: Fence, programs: Programs | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        blobs: Blobs,
+        fence: Fence,
+        programs: Programs | None = None,
+        *,
+        secret: Callable[[str], str] = given.nothing,
+        digest: given.Digest | None = None,
+    ) -> None:
+        self._secret = secret
+        self._digest = digest
         self._folder = folder.resolve() / "releases"
         self._blobs = blobs
         self._fence = fence
@@ -47,7 +60,8 @@ class CommandRunTarget:
     def prepare(self, order: Order) -> Outcome:
         self._fence.enter(order.epoch)
         self._fetch(order.new)
-        return Outcome(words="the artifact is at hand" if order.new.target.artifact else "")
+        told = given.told(order.new.target, self._secret, self._digest)
+        return Outcome(words="the artifact is at hand" if order.new.target.artifact else "", figures=told)
 
     def shift(self, order: Order, share: int) -> Outcome:
         self._fence.enter(order.epoch)
@@ -121,7 +135,7 @@ class CommandRunTarget:
     def _said(
         self, order: Order, target: CommandTarget, argv: Sequence[str], share: int | None, epoch: int | None = None
     ) -> Said:
-        given = {
+        ours = {
             "FARMGATE_LANE": order.lane,
             "FARMGATE_SHA": order.new.sha,
             "FARMGATE_PREVIOUS_SHA": order.old.sha if order.old is not None else "",
@@ -131,12 +145,14 @@ class CommandRunTarget:
             "FARMGATE_EPOCH": str(order.epoch),
         }
         if share is not None:
-            given["FARMGATE_SHARE"] = str(share)
+            ours["FARMGATE_SHARE"] = str(share)
         packages = {"FARMGATE_ARTIFACT": order.new, "FARMGATE_PREVIOUS_ARTIFACT": order.old}
         files = {name: path for name, each in packages.items() if each is not None and (path := self._fetch(each))}
         if epoch is not None:
             self._fence.check(epoch)
-        return self._programs.run(argv, {**target.environment, **given}, files, target.timeout)
+        secrets = given.opened(target, self._secret)
+        said = self._programs.run(argv, {**target.environment, **ours}, files, target.timeout, secrets)
+        return replace(said, tail=given.masks(target, self._secret).text(said.tail))
 
     def _fetch(self, package: Package) -> Path | None:
         """The artifact's file; None if the target names none."""
@@ -187,4 +203,4 @@ def make(site: Site) -> Target:
         programs = ContainerPrograms(
             site.farm, str(site.lane_id), target.image, target.memory_bytes, target.cpus, site.registry
         )
-    return CommandRunTarget(site.folder, site.blobs, site.fence, programs)
+    return CommandRunTarget(site.folder, site.blobs, site.fence, programs, secret=site.secret, digest=site.digest)

@@ -10,19 +10,22 @@ Rules:
    starts again may have another address there, which the next look tells the switch.
 4. Its image is pulled where it is not here. One that a job of the farm built comes by digest, from the farm's registry
    or from the blob store.
-5. `unless-stopped`: the engine starts it again after a crash of its own or of the machine.
+5. Secrets are given to a container that runs (`container_secrets`), each time it was started.
+6. `unless-stopped`: the engine starts it again after a crash of its own or of the machine.
 """
 
 from __future__ import annotations
 
+import json
 import socket
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
-from deploy.targets import archive, built_images, contents
+from deploy.targets import archive, built_images, container_secrets, contents, given
 from deploy.targets.protocol import Instance, Package, Target
 from deploy.targets.site import Site
 from deploy.targets.switched import switched
@@ -44,8 +47,18 @@ class DockerRunner:
     """The containers of one lane. `farm` and `lane` tell them from those of others on the same engine."""
 
     def __init__(
-        self, farm: str, lane: str, blobs: Blobs, *, in_container: bool = False, registry: Registry | None = None
+        self,
+        farm: str,
+        lane: str,
+        blobs: Blobs,
+        *,
+        in_container: bool = False,
+        registry: Registry | None = None,
+        secret: Callable[[str], str] = given.nothing,
+        folder: Path | None = None,
     ) -> None:
+        self._secret = secret
+        self._given = folder / "given.json" if folder is not None else None
         self._farm = farm
         self._lane = lane
         self._blobs = blobs
@@ -66,6 +79,7 @@ class DockerRunner:
                 if container is not None:
                     container.remove(force=True)  # created, perhaps without its files: a death in between
                 self._create(package, target, index)
+            self._give(package, target)
             return self._instances(package.rollout_id)
 
     def running(self) -> Mapping[int, tuple[Instance, ...]]:
@@ -145,6 +159,34 @@ class DockerRunner:
             else:
                 return
 
+    def _give(self, package: Package, target: DockerTarget) -> None:
+        """Each start of each container is given the secrets once: what was started again has none."""
+        if not target.secrets:
+            return
+        before = self._marks()
+        after: dict[str, str] = {}
+        values: dict[str, str] | None = None
+        for container in self._containers(package.rollout_id):
+            container.reload()
+            mark = container_secrets.mark(container, target.secrets)
+            if container.status == "running" and before.get(container.id) != mark:
+                values = given.opened(target, self._secret) if values is None else values
+                container_secrets.give(container, values)
+            after[container.id] = mark
+        if self._given is not None and not after.items() <= before.items():
+            there = {each.id for each in self._containers(None)}
+            kept = {known: mark for known, mark in {**before, **after}.items() if known in there}
+            aside = self._given.with_suffix(".new")
+            aside.write_text(json.dumps(kept))
+            aside.replace(self._given)
+
+    def _marks(self) -> dict[str, str]:
+        try:
+            found = json.loads(self._given.read_text()) if self._given is not None else {}
+        except (FileNotFoundError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
     def _created(self, package: Package, target: DockerTarget, index: int, port: int) -> Any:
         from docker.errors import ImageNotFound
 
@@ -176,6 +218,12 @@ class DockerRunner:
             "log_config": {"type": "json-file", "config": {"max-size": "10m", "max-file": "2"}},
             "init": True,
         }
+        if target.secrets:
+            argv = self._argv(package, target)
+            more = container_secrets.options(sorted(target.secrets), argv, USER)
+            for name in ("tmpfs", "environment"):
+                more[name] = {**options[name], **more[name]}
+            options.update(more)
         if target.built is not None:
             image = built_images.present(self._client, self._blobs, package, target.built, self._registry)
             return self._client.containers.create(image, **options)
@@ -186,6 +234,14 @@ class DockerRunner:
         except ImageNotFound:
             built_images.pull(self._client, target.image, self._registry)
             return self._client.containers.create(target.image, **options)
+
+    def _argv(self, package: Package, target: DockerTarget) -> list[str]:
+        """What starts once the secrets are there: an image that a job built may know it itself."""
+        if target.command or target.built is None:
+            return list(target.command)
+        image = built_images.present(self._client, self._blobs, package, target.built, self._registry)
+        known = self._client.images.get(image).attrs["Config"]
+        return [*(known.get("Entrypoint") or ()), *(known.get("Cmd") or ())]
 
     def _fill(self, container: Any, package: Package) -> None:
         digest = contents.digest_of(package)
@@ -294,6 +350,12 @@ def _speaking() -> Iterator[None]:
 def make(site: Site) -> Target:
     """The target of a lane."""
     runner = DockerRunner(
-        site.farm, str(site.lane_id), site.blobs, in_container=site.in_container, registry=site.registry
+        site.farm,
+        str(site.lane_id),
+        site.blobs,
+        in_container=site.in_container,
+        registry=site.registry,
+        secret=site.secret,
+        folder=site.folder,
     )
     return switched(site, runner)

@@ -7,13 +7,18 @@ that is bound to the lane's environment and branch wins, as for jobs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 
 from farmgate.errors import BadSettings, TargetError
-from farmgate.policy import LanePolicy
+from farmgate.masks import Masks
+from farmgate.policy import LanePolicy, TargetPolicy
 from farmgate.sealing import Keyring
 from farmgate.store import repositories, secrets
 from farmgate.store.database import Store
+
+Digest = Callable[[str, str], str]
+"""A keyed digest of a secret, by its name and value."""
 
 
 class GivenSecrets:
@@ -41,6 +46,32 @@ class GivenSecrets:
         return self._make()
 
 
+def opened(target: TargetPolicy, secret: Callable[[str], str]) -> dict[str, str]:
+    """The values of now that a target's programs are given. Raises TargetError."""
+    return {name: secret(name) for name in target.secret_names}
+
+
+def masks(target: TargetPolicy, secret: Callable[[str], str]) -> Masks:
+    """What is kept out of all that is shown of it. A value that is gone cannot be known any more."""
+    found = []
+    for name in target.secret_names:
+        with suppress(TargetError):
+            found.append(secret(name).encode())
+    return Masks(found)
+
+
+def told(target: TargetPolicy, secret: Callable[[str], str], digest: Digest | None) -> dict[str, dict[str, str]]:
+    """A figure for the ledger: keyed digests of what is given, so that a difference shows and no value."""
+    if digest is None or not target.secret_names:
+        return {}
+    return {"secrets": {name: digest(name, value) for name, value in opened(target, secret).items()}}
+
+
 def none(policy: LanePolicy, name: str) -> str:
     """Where there are no secrets."""
     raise TargetError(f"there is no secret {name} for {policy.name}")
+
+
+def nothing(name: str) -> str:
+    """The same, for one lane."""
+    raise TargetError(f"there is no secret {name} here")

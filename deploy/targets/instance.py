@@ -1,13 +1,14 @@
 """The keeper of one process instance: starts it, starts it again when it ends, and outlives the deploy loop.
 
-`python -m deploy.targets.instance FILE`: FILE is JSON: command, folder, environment, log, state, lock.
+`python -m deploy.targets.instance FILE`: FILE is JSON: command, folder, environment, log, state, lock, secrets (names).
 
 Rules:
 1. It holds its lock file while it lives; a second keeper of the same instance finds it held and ends.
 2. It leads a session of its own; its child leads a process group of its own, written to the state file.
 3. A child that ends is started again, after a pause that grows while it keeps ending quickly.
 4. Lines of the log have no time of their own: a mark every second says how much was written by then.
-5. SIGTERM ends the child (SIGTERM, then SIGKILL) and then the keeper.
+5. Secrets come by standard input, once, and stay in its memory.
+6. SIGTERM ends the child (SIGTERM, then SIGKILL) and then the keeper.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _MARKS_LIMIT: Final = 2**19
 def main(path: str) -> None:
     """Keep the instance until told to stop."""
     spec: dict[str, Any] = json.loads(Path(path).read_text())
+    if spec.get("secrets"):
+        spec["environment"] |= json.loads(sys.stdin.buffer.read() or b"{}")
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     clock, pause, starts = SystemClock(), 0.1, 0

@@ -43,6 +43,7 @@ class RealTargets:
         secret: Callable[[LanePolicy, str], str] = given.none,
         registry: Registry | None = None,
         handovers: Handovers | None = None,
+        digest: Callable[[LanePolicy, str, str], str] | None = None,
     ) -> None:
         self._folder = folder
         self._blobs = blobs
@@ -52,10 +53,12 @@ class RealTargets:
         self._secret = secret
         self._registry = registry
         self._handovers = handovers
+        self._digest = digest
 
     def of(self, lane_id: int, policy: LanePolicy) -> Target:
         place = self._folder / str(lane_id)
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        digest = self._digest
         site = Site(
             lane_id=lane_id,
             policy=policy,
@@ -66,6 +69,7 @@ class RealTargets:
             farm=self._farm(),
             secret=lambda name: self._secret(policy, name),
             handovers=self._handovers,
+            digest=(lambda name, value: digest(policy, name, value)) if digest is not None else None,
             embedded=self._embedded,
             in_container=self._in_container,
             registry=self._registry,

@@ -4,7 +4,8 @@ Rules:
 1. Each instance has a keeper of its own (`deploy.targets.instance`) that outlives the deploy loop and starts the
    instance again when it ends. A keeper runs if it holds its lock file: no second one can, and a number says nothing.
 2. The artifact is unpacked aside and renamed, so a folder that is there is whole. The instance starts in it.
-3. The instance sees PATH, HOME, LANG, PORT, FARMGATE_SHA and what the policy gives it, and nothing of ours.
+3. The instance sees PATH, HOME, LANG, PORT, FARMGATE_SHA and what the policy gives it, and nothing of ours. Secrets go
+   to its keeper by standard input and stay in its memory: they are in no file.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from deploy.targets import archive, contents
+from deploy.targets import archive, contents, given
 from deploy.targets.instance import keeper_of
 from deploy.targets.protocol import LOG_LIMIT_BYTES, Instance, Package, Target
 from deploy.targets.site import Site
@@ -44,7 +45,8 @@ _TOP: Final = Path(__file__).resolve().parents[2]
 class ProcessRunner:
     """Processes whose files stand below `folder`, one folder per rollout."""
 
-    def __init__(self, folder: Path, blobs: Blobs, clock: Clock) -> None:
+    def __init__(self, folder: Path, blobs: Blobs, clock: Clock, secret: Callable[[str], str] = given.nothing) -> None:
+        self._secret = secret
         self._folder = folder.resolve() / "releases"
         self._blobs = blobs
         self._clock = clock
@@ -112,6 +114,7 @@ class ProcessRunner:
 
     def _start(self, package: Package, target: ProcessTarget, home: Path, index: int) -> None:
         self._end_child(home, index)  # one whose keeper was killed
+        secrets = given.opened(target, self._secret)
         spec_file = home / f"{index}.json"
         port = _port(spec_file) or _free_port()
         ours = {"PORT": str(port), "FARMGATE_SHA": package.sha, "FARMGATE_INSTANCE": str(index)}
@@ -123,6 +126,7 @@ class ProcessRunner:
             "log": str(home / f"{index}.log"),
             "state": str(home / f"{index}.state"),
             "lock": str(home / f"{index}.lock"),
+            "secrets": sorted(target.secrets),
             "port": port,
         }
         aside = spec_file.with_suffix(".new")
@@ -133,11 +137,14 @@ class ProcessRunner:
             [sys.executable, "-P", "-m", "deploy.targets.instance", spec_file],
             cwd=home,
             env={**kept, "PYTHONPATH": str(_TOP)},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if secrets else subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        if keeper.stdin is not None:
+            with suppress(BrokenPipeError), keeper.stdin as pipe:
+                pipe.write(json.dumps(secrets).encode())
         _CHILDREN.append(keeper)
         _reap()
 
@@ -221,4 +228,4 @@ def make(site: Site) -> Target:
     """The target of a lane. Raises TargetError."""
     if not site.embedded:
         raise TargetError("process targets run only in the embedded farm (`farmgate up`): use docker")
-    return switched(site, ProcessRunner(site.folder, site.blobs, site.clock))
+    return switched(site, ProcessRunner(site.folder, site.blobs, site.clock, site.secret))

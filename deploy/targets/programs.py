@@ -22,7 +22,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
-from deploy.targets import built_images
+from deploy.targets import built_images, container_secrets
 from farmgate.errors import TargetError
 from farmgate.registries import Registry
 from farmgate.settings import environment_for_child
@@ -34,6 +34,9 @@ _MEMORY_BYTES: Final = 2 * 2**30
 _PIDS: Final = 2048
 _INSIDE: Final = "farmgate"
 """The folder in a container that files are put into, below /."""
+
+
+NO_SECRETS: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,14 @@ class Programs(Protocol):
     """Runs a lane's programs. Raises TargetError if one cannot be started."""
 
     def run(
-        self, argv: Sequence[str], environment: Mapping[str, str], files: Mapping[str, Path], timeout: timedelta
+        self,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        files: Mapping[str, Path],
+        timeout: timedelta,
+        secrets: Mapping[str, str] = NO_SECRETS,
     ) -> Said:
-        """`files`: by the variable that tells the program where each is."""
+        """`files`: by the variable that tells the program where each is. `secrets`: variables that nobody else sees."""
         ...
 
     def end(self) -> None:
@@ -98,11 +106,16 @@ class LocalPrograms:
         self._record = folder / "program.json"
 
     def run(
-        self, argv: Sequence[str], environment: Mapping[str, str], files: Mapping[str, Path], timeout: timedelta
+        self,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        files: Mapping[str, Path],
+        timeout: timedelta,
+        secrets: Mapping[str, str] = NO_SECRETS,
     ) -> Said:
         self.end()
         places = {name: str(path) for name, path in files.items()}
-        return run(argv, {**environment, **places}, timeout, self._record)
+        return run(argv, {**environment, **places, **secrets}, timeout, self._record)
 
     def end(self) -> None:
         try:
@@ -136,18 +149,25 @@ class ContainerPrograms:
         self._connected: Any = None
 
     def run(
-        self, argv: Sequence[str], environment: Mapping[str, str], files: Mapping[str, Path], timeout: timedelta
+        self,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        files: Mapping[str, Path],
+        timeout: timedelta,
+        secrets: Mapping[str, str] = NO_SECRETS,
     ) -> Said:
         import requests
 
         self.end()
         places = {name: f"/{_INSIDE}/{name.lower()}/{path.name}" for name, path in files.items()}
         with _speaking(argv[0], self._image):
-            container = self._created(argv, {**environment, **places})
+            container = self._created(argv, {**environment, **places}, sorted(secrets))
             try:
                 for name, path in files.items():
                     _put(container, f"{_INSIDE}/{name.lower()}", path)
                 container.start()
+                if secrets:
+                    container_secrets.give(container, secrets)
                 try:
                     code: int | None = int(container.wait(timeout=timeout.total_seconds())["StatusCode"])
                 except (requests.ReadTimeout, requests.ConnectionError):
@@ -175,7 +195,7 @@ class ContainerPrograms:
             self._connected = docker.from_env(timeout=60)
         return self._connected
 
-    def _created(self, argv: Sequence[str], environment: Mapping[str, str]) -> Any:
+    def _created(self, argv: Sequence[str], environment: Mapping[str, str], secrets: Sequence[str]) -> Any:
         from docker.errors import ImageNotFound
 
         options: dict[str, Any] = {
@@ -191,6 +211,9 @@ class ContainerPrograms:
             "log_config": {"type": "json-file", "config": {"max-size": "10m", "max-file": "1"}},
             "init": True,
         }
+        if secrets:
+            more = container_secrets.options(secrets, argv, None)
+            options.update({**more, "environment": {**environment, **more["environment"]}})
         try:
             return self._client.containers.create(self._image, **options)
         except ImageNotFound:

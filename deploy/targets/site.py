@@ -19,7 +19,8 @@ class Site:
     """One lane's. `farm`: a name of this farm at places that others use too. `folder` is the lane's own, and is there.
 
     `secret`: the value of a secret of the lane's repository, for its environment and branch; raises TargetError.
-    `handovers`: what other tools carry out, as rows. `embedded`: the farm of one machine and one user.
+    `digest`: a keyed digest of a secret, by name and value, for the ledger. `handovers`: what other tools carry out, as
+    rows. `embedded`: the farm of one machine and one user.
     `in_container`: the deploy loop runs in a container.
     """
 
@@ -32,6 +33,7 @@ class Site:
     farm: str
     secret: Callable[[str], str]
     handovers: Handovers | None = None
+    digest: Callable[[str, str], str] | None = None
     embedded: bool = False
     in_container: bool = False
     registry: Registry | None = None  # the farm's, with its login

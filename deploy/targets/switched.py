@@ -9,18 +9,21 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 import httpx
 
 from deploy.switch import Route, Switch
+from deploy.targets import given
 from deploy.targets.fence import Fence
 from deploy.targets.protocol import DONE, Ended, Instance, Observed, Order, Outcome, Package
 from deploy.targets.site import Site
 from farmgate.clock import Clock, stopwatch
 from farmgate.errors import TargetError
+from farmgate.masks import Masking
 from farmgate.policy import InstancesTarget
 
 _LOOK_AGAIN: Final = timedelta(milliseconds=100)
@@ -55,7 +58,19 @@ class Runner(Protocol):
 class SwitchedTarget:
     """A runner and a switch."""
 
-    def __init__(self, runner: Runner, switch: Switch, fence: Fence, listen: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        switch: Switch,
+        fence: Fence,
+        listen: str,
+        clock: Clock,
+        *,
+        secret: Callable[[str], str] = given.nothing,
+        digest: given.Digest | None = None,
+    ) -> None:
+        self._secret = secret
+        self._digest = digest
         self._runner = runner
         self._switch = switch
         self._fence = fence
@@ -64,7 +79,9 @@ class SwitchedTarget:
 
     def prepare(self, order: Order) -> Outcome:
         self._fence.enter(order.epoch)
-        return self._start(order.new, order.epoch)
+        told = given.told(order.new.target, self._secret, self._digest)
+        started = self._start(order.new, order.epoch)
+        return replace(started, figures={**started.figures, **told})
 
     def shift(self, order: Order, share: int) -> Outcome:
         self._fence.enter(order.epoch)
@@ -118,9 +135,12 @@ class SwitchedTarget:
                     self._runner.remove(rollout)
 
     def log(self, package: Package, since: datetime | None) -> Iterable[bytes]:
+        masks = given.masks(package.target, self._secret)
         for index in range(_instances(package).instances):
-            yield from self._runner.log(package, index, since)
-            yield b"\n"
+            stream = Masking(masks)
+            for piece in self._runner.log(package, index, since):
+                yield stream.feed(piece)
+            yield stream.flush() + b"\n"
 
     def watch(self, epoch: int) -> bool:
         if not self._switch.is_dead():
@@ -135,7 +155,7 @@ class SwitchedTarget:
     def _start(self, package: Package, epoch: int) -> Outcome:
         """Start the package's instances and wait until all of them are healthy."""
         target = _instances(package)
-        began = stopwatch()
+        began = looked = stopwatch()
         instances = self._runner.ensure(package)
         waiting = {instance.index: instance for instance in instances}
         said = "does not answer"
@@ -150,6 +170,9 @@ class SwitchedTarget:
                         return self._not_up(package, instance, said)
                 if waiting:
                     self._fence.check(epoch)
+                    if target.secret_names and stopwatch() - looked > 1:
+                        self._runner.ensure(package)  # one that was started again meanwhile has none
+                        looked = stopwatch()
                     self._clock.sleep(_QUICK if stopwatch() - began < 2 else _LOOK_AGAIN)
         seconds = round(stopwatch() - began, 3)
         return Outcome(
@@ -158,7 +181,7 @@ class SwitchedTarget:
 
     def _not_up(self, package: Package, instance: Instance, said: str) -> Outcome:
         target = _instances(package)
-        tail = self._runner.log_tail(package, instance.index)
+        tail = given.masks(target, self._secret).text(self._runner.log_tail(package, instance.index))
         words = f"instance {instance.index + 1} of {target.instances} {said} at {target.health}"
         words += f" within {target.start_within.total_seconds():g} s"
         return Outcome(Ended.FAILED, f"{words}; its last lines: {tail}" if tail else f"{words}; it wrote nothing")
@@ -193,7 +216,8 @@ class SwitchedTarget:
 def switched(site: Site, runner: Runner) -> SwitchedTarget:
     """The target of a lane whose instances this runs."""
     switch = Switch(site.folder, site.clock)
-    return SwitchedTarget(runner, switch, site.fence, site.policy.listen or "", site.clock)
+    listen = site.policy.listen or ""
+    return SwitchedTarget(runner, switch, site.fence, listen, site.clock, secret=site.secret, digest=site.digest)
 
 
 def _route(package: Package, instances: tuple[Instance, ...], share: int) -> Route:

@@ -12,7 +12,7 @@ import pytest
 from deploy.targets.command import CommandRunTarget, told
 from deploy.targets.contract import Death, DeathContract, Rig, TargetContract, sha
 from deploy.targets.fence import Fence
-from deploy.targets.programs import ContainerPrograms, LocalPrograms, Said, run
+from deploy.targets.programs import NO_SECRETS, ContainerPrograms, LocalPrograms, Said, run
 from deploy.targets.protocol import Ended, Order, Package
 from farmgate.blobs import MemoryBlobs
 from farmgate.clock import random_token, stopwatch
@@ -31,7 +31,12 @@ class Stage:
         self.status = Said(0, "done")
 
     def run(
-        self, argv: Sequence[str], environment: Mapping[str, str], files: Mapping[str, Path], timeout: timedelta
+        self,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        files: Mapping[str, Path],
+        timeout: timedelta,
+        secrets: Mapping[str, str] = NO_SECRETS,
     ) -> Said:
         match argv[0]:
             case "shift":

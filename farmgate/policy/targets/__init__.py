@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from farmgate.policy.targets.base import EnvironmentFile, Kind, TargetFile, TargetPolicy, UnknownTarget
+from farmgate.policy.targets.base import EnvironmentFile, Kind, TargetFile, TargetPolicy, UnknownTarget, with_digests
 from farmgate.policy.targets.registry import BUILT_IN, GROUP, Target, from_row, kind, names
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "from_row",
     "kind",
     "names",
+    "with_digests",
 ]

@@ -13,16 +13,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
-from pydantic import ConfigDict
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from farmgate.documents import Location
-from farmgate.pipeline.values import Environment
+from farmgate.pipeline.values import Environment, Variable
 from farmgate.policy.values import ArtifactName, Frozen, Written
 
 if TYPE_CHECKING:
     from farmgate.policy.models import LanePolicy
+
+
+_TAKEN: Final = ("PORT", "HOME", "PATH", "IFS", "ENV", "LD_PRELOAD", "LD_LIBRARY_PATH")
 
 
 class TargetFile(Written):
@@ -37,9 +40,38 @@ class TargetFile(Written):
 
 
 class EnvironmentFile(TargetFile):
-    """One whose programs see variables."""
+    """One whose programs see variables. `secrets`: names of secrets of the repository, which become variables too."""
 
     environment: Environment | None = None
+    secrets: Annotated[tuple[Variable, ...], Field(max_length=50)] | None = None
+
+    @model_validator(mode="after")
+    def _once(self) -> EnvironmentFile:
+        names = self.secrets or ()
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"the secret {name} stands here twice")
+            if name in (self.environment or {}):
+                raise ValueError(f"{name} is in 'environment' and in 'secrets': it can be one of them")
+            if name in _TAKEN:
+                raise ValueError(f"no secret can be called {name}: what starts needs that variable itself")
+        return self
+
+
+def _unknown_values(names: Any) -> Any:
+    return dict.fromkeys(names, "") if isinstance(names, list | tuple) else names
+
+
+Secrets = Annotated[Mapping[str, str], BeforeValidator(_unknown_values)]
+"""What rows keep of secrets: the name, and in a release a keyed digest of the value that was given, never the value."""
+
+
+def with_digests(config: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, Any]:
+    """A target's row with the digests of the secrets that its instances were given."""
+    names = config.get("secrets")
+    if not isinstance(names, Mapping) or not names:
+        return dict(config)
+    return {**config, "secrets": {name: digests.get(name, known) for name, known in names.items()}}
 
 
 class TargetPolicy(Frozen):
@@ -83,6 +115,11 @@ class TargetPolicy(Frozen):
     def up_at(self) -> str | None:
         """The path that an instance has to answer to count as up; None if nothing is asked."""
         return None
+
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        """The secrets that its programs are given."""
+        return ()
 
     @property
     def words(self) -> str:

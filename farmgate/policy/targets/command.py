@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from farmgate.pipeline.values import Cpus, Image, Memory
-from farmgate.policy.targets.base import EnvironmentFile, Kind, TargetPolicy
+from farmgate.policy.targets.base import EnvironmentFile, Kind, Secrets, TargetPolicy
 from farmgate.policy.values import Argv, Frozen, SomeSpan, Span, Written
 
 
@@ -68,6 +68,7 @@ class CommandTarget(TargetPolicy):
     status: Status | None = None
     when_newer: Literal["wait", "replace"] = "wait"
     environment: Mapping[str, str] = Field(default_factory=dict)
+    secrets: Secrets = Field(default_factory=dict)
     timeout: timedelta = timedelta(minutes=10)
     memory_bytes: int | None = None
     cpus: float | None = None
@@ -87,6 +88,10 @@ class CommandTarget(TargetPolicy):
     @property
     def replaced_by_newer(self) -> bool:
         return self.when_newer == "replace"
+
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        return tuple(self.secrets)
 
     @property
     def words(self) -> str:

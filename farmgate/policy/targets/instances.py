@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from farmgate.policy.targets.base import EnvironmentFile, TargetPolicy
+from farmgate.policy.targets.base import EnvironmentFile, Secrets, TargetPolicy
 from farmgate.policy.values import Argv, Path, SomeSpan, Span
 
 INSTANCE_LIMIT: Final = 32
@@ -37,6 +37,7 @@ class InstancesTarget(TargetPolicy):
     command: tuple[str, ...]
     port: int | None = None  # inside; a process is given its own as PORT
     environment: Mapping[str, str] = Field(default_factory=dict)
+    secrets: Secrets = Field(default_factory=dict)
     instances: int = 1
     health: str = "/"  # an instance counts as up when this answers 200
     start_within: timedelta = timedelta(seconds=60)
@@ -49,6 +50,10 @@ class InstancesTarget(TargetPolicy):
     @property
     def up_at(self) -> str | None:
         return self.health
+
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        return tuple(self.secrets)
 
     @property
     def words(self) -> str:
