@@ -87,6 +87,7 @@ def make_context(settings: DeploySettings) -> Context:
         hands=Threads(),
         holder=f"{platform.node()}/{os.getpid()}/{random_token()[:8]}",
         tick=settings.tick,
+        keyring=lambda: keys().keyring,
         alive_file=settings.alive_file,
     )
 

@@ -14,6 +14,7 @@ from deploy.checks import Prober
 from deploy.targets.place import Targets
 from farmgate.broker import Signals
 from farmgate.clock import Clock
+from farmgate.sealing import Keyring
 from farmgate.store.database import Store
 
 LOOP: Final = "deploy"
@@ -59,6 +60,7 @@ class Context:
     holder: str
     tick: timedelta = timedelta(seconds=1)
     lease: timedelta = timedelta(seconds=15)
+    keyring: Callable[[], Keyring] | None = None  # None: nothing was signed, in a simulation
     alive_file: Path | None = None  # touched after every look
 
 

@@ -23,7 +23,7 @@ from deploy.targets.protocol import Ended, Instance, KeepsLogs, Observed, Order,
 from farmgate.errors import FarmgateError, LostRace, NotFound, StaleEpoch
 from farmgate.models import JournalEntry, Release, Rollout
 from farmgate.policy import Check, LanePolicy, check_of
-from farmgate.store import candidates, lanes, releases, rollouts
+from farmgate.store import attestations, candidates, lanes, releases, rollouts
 
 log = structlog.get_logger()
 CONTROL_ASKS: Final = 2
@@ -66,6 +66,8 @@ def do_step(context: Context, view: RolloutView, key: str, tries: int) -> None:
             answer = _control(context, work(context, view), view.journal["verdict"], first_shift(view))
             outcome, words, figures = str(answer.verdict), answer.words, answer.figures
         else:
+            if key == "prepare":
+                _verify(context, view)
             ended = _at_target(work(context, view), key)
             outcome, words, figures = str(ended.ended), ended.words, ended.figures
     except StaleEpoch as error:
@@ -82,6 +84,23 @@ def do_step(context: Context, view: RolloutView, key: str, tries: int) -> None:
             rollouts.end_step(connection, view.rollout, key, context.clock.now(), outcome, detail)
     except LostRace as error:
         log.warning("a step's result was dropped", rollout=view.rollout.number, step=key, error=str(error))
+
+
+def _verify(context: Context, view: RolloutView) -> None:
+    """What is to be delivered is what was signed, before anything of it is. Raises Tampered, NotFound."""
+    if context.keyring is None:
+        return
+    with context.store.reading() as connection:
+        candidate = candidates.by_id(connection, view.rollout.candidate_id)
+        if candidate is None:
+            raise NotFound(f"candidate {view.rollout.candidate_id} of rollout {view.rollout.number} is gone")
+        attestations.genuine(connection, context.keyring(), candidate)
+        rules = view.policy.provenance
+        if rules is not None:
+            wanted = [(candidate.id, candidate.sha)]
+            lacks = attestations.missing(connection, candidate.repository_id, wanted, rules.keys)
+            if lacks:
+                raise attestations.Tampered(f"candidate {candidate.id}: {lacks[candidate.id]}")
 
 
 def _unknown(before: JournalEntry | None, figures: Mapping[str, Any]) -> dict[str, int]:

@@ -1007,3 +1007,35 @@ class HandoverRow:
     created_at: datetime
     told_at: datetime | None
     deadline: datetime
+
+
+# --- provenance: farmgate.provenance --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AttestationKey:
+    """A key that signs provenance and release records. The newest signs; each stays published."""
+
+    id: int
+    kid: str  # SHA-256 of the public half (DER)
+    public: str  # PEM
+    sealed: str = field(repr=False)  # the private half, farmgate.sealing: that it opens shows that the row is ours
+    key_id: str
+    created_by: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Attestation:
+    """A statement about a commit's candidate or about a rollout, in its envelope."""
+
+    id: int
+    repository_id: int
+    sha: str
+    rollout_id: int | None  # of a release record
+    source: str  # farmgate; or who built it
+    kid: str  # of the key that signed it, as the envelope says
+    envelope: str
+    digest: str  # of the envelope
+    made_by: str
+    made_at: datetime

@@ -32,6 +32,7 @@ from farmgate.store.intakes import storable
 from farmgate.vulnerabilities.ecosystems import BadPurl, Package, base_of, is_compared, package_of
 from farmgate.vulnerabilities.matching import cannot_tell, judge, unpacked
 from farmgate.vulnerabilities.osv import BadDocument, Record, parse
+from scheduler import provenance
 from scheduler.blob_streams import named, pieces_of
 from scheduler.context import Context
 
@@ -61,7 +62,7 @@ class Supply:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._fresh = True
+        self._fresh = self._unsigned = True
 
     def look(self) -> bool:
         """Rule 1."""
@@ -70,9 +71,11 @@ class Supply:
         self._fresh = self._fresh and candidates == CANDIDATES
         read = read_documents(context)
         compared = compare_new(context)
-        if candidates or read or compared:
+        signed = provenance.sign_new(context, all_of_them=self._unsigned)
+        self._unsigned = self._unsigned and signed > 0
+        if candidates or read or compared or signed:
             context.acted_on_lanes()
-        return bool(candidates or read or compared)
+        return bool(candidates or read or compared or signed)
 
     def import_(self) -> bool:
         """An import, and what no longer counts: it may take long, so that documents are read beside it."""

@@ -20,6 +20,7 @@ from farmgate.cli import (
     logs,
     nodes,
     pipelines,
+    provenance,
     repositories,
     results,
     runs,
@@ -80,6 +81,7 @@ app.command(rich_help_panel=DELIVER)(lanes.rollback)
 lanes.app.command("diff")(ledger.diff)
 app.command("show", rich_help_panel=DELIVER)(ledger.rollout)
 app.add_typer(vulnerabilities.app, name="vulnerabilities", rich_help_panel=DELIVER)
+app.add_typer(provenance.app, name="provenance", rich_help_panel=DELIVER)
 app.command(rich_help_panel=DELIVER)(ledger.where)
 app.add_typer(candidates.app, name="candidate", rich_help_panel=DELIVER)
 app.command(rich_help_panel=RUN)(nodes.nodes)

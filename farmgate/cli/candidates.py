@@ -7,6 +7,7 @@ Rules:
 
 from __future__ import annotations
 
+import json as plain_json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +88,9 @@ def submit(
         list[str] | None,
         typer.Option(metavar="NAME=IMAGE@DIGEST", help="An image by digest that a registry keeps. Several."),
     ] = None,
+    provenance: Annotated[
+        Path | None, typer.Option(help="Its signed provenance, a DSSE envelope in a file.", show_default=False)
+    ] = None,
     url: Annotated[str, typer.Option(help="Where it was built, for people.", show_default=False)] = "",
     json: Json = False,
 ) -> None:
@@ -97,6 +101,8 @@ def submit(
     with door.connect() as farm:
         for name, path in files:
             artifacts[name] = f"sha256:{_upload(farm, repository, Path(path))}"
+        if provenance is not None:
+            farm.bring_provenance(repository, sha.lower(), source, _envelope(provenance))
         body: dict[str, Any] = {"sha": sha.lower(), "source": source, "checks": checks, "artifacts": artifacts}
         row = farm.submit_candidate(repository, {**body, "url": url} if url else body)
     if json:
@@ -115,6 +121,18 @@ def _pair(text: str, option: str) -> tuple[str, str]:
     if not (name and equals and value) or re.search(r"[\r\n]", text):
         raise typer.BadParameter(f"say NAME=VALUE, not {text!r}", param_hint=option)
     return name, value
+
+
+def _envelope(path: Path) -> dict[str, Any]:
+    try:
+        value = plain_json.loads(path.read_bytes())
+    except OSError as error:
+        raise NotFound(f"{path} cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
+        raise typer.BadParameter(f"{path} is not JSON: {error}", param_hint="--provenance") from None
+    if not isinstance(value, dict):
+        raise typer.BadParameter(f"{path} is no envelope", param_hint="--provenance")
+    return value
 
 
 def _upload(farm: Api, repository: str, path: Path) -> str:

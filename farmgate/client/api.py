@@ -491,6 +491,26 @@ class Api:
     def withdraw_decision(self, number: int) -> Row:
         return _object(self._call("DELETE", f"/api/vulnerabilities/decisions/{number}"))
 
+    # --- provenance ---
+
+    def provenance_keys(self) -> list[Row]:
+        return self._rows("/api/provenance/keys")
+
+    def rotate_provenance(self) -> list[Row]:
+        made = self._call("POST", "/api/provenance/rotate", json={})
+        assert isinstance(made, list)
+        return made
+
+    def provenance_of(self, repository: str, sha: str) -> list[Row]:
+        return self._rows(f"/api/candidates/{_part(repository)}/{_part(sha)}/provenance")
+
+    def bring_provenance(self, repository: str, sha: str, source: str, envelope: Row) -> Row:
+        path = f"/api/candidates/{_part(repository)}/{_part(sha)}/provenance?{urlencode({'source': source})}"
+        return _object(self._call("PUT", path, json=envelope))
+
+    def release_record(self, application: str, environment: str, number: int) -> Row:
+        return self._get(f"{_lane(application, environment)}/rollouts/{number}/record")
+
     # --- the audit log ---
 
     def audit(self, **wanted: object) -> list[Row]:

@@ -7,7 +7,8 @@ Rules:
    too. A fix names a covered commit as reverted or fixed; a fix that is reverted itself fixes nothing. Bans of followed
    lanes count: what staging took back is not verified, whatever it once said.
 4. What is live already is no longer in any batch, so a ban of it blocks nothing.
-5. A lane may refuse what has vulnerabilities, or what it cannot judge (`farmgate.vulnerabilities.exposure`).
+5. A lane may refuse what has vulnerabilities, or what it cannot judge (`farmgate.vulnerabilities.exposure`), and what
+   brings no provenance by somebody it trusts.
 6. The functions that decide are those that explain.
 """
 
@@ -39,6 +40,7 @@ class Why(StrEnum):
     BUDGET = "budget"
     APPROVAL = "approval"
     VULNERABILITY = "vulnerability"
+    PROVENANCE = "provenance"
     LOSS = "loss"
     INTERVAL = "interval"
     SETTLE = "settle"
@@ -78,6 +80,7 @@ class Gate:
     bans: tuple[Blocked, ...] = ()
     agreed: Agreed | None = None
     refused: Mapping[int, str] = field(default_factory=dict)
+    unproven: Mapping[int, str] = field(default_factory=dict)
 
     def blocks(self, position: int) -> bool:
         if self.agreed is not None and self.agreed.blocks(position):
@@ -89,7 +92,7 @@ def gate(view: LaneView) -> Gate:
     """What decides over the next batch."""
     rules, exposure = view.policy.vulnerabilities, view.exposure
     refused = refusals(exposure, rules) if rules is not None and exposure is not None else {}
-    return Gate(blocked(view), agreed(view), refused)
+    return Gate(blocked(view), agreed(view), refused, view.unproven)
 
 
 def blocked(view: LaneView) -> tuple[Blocked, ...]:
@@ -143,6 +146,8 @@ def obstacles(view: LaneView, commit: QueuedCommit, gate: Gate) -> tuple[Reason,
     found.extend(Reason(Why.BAN, _banned(span.ban, commit)) for span in gate.bans if span.blocks(commit.position))
     if gate.agreed is not None and gate.agreed.blocks(commit.position) and commit.candidate_id is not None:
         found.append(Reason(Why.APPROVAL, gate.agreed.words))
+    if commit.candidate_id is not None and commit.candidate_id in gate.unproven:
+        found.append(Reason(Why.PROVENANCE, gate.unproven[commit.candidate_id]))
     if commit.candidate_id is not None and commit.candidate_id in gate.refused:
         found.append(Reason(Why.VULNERABILITY, gate.refused[commit.candidate_id]))
     return tuple(found)
@@ -150,7 +155,7 @@ def obstacles(view: LaneView, commit: QueuedCommit, gate: Gate) -> tuple[Reason,
 
 def is_eligible(view: LaneView, commit: QueuedCommit, gate: Gate) -> bool:
     """True if nothing stands against it. The quick way to ask `obstacles`."""
-    if commit.candidate_id is None or commit.candidate_id in gate.refused:
+    if commit.candidate_id is None or commit.candidate_id in gate.refused or commit.candidate_id in gate.unproven:
         return False
     if view.policy.follows and any(verified_at(view, lane, commit.position) is None for lane in view.policy.follows):
         return False

@@ -193,6 +193,7 @@ class LaneView:
     authored: Mapping[str, frozenset[int]] = field(default_factory=dict)  # by approver: commits that they wrote
     security: tuple[int, ...] = ()  # positions of waiting security fixes, rising
     exposure: Exposure | None = None  # what it is made of, where the lane refuses vulnerabilities
+    unproven: Mapping[int, str] = field(default_factory=dict)  # candidates without the provenance that the lane wants
     unacknowledged_loss: bool = False  # the live commit is gone, and no person said that this is all right
 
     @property

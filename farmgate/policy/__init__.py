@@ -13,7 +13,7 @@ from farmgate.policy.checks import (
     QueryCheck,
     check_of,
 )
-from farmgate.policy.models import Adaptive, Approvals, LanePolicy, Vulnerabilities, Wave
+from farmgate.policy.models import Adaptive, Approvals, LanePolicy, Provenance, Vulnerabilities, Wave
 from farmgate.policy.pace import Budget, Freeze, Window
 from farmgate.policy.parsing import parse
 from farmgate.policy.targets import Target, TargetPolicy
@@ -40,6 +40,7 @@ __all__ = [
     "LogCheck",
     "PersonCheck",
     "ProcessTarget",
+    "Provenance",
     "QueryCheck",
     "Target",
     "TargetPolicy",

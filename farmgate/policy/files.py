@@ -19,6 +19,7 @@ from farmgate.pipeline.values import Name
 from farmgate.policy.check_files import CheckFiles
 from farmgate.policy.pace import BudgetFile, FreezeFile, WindowFile, Zone
 from farmgate.policy.values import Address, Branch, Count, RepositoryName, SomeSpan, Span, Written
+from farmgate.provenance.dsse import NotGenuine, kid_of
 from farmgate.quantities import Duration
 
 
@@ -26,6 +27,14 @@ def _year(span: timedelta) -> timedelta:
     if span > timedelta(days=366):
         raise ValueError("is longer than 366d")
     return span
+
+
+def _key(text: str) -> str:
+    try:
+        kid_of(text)
+    except NotGenuine as error:
+        raise ValueError(f"{error}: write the public key with its BEGIN and END lines") from None
+    return text
 
 
 def _off(value: object) -> object:
@@ -85,6 +94,13 @@ class VulnerabilitiesFile(Written):
     unlisted: Literal["refuse", "allow"] = "refuse"
 
 
+class ProvenanceFile(Written):
+    """What must be signed, and by whom."""
+
+    required: bool
+    keys: Annotated[tuple[Annotated[str, Field(max_length=4000), AfterValidator(_key)], ...], Field(max_length=50)] = ()
+
+
 _Size = Annotated[
     Annotated[Count, Tag("a number")] | Annotated[AdaptiveFile, Tag("adaptive")],
     Discriminator(lambda value: "adaptive" if isinstance(value, Mapping | AdaptiveFile) else "a number"),
@@ -106,6 +122,7 @@ class LaneFile(Written):
     budget: BudgetFile | None = None
     approvals: ApprovalsFile | None = None
     vulnerabilities: VulnerabilitiesFile | None = None
+    provenance: ProvenanceFile | None = None
     waves: Annotated[tuple[WaveFile, ...], Field(min_length=1, max_length=50)] = (WaveFile(share=100),)
     checks: CheckFiles = ()
     ask_for: SomeSpan = timedelta(hours=1)

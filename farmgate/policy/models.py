@@ -53,6 +53,12 @@ class Vulnerabilities(Frozen):
     unlisted: Literal["refuse", "allow"] = "refuse"
 
 
+class Provenance(Frozen):
+    """What a candidate must bring: provenance that the farm signed, or one of `keys` (public, PEM) of who built it."""
+
+    keys: tuple[str, ...] = ()
+
+
 class LanePolicy(Frozen):
     """How one application is taken to one environment."""
 
@@ -71,6 +77,7 @@ class LanePolicy(Frozen):
     budget: Budget | None = None
     approvals: Approvals | None = None
     vulnerabilities: Vulnerabilities | None = None
+    provenance: Provenance | None = None
     waves: tuple[Wave, ...] = (Wave(share=100, soak=timedelta(0)),)
     checks: tuple[Check, ...] = ()
     ask_for: timedelta = timedelta(hours=1)  # how long a person may take to decide; then it is taken back

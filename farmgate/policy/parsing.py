@@ -16,7 +16,7 @@ from farmgate.documents import Document, Location, nearest, read, validate
 from farmgate.errors import Problem
 from farmgate.policy import check_files, merging
 from farmgate.policy.files import AdaptiveFile, LaneFile, PolicyFile, WaveFile
-from farmgate.policy.models import Adaptive, Approvals, LanePolicy, Vulnerabilities, Wave
+from farmgate.policy.models import Adaptive, Approvals, LanePolicy, Provenance, Vulnerabilities, Wave
 from farmgate.policy.pace import Budget, freeze, window
 from farmgate.policy.targets import Target
 
@@ -56,6 +56,7 @@ def _lane(file: PolicyFile, name: str, lane: LaneFile, target: Target) -> LanePo
         budget=Budget(**lane.budget.model_dump()) if lane.budget is not None else None,
         approvals=Approvals(**lane.approvals.model_dump()) if lane.approvals is not None else None,
         vulnerabilities=Vulnerabilities(**lane.vulnerabilities.model_dump()) if lane.vulnerabilities else None,
+        provenance=Provenance(keys=lane.provenance.keys) if lane.provenance and lane.provenance.required else None,
         waves=tuple(_wave(wave) for wave in lane.waves),
         checks=tuple(check.kept() for check in lane.checks),
         ask_for=lane.ask_for,

@@ -33,7 +33,7 @@ from farmgate.lanes import (
 from farmgate.models import Lane, RolloutKind
 from farmgate.policy import LanePolicy
 from farmgate.refs import HEADS
-from farmgate.store import approvals, bans, exposures, fixes, holds, lanes, releases, rollouts, searches
+from farmgate.store import approvals, attestations, bans, exposures, fixes, holds, lanes, releases, rollouts, searches
 from farmgate.store.schema import branch_commits, candidates, commits, runs
 from farmgate.store.schema import lanes as lane_table
 from farmgate.store.schema import releases as release_table
@@ -79,10 +79,19 @@ def view(connection: Connection, lane: Lane, now: datetime, *, full: bool = Fals
         security=security(connection, lane, policy, base),
         durations=tuple(each.finished_at - each.created_at for each in good if each.finished_at is not None),
         exposure=exposures.of_lane(connection, lane, policy, queue, now) if policy.vulnerabilities else None,
+        unproven=_unproven(connection, lane, policy, queue),
         unacknowledged_loss=live is not None
         and live.gone
         and not holds.was_lifted(connection, lane.id, loss_reason(live.sha, policy.branch)),
     )
+
+
+def _unproven(connection: Connection, lane: Lane, policy: LanePolicy, queue: Sequence[QueuedCommit]) -> dict[int, str]:
+    """Candidates without the provenance that the lane wants."""
+    if policy.provenance is None:
+        return {}
+    wanted = [(each.candidate_id, each.sha) for each in queue if each.candidate_id is not None]
+    return attestations.missing(connection, lane.repository_id, wanted, policy.provenance.keys)
 
 
 def loss_reason(sha: str, branch: str) -> str:

@@ -1015,3 +1015,33 @@ handovers = Table(
     _when("deadline", index=True),
     UniqueConstraint("rollout_id", "step"),
 )
+
+# --- provenance ---
+
+attestation_keys = Table(
+    "attestation_keys",
+    metadata,
+    _id(),
+    Column("kid", String(64), nullable=False, unique=True),
+    Column("public", Text, nullable=False),
+    Column("sealed", Text, nullable=False),
+    Column("key_id", String(100), nullable=False, index=True),
+    Column("created_by", Text, nullable=False),
+    _when("created_at"),
+)
+
+attestations = Table(
+    "attestations",
+    metadata,
+    _id(),
+    _ref("repository_id", "repositories.id"),
+    Column("sha", SHA, nullable=False),
+    _ref("rollout_id", "rollouts.id", nullable=True, index=True),
+    Column("source", String(100), nullable=False),
+    Column("kid", String(200), nullable=False),
+    Column("envelope", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("made_by", Text, nullable=False),
+    _when("made_at"),
+    UniqueConstraint("repository_id", "sha", "digest"),
+)

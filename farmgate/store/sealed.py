@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Table, select, text, update
 
 from farmgate.errors import LostRace
 from farmgate.sealing import Keyring
-from farmgate.store.schema import repositories, secrets, signing_keys
+from farmgate.store.schema import attestation_keys, repositories, secrets, signing_keys
 
 
 def place_of_secret(repository_id: int, name: str, environment: str, branch: str) -> str:
@@ -25,6 +25,10 @@ def place_of_secret(repository_id: int, name: str, environment: str, branch: str
 
 def place_of_signing_key(kid: str) -> str:
     return f"signing key\0{kid}"
+
+
+def place_of_attestation_key(kid: str) -> str:
+    return f"attestation key\0{kid}"
 
 
 def place_of_login(url: str) -> str:
@@ -46,6 +50,7 @@ class Kind:
 KINDS: Final = (
     Kind(secrets, lambda row: place_of_secret(row.repository_id, row.name, row.environment, row.branch)),
     Kind(signing_keys, lambda row: place_of_signing_key(row.kid)),
+    Kind(attestation_keys, lambda row: place_of_attestation_key(row.kid)),
     Kind(repositories, lambda row: place_of_login(row.url), "login", "login_key"),
 )
 

@@ -9,7 +9,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import Connection
 
-from farmgate.store import lanes, releases, repositories
+from farmgate.errors import NotFound
+from farmgate.models import Rollout
+from farmgate.store import attestations, candidates, lanes, releases, repositories
 from scheduler import ledger_reading, vulnerability_reading
 from scheduler.auth import Person, Principal
 from scheduler.context import Context
@@ -37,6 +39,7 @@ def add(pages: APIRouter, context: Context, show: Show) -> None:
                 "lane": {"application": application, "environment": environment},
                 "path": f"/lanes/{application}/{environment}",
                 "repository": repositories.by_id(connection, lane.repository_id).name,
+                "provenance": _provenance(context, connection, row),
                 "made_of": made,
                 "vulnerabilities": vulnerabilities,
                 "is_live": live is not None and live.rollout_id == told.id,
@@ -44,3 +47,21 @@ def add(pages: APIRouter, context: Context, show: Show) -> None:
             }
 
         return show(request, person, "rollout.html", read)
+
+
+def _provenance(context: Context, connection: Connection, row: Rollout) -> dict[str, Any]:
+    """What was signed of its candidate, whether that is what it is, and whether it has a record."""
+    candidate = candidates.by_id(connection, row.candidate_id)
+    if candidate is None:
+        return {"made": None, "problem": None, "record": False}
+    said = attestations.of_commit(connection, candidate.repository_id, candidate.sha)
+    problem = None
+    try:
+        attestations.genuine(connection, context.vault.keyring, candidate)
+    except attestations.Tampered as error:
+        problem = str(error)
+    try:
+        record = bool(attestations.of_rollout(connection, row.id).id)
+    except NotFound:
+        record = False
+    return {"made": said[0] if said else None, "problem": problem, "record": record}

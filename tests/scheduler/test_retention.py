@@ -28,7 +28,8 @@ NO_BLOBS = {
     *("patches.sha", "patches.patch_id", "patches.inverse_id", "said_fixes.fix", "said_fixes.fixes"),
     *("approvals.since_sha", "approvals.until_sha", "submissions.sha", "submissions.digest"),
     *("audit.before", "audit.after", "audit.previous", "audit.hash", "audit_head.hash"),
-    *("packages.key", "package_sets.digest"),
+    *("packages.key", "package_sets.digest", "attestation_keys.kid", "attestations.sha"),
+    "attestations.digest",
     *("searches.culprit", "test_flakes.tree", "reports.tree", "reports.sha"),
 }
 

@@ -77,6 +77,8 @@ KINDS = {
     "package_checks": models.PackageCheck,
     "package_matches": models.PackageMatch,
     "vulnerability_decisions": models.VulnerabilityDecision,
+    "attestation_keys": models.AttestationKey,
+    "attestations": models.Attestation,
     "handovers": models.HandoverRow,
 }
 TABLES = sorted(metadata.tables.values(), key=lambda table: table.name)
