@@ -11,7 +11,8 @@ from scheduler.lane_bodies import RolloutDetail
 
 
 class LedgerCommit(BaseModel):
-    """A commit of a batch. `url`: where its forge shows it."""
+    """A commit of a batch. `url`: where its forge shows it. `paths`: the first that it changed, of `path_count`; none
+    where git cannot tell."""
 
     sha: str
     position: int
@@ -20,6 +21,8 @@ class LedgerCommit(BaseModel):
     email: str
     committed_at: datetime | None
     url: str | None
+    paths: list[str] = []
+    path_count: int | None = None
 
 
 class DifferenceBody(BaseModel):

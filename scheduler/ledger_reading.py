@@ -36,6 +36,8 @@ from scheduler.ledger_bodies import (
 
 MOST_COMMITS: Final = 500
 MOST_PATHS: Final = 1000
+MOST_OWN_PATHS: Final = 50
+"""Of one commit."""
 MOST_PAST: Final = 200
 LEAST_DIGITS: Final = 7
 
@@ -56,7 +58,7 @@ def rollout(context: Context, connection: Connection, lane: Lane, number: int) -
     return LedgerRollout(
         **lane_reading.rollout_detail(connection, lane, row).model_dump(),
         compared_with=rollouts.by_id(connection, came_from.rollout_id).number if came_from is not None else None,
-        carried=carried[:MOST_COMMITS],
+        carried=_with_paths(context, of, carried[:MOST_COMMITS]),
         authors=_authors(carried),
         changed_paths=paths,
         paths_cut=cut,
@@ -86,7 +88,7 @@ def difference(context: Context, connection: Connection, lane: Lane, since: int,
         since_sha=first.sha,
         until_sha=second.sha,
         backward=second.position < first.position,
-        commits=commits[:MOST_COMMITS],
+        commits=_with_paths(context, of, commits[:MOST_COMMITS]),
         commit_count=len(commits),
         authors=_authors(commits),
         changed_paths=paths,
@@ -202,6 +204,20 @@ def changed_paths(context: Context, of: Repository, since: str | None, until: st
     except FarmgateError:
         return [], False
     return list(found[:MOST_PATHS]), len(found) > MOST_PATHS
+
+
+def _with_paths(context: Context, of: Repository, commits: Sequence[LedgerCommit]) -> list[LedgerCommit]:
+    """Which paths each of them changed; what git cannot tell is left as it is."""
+    try:
+        found = context.mirrors.of(of).paths_of([each.sha for each in commits])
+    except FarmgateError:
+        return list(commits)
+    return [
+        each.model_copy(update={"paths": list(found[each.sha][:MOST_OWN_PATHS]), "path_count": len(found[each.sha])})
+        if each.sha in found
+        else each
+        for each in commits
+    ]
 
 
 def _described(connection: Connection, of: Repository, batch: Sequence[tuple[str, int]]) -> list[LedgerCommit]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Row = dict[str, Any]
 
 PATHS = 40
+OWN_PATHS = 5
 _NUMBER = "A rollout's number."
 
 
@@ -123,6 +124,10 @@ def _commits(out: Console, commits: Sequence[Row], count: int, authors: Sequence
     _say(out, f"{count} commits by {', '.join(authors) or 'nobody'}, the newest first:")
     for each in commits:
         _say(out, f"  {show.short(each['sha'])} {each['title']} ({each['author']})")
+        if each.get("paths"):
+            more = each["path_count"] - OWN_PATHS
+            told = ", ".join(each["paths"][:OWN_PATHS]) + (f" and {more} more" if more > 0 else "")
+            _say(out, f"    {told}")
         if each["url"]:
             show.whole(f"    {each['url']}")
     if count > len(commits):

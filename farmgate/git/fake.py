@@ -122,6 +122,14 @@ class FakeHistory:
         new = self._files[self.commit(until).sha]
         return tuple(sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path)))
 
+    def paths_of(self, shas: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        known = [self._commits[sha] for sha in shas if sha in self._commits]
+        return {
+            commit.sha: self.changed_paths(commit.parents[0] if commit.parents else None, commit.sha)
+            for commit in known
+            if all(parent in self._commits for parent in commit.parents[:1])
+        }
+
     def tree_entries(self, sha: str, patterns: Sequence[str]) -> tuple[Entry, ...]:
         files = self._files[self.commit(sha).sha]
 

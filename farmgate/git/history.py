@@ -88,6 +88,10 @@ class History(Protocol):
         """The paths that differ between two commits' trees, sorted; all paths of `until` where `since` is None."""
         ...
 
+    def paths_of(self, shas: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """The paths that each commit changes against its first parent, sorted; without commits that are not there."""
+        ...
+
     def tree_entries(self, sha: str, patterns: Sequence[str]) -> Sequence[Entry]:
         """What the patterns take of the commit's tree, by hash: the same entries, the same content."""
         ...

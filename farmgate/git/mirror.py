@@ -196,6 +196,24 @@ class Mirror:
             out = self._git("diff-tree", *names, "--no-renames", "--no-ext-diff", since, until)
         return tuple(sorted(name.decode(errors="replace") for name in out.split(b"\0") if name))
 
+    def paths_of(self, shas: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        commits = self.commits([sha for sha in dict.fromkeys(shas) if self._holds(sha)])
+        asked = "".join(f"{' '.join((commit.sha, *commit.parents[:1]))}\n" for commit in commits)
+        out = self._git(
+            *("diff-tree", "--stdin", "--root", "-r", "-z", "--name-only", "--no-renames", "--no-ext-diff"),
+            stdin=asked.encode(),
+        )
+        found: dict[str, list[str]] = {commit.sha: [] for commit in commits}
+        ahead, current = set(found), ""  # a header is the hash of a commit that was asked for and not told yet
+        for part in filter(None, out.split(b"\0")):
+            name = part.decode(errors="replace")
+            if name in ahead:
+                ahead.discard(name)
+                current = name
+            else:
+                found[current].append(name)
+        return {sha: sorted(paths) for sha, paths in found.items()}
+
     def tree_entries(self, sha: str, patterns: Sequence[str]) -> tuple[Entry, ...]:
         digits = len(sha)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +121,18 @@ def test_git_that_does_not_know_a_commit_costs_only_the_paths(farm: Farm, monkey
                 raise NotInRepository(until)
             return ("shop/cart.py", "shop/till.py")
 
+        def paths_of(self, shas: Sequence[str]) -> dict[str, list[str]]:
+            return {rows.sha(4): [f"p{number:03}" for number in range(60)]} if rows.sha(4) in shas else {}
+
     monkeypatch.setattr(type(farm.context.mirrors), "of", lambda *_: Told())
     assert farm.http.get(f"{LANE}/rollouts/2").json()["changed_paths"] == ["shop/cart.py", "shop/till.py"]
     assert farm.http.get(f"{LANE}/diff", params={"since": 2, "until": 1}).json()["changed_paths"] == []
+    new, old = farm.http.get(f"{LANE}/rollouts/2").json()["carried"]
+    assert (len(new["paths"]), new["paths"][0], new["path_count"]) == (50, "p000", 60)
+    assert (old["paths"], old["path_count"]) == ([], None)
+    page = farm.http.get("/lanes/shop/production/rollouts/2", headers={"Accept": "text/html"}).text
+    assert "60 paths" in page
+    assert "and 10 more" in page
 
 
 def test_the_page_of_a_rollout_leads_to_taking_it_back(farm: Farm) -> None:

@@ -197,6 +197,18 @@ def test_a_folder_and_a_file_over_the_limit_are_refused(place: Place) -> None:
     assert history.read(sha, "dir/file", limit=5) == b"12345"
 
 
+def test_each_commit_tells_its_own_paths(place: Place) -> None:
+    one = place.add("one", {"a": "1", "d/b": "1"})
+    two = place.add("two", {"a": "2"}, parents=[one])
+    side = place.add("side", {"s": "1"}, parents=[one])
+    merge = place.add("merge", {"s": "1"}, parents=[two, side])
+    place.point("refs/heads/main", merge)
+    found = place.seen().paths_of([merge, ABSENT, two, one])
+    told = {sha: list(paths) for sha, paths in found.items()}
+    assert told == {one: ["a", "d/b"], two: ["a"], merge: ["s"]}
+    assert dict(place.history.paths_of([])) == {}
+
+
 def test_changed_paths_are_told_between_trees(place: Place) -> None:
     one = place.add("one", {"a": "1", "d/b": "1"})
     place.add("two", {"a": "2", "c d": "1"})
