@@ -126,6 +126,10 @@ class Deployer:
         lease = self._lease
         if lease is not None and now < lease.until - self._context.lease / 2:
             return True
+        if lease is None:
+            with self._context.store.reading() as connection:
+                if leaders.another_leads(connection, LOOP, self._context.holder, now):
+                    return False
         with self._context.store.writing() as connection:
             self._lease = leaders.lead(connection, LOOP, self._context.holder, now, self._context.lease)
         if self._lease is not None and (lease is None or lease.epoch != self._lease.epoch):

@@ -101,6 +101,10 @@ class Loop:
         now = self.context.clock.now()
         if self._led_until is not None and now < self._led_until - LEASE / 2:
             return True
+        if self._led_until is None:
+            with self.context.store.reading() as connection:
+                if leaders.another_leads(connection, LOOP, self.holder, now):
+                    return False
         with self.context.store.writing() as connection:
             leader = leaders.lead(connection, LOOP, self.holder, now, LEASE)
         self._led_until = None if leader is None else leader.until

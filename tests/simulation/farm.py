@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -35,9 +34,9 @@ from farmgate.store.database import Store
 from farmgate.store.migrate import migrate
 from tests.simulated import Crash, SimulatedSignals
 from tests.simulated_lanes import MortalTarget
-from tests.simulation.memory import Reads
+from tests.simulation.memory import OneStore, Reads, raw
 
-LEASE: Final = timedelta(seconds=15)
+LEASE: Final = timedelta(seconds=60)
 _CREEP: Final = timedelta(milliseconds=1)
 _REPOSITORY: Final = 1
 
@@ -77,7 +76,7 @@ class Trap:
     calls: int = 0
 
 
-class TrappedStore(Store):
+class TrappedStore(OneStore):
     """The store as one process has it: something may happen at any of its writes."""
 
     def __init__(self, store: Store, at_write: Callable[[bool], None]) -> None:
@@ -105,7 +104,7 @@ class Loop:
 @functools.cache
 def empty_farm() -> tuple[Store, bytes]:
     """One store for all farms of this process, and what an empty one holds: making tables takes longer than a story."""
-    store = Store.at("sqlite://")
+    store = OneStore(Store.at("sqlite://").engine)
     migrate(store)
     with store.writing() as connection:
         repositories.add(connection, "shop", "file:///shop", "git", "", "main", VirtualClock().now())
@@ -127,10 +126,6 @@ def quick() -> Iterator[None]:
         yield
     finally:
         undo()
-
-
-def raw(connection: Connection) -> sqlite3.Connection:
-    return cast(sqlite3.Connection, connection.connection.driver_connection)
 
 
 class Farm:

@@ -22,7 +22,8 @@ from farmgate.invariants import INVARIANTS
 from farmgate.invariants.bounds import i10
 from farmgate.models import RolloutKind
 from farmgate.store import bans, events, lane_views, rollouts
-from tests.simulation.farm import Farm, raw
+from tests.simulation.farm import Farm
+from tests.simulation.memory import raw
 
 _ROWS: Final = [name for name in INVARIANTS if name in {"I5", "I6", "I7", "I8", "I9", "I14", "I15", "I16", "I17"}]
 _LATE: Final = timedelta(minutes=30)

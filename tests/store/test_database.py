@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from farmgate.errors import DatabaseUnreachable, NoSpace
 from farmgate.store.database import Store, path_of
 from farmgate.store.events import latest, record
-from farmgate.store.leaders import lead, resign
+from farmgate.store.leaders import another_leads, lead, resign
 from farmgate.store.migrate import migrate
 from farmgate.store.schema import events, leaders
 
@@ -139,6 +139,17 @@ def test_one_leads_and_others_wait(store: Store, now: datetime) -> None:
     assert ask(store, "b", now) is None
     assert ask(store, "a", now + SPAN / 2) == 1
     assert ask(store, "b", now + SPAN) is None, "the lease was renewed"
+
+
+def test_who_stands_by_sees_by_reading_that_asking_is_in_vain(store: Store, now: datetime) -> None:
+    with store.reading() as connection:
+        assert not another_leads(connection, "scheduler", "b", now), "nobody has led yet"
+    ask(store, "a", now)
+    with store.reading() as connection:
+        assert another_leads(connection, "scheduler", "b", now)
+        assert not another_leads(connection, "scheduler", "a", now)
+        assert not another_leads(connection, "deploy", "b", now)
+        assert not another_leads(connection, "scheduler", "b", now + SPAN), "its lease ran out"
 
 
 def test_a_lease_that_ran_out_is_taken_with_the_next_epoch(store: Store, now: datetime) -> None:
