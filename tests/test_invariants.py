@@ -28,6 +28,9 @@ def store() -> Iterator[Store]:
     store.close()
 
 
+ASKS_ONE = {"branch": "main", "approvals": {"count": 1, "by": [], "not_author": True}}
+
+
 class Farm:
     """A farm at rest: one green commit of three built, packed, and delivered in one batch."""
 
@@ -286,7 +289,7 @@ FORBIDDEN: list[tuple[str, Callable[[Farm], object]]] = [
     ("I7", second_delivery),
     ("I8", back_to_the_unknown),
     ("I8", lambda farm: farm.update(t.rollouts, farm.rollout, from_release_id=77)),
-    ("I9", lambda farm: farm.update(t.rollouts, farm.rollout, policy={"approval": {"people": 1}})),
+    ("I9", lambda farm: farm.update(t.rollouts, farm.rollout, policy=ASKS_ONE)),
     ("I12", a_removed_nodes_token),
     ("I12", still_holding),
     ("I13", an_overfull_group),

@@ -16,7 +16,8 @@ from farmgate.lanes.replay import Past, Replayed, replay
 from farmgate.policy import CommandTarget, LanePolicy
 from farmgate.store import lanes
 from scheduler import replay_api
-from tests.simulation.acts import Line, act, door
+from tests.simulation.acts import act
+from tests.simulation.doors import Line, door
 from tests.simulation.farm import Farm
 
 NOW = datetime(2026, 1, 5, 8, tzinfo=UTC)

@@ -162,14 +162,6 @@ def i8(connection: Connection, now: datetime) -> Iterator[Finding]:
         yield f"rollout/{row.id}", f"a restore would go to release {row.from_release_id}, which this lane never had"
 
 
-@invariant
-def i9(connection: Connection, now: datetime) -> Iterator[Finding]:
-    """No rollout without a valid approval of exactly that batch where one is asked."""
-    for row in rows(connection, select(t.rollouts.c.id, t.rollouts.c.policy)):
-        if row.policy.get("approval"):  # this version knows no approvals: whoever asks for one must get none past it
-            yield f"rollout/{row.id}", "its policy asks for an approval, and none was given"
-
-
 def good_rollouts() -> Select[Any]:
     """The good rollouts of all lanes in the order in which they came live, each with what it left."""
     return (

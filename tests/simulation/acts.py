@@ -1,12 +1,14 @@
 """What happens in a story of delivery, one line each: people, commits, faults. What cannot happen does nothing.
 
 {push: [a, b], breaks: {a: [production]}, red: [b], green: {a: 30}}   seconds until its checks end; else at once
+                                     authors: {a: bob}, secures: [b]      else Ada wrote it; b fixes a weakness
 {revert: a} {fix: a} {force: 2, commits: [x]}
 {advance: 60}                                                         seconds
 {hold: production, minutes: 5} {lift_hold: production} {rollback: production, to: 1} {lift_ban: production}
-{decide: good, lane: production} {policy: production, max_commits: 2}
+{decide: good, lane: production} {policy: production, max_commits: 2}  ...                       see `policies`
 {kill: 0, minutes: 1} {away: 0, minutes: 1}                           a deploy process dies; stands still
 {at_write: 3, do: {...}} {at_call: 2, do: {...}}                      then, in the middle of what the loop does
+{approve: production, by: alice} {stop: all} {freeze: production, in: 60, minutes: 5} {jump: 90} ...   see `orders`
 {outage: production} {ends: production} {silent: a} {speaks: a} {faults: 2, call: shift} {no_way_back: production}
 """
 
@@ -15,57 +17,26 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
 
 from deploy.context import LOOP as DEPLOY
-from farmgate.blobs import MemoryBlobs
 from farmgate.errors import FarmgateError
-from farmgate.git.fake import FakeHistory
-from farmgate.policy import LanePolicy, Wave
-from farmgate.settings import SchedulerSettings
+from farmgate.policy import LanePolicy
 from farmgate.store import bans, candidates, lanes, rollouts
-from farmgate.vault import Vault
 from scheduler import holds_api, lanes_api
-from scheduler.context import Context
-from tests.simulated import Crash, Dice, SimulatedBell, SimulatedMirrors
+from tests.simulated import Crash
+from tests.simulation import orders, policies
+from tests.simulation.doors import WHO, Line, Refused, door, sha_of
 from tests.simulation.farm import LEASE, Farm, Loop, Trap
 
-Line = Mapping[str, Any]
-WHO = "alice"
 
-
-class Refused(Exception):
-    """What the line asks for cannot happen as things are."""
-
-
-def act(farm: Farm, line: Line) -> None:
-    """One line. What is refused, by the farm or by the facts, changes nothing."""
-    verb = next(verb for verb in ACTS if verb in line)
+def act(farm: Farm, line: Line) -> bool:
+    """One line. What is refused, by the farm or by the facts, changes nothing: False."""
+    verb = next(verb for verb in line if verb in ACTS)
     try:
         ACTS[verb](farm, line)
     except (FarmgateError, Refused):
-        return
-
-
-@functools.cache
-def _door_parts() -> tuple[SchedulerSettings, Vault]:
-    return SchedulerSettings(), Vault(b"the simulation's own key")
-
-
-def door(farm: Farm) -> Context:
-    """How people's orders come in: the scheduler's own functions."""
-    settings, vault = _door_parts()
-    return Context(
-        settings=settings,
-        store=farm.store,
-        blobs=MemoryBlobs(),
-        vault=vault,
-        clock=farm.clock,
-        bell=SimulatedBell(Dice(0)),
-        signals=farm.signals,
-        deploy_signals=farm.signals,
-        mirrors=SimulatedMirrors(FakeHistory(farm.clock.now())),
-    )
+        return False
+    return True
 
 
 # --- commits ---------------------------------------------------------------------------------------------------------
@@ -73,7 +44,14 @@ def door(farm: Farm) -> Context:
 
 def _push(farm: Farm, line: Line) -> None:
     names = [name for name in line["push"] if name not in farm.known]
-    farm.push(names, breaks=line.get("breaks"), stillborn=line.get("stillborn"), red=line.get("red", ()))
+    farm.push(
+        names,
+        breaks=line.get("breaks"),
+        stillborn=line.get("stillborn"),
+        red=line.get("red", ()),
+        authors=line.get("authors"),
+        secures=line.get("secures", ()),
+    )
     _greens(farm, names, line)
 
 
@@ -87,11 +65,11 @@ def _greens(farm: Farm, names: list[str], line: Line) -> None:
 
 
 def _revert(farm: Farm, line: Line) -> None:
-    _mend(farm, line, line["revert"], f"This reverts commit {_sha(farm, line['revert'])}.")
+    _mend(farm, line, line["revert"], f"This reverts commit {sha_of(farm, line['revert'])}.")
 
 
 def _fix(farm: Farm, line: Line) -> None:
-    _mend(farm, line, line["fix"], f"Fixes-commit: {_sha(farm, line['fix'])}")
+    _mend(farm, line, line["fix"], f"Fixes-commit: {sha_of(farm, line['fix'])}")
 
 
 def _mend(farm: Farm, line: Line, name: str, says: str) -> None:
@@ -164,23 +142,11 @@ def _decide(farm: Farm, line: Line) -> None:
 
 
 def _policy(farm: Farm, line: Line) -> None:
-    """Another version of a lane's policy."""
-    changes: dict[str, Any] = {}
-    for key, value in line.items():
-        match key:
-            case "max_commits":
-                changes[key] = value
-            case "settle" | "minimum_interval":
-                changes[key] = timedelta(seconds=value)
-            case "waves":
-                soak = timedelta(seconds=line.get("soak", 60))
-                changes[key] = tuple(Wave(share=share, soak=soak) for share in value)
-            case "follows":
-                changes[key] = tuple(value)
+    """Another version of a lane's policy (`policies`)."""
     now = farm.clock.now()
     with farm.store.writing() as connection:
         policy: LanePolicy = lanes.policy_of(farm.lane(connection, line["policy"]))
-        lanes.apply_policy(connection, [policy.model_copy(update=changes)], WHO, now)
+        lanes.apply_policy(connection, [policy.model_copy(update=policies.changes(line, now))], WHO, now)
     farm.signals.wake(DEPLOY)
 
 
@@ -240,12 +206,12 @@ def _ends(farm: Farm, line: Line) -> None:
 
 def _silent(farm: Farm, line: Line) -> None:
     for place in farm.places.values():
-        place.silent.add(_sha(farm, line["silent"]))
+        place.silent.add(sha_of(farm, line["silent"]))
 
 
 def _speaks(farm: Farm, line: Line) -> None:
     for place in farm.places.values():
-        place.silent.discard(_sha(farm, line["speaks"]))
+        place.silent.discard(sha_of(farm, line["speaks"]))
 
 
 def _faults(farm: Farm, line: Line) -> None:
@@ -260,12 +226,6 @@ def _no_way_back(farm: Farm, line: Line) -> None:
 
 def _way_back(farm: Farm, line: Line) -> None:
     farm.places[line["way_back"]].restore_fails = False
-
-
-def _sha(farm: Farm, name: str) -> str:
-    if name not in farm.known:
-        raise Refused
-    return farm.known[name].sha
 
 
 def asking(farm: Farm, lane: str) -> bool:
@@ -298,4 +258,14 @@ ACTS: Mapping[str, Callable[[Farm, Line], None]] = {
     "faults": _faults,
     "no_way_back": _no_way_back,
     "way_back": _way_back,
+    "approve": orders.approve,
+    "look": orders.look,
+    "withdraw": orders.withdraw,
+    "loses_right": orders.loses_right,
+    "gets_right": orders.gets_right,
+    "stop": orders.stop,
+    "go_on": orders.go_on,
+    "freeze": orders.freeze,
+    "outside": orders.outside,
+    "jump": orders.jump,
 }

@@ -14,11 +14,11 @@ import functools
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, insert
 
 from deploy.checks import Answer, Question, Verdict
 from deploy.context import LOOP as DEPLOY
@@ -27,16 +27,21 @@ from deploy.context import Context as DeployContext
 from deploy.loop import Deployer
 from deploy.targets.scripted import Place, ScriptedProber, ScriptedTarget
 from farmgate.clock import VirtualClock
-from farmgate.models import Lane, Release, Rollout
-from farmgate.policy import Check, CommandCheck, CommandTarget, LanePolicy, Wave
+from farmgate.models import Lane, Release, Rollout, TokenKind
+from farmgate.policy import Check, CommandCheck, CommandTarget, LanePolicy
 from farmgate.store import candidates, lanes, releases, repositories, rollouts
 from farmgate.store.database import Store
 from farmgate.store.migrate import migrate
+from farmgate.store.schema import tokens
 from tests.simulated import Crash, SimulatedSignals
 from tests.simulated_lanes import MortalTarget
 from tests.simulation.memory import OneStore, Reads, raw
+from tests.simulation.policies import changes
 
 LEASE: Final = timedelta(seconds=60)
+LONG_AGO: Final = datetime(2025, 1, 1, tzinfo=UTC)
+PEOPLE: Final = ("alice", "bob", "carol")
+"""Who may act on lanes."""
 _CREEP: Final = timedelta(milliseconds=1)
 _REPOSITORY: Final = 1
 
@@ -47,6 +52,10 @@ class CreepingClock(VirtualClock):
     def now(self) -> datetime:
         self.advance(_CREEP)
         return super().now()
+
+    def jump(self, span: timedelta) -> None:
+        """Someone sets the clock."""
+        self._now += span
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +116,10 @@ def empty_farm() -> tuple[Store, bytes]:
     store = OneStore(Store.at("sqlite://").engine)
     migrate(store)
     with store.writing() as connection:
-        repositories.add(connection, "shop", "file:///shop", "git", "", "main", VirtualClock().now())
+        repositories.add(connection, "shop", "file:///shop", "git", "", "main", LONG_AGO)
+        for name in PEOPLE:
+            row = {"kind": TokenKind.API, "name": name, "hash": name, "rights": ["write"], "created_at": LONG_AGO}
+            connection.execute(insert(tokens).values(**row))
     with store.engine.connect() as connection:
         return store, raw(connection).serialize()
 
@@ -137,9 +149,9 @@ class Farm:
         *,
         loops: int = 1,
         policy: Mapping[str, Any] | None = None,
-        clock: VirtualClock | None = None,
+        starts: str = "2026-01-01T00:00:00+00:00",
     ) -> None:
-        self.clock = clock or CreepingClock()
+        self.clock = CreepingClock(datetime.fromisoformat(starts))
         self.store, blank = empty_farm()
         with self.store.engine.connect() as connection:
             raw(connection).deserialize(blank)
@@ -154,6 +166,8 @@ class Farm:
         self.places = {lane: Place(breaks=functools.partial(self._breaks, lane)) for lane in self.lanes}
         self.traps: list[Trap] = []
         self.doubtful: set[str] = set()  # lanes where what a check said need not be true, or a person overruled it
+        self.looked: dict[tuple[str, str], Any] = {}  # what was shown to whom of a lane, to be approved later
+        self.times_tell = True  # False: the clock was set back, so times do not tell what came before what
         self.steps = 0
         self.lives = 0
         self.watch: Callable[[Farm], None] = lambda farm: None
@@ -174,19 +188,12 @@ class Farm:
             repository="shop",
             branch="main",
             follows=("staging",) if lane == "production" and "staging" in self.lanes else (),
-            settle=timedelta(seconds=more.get("settle", 10)),
-            minimum_interval=timedelta(seconds=more.get("minimum_interval", 0)),
-            max_commits=more.get("max_commits"),
-            waves=tuple(
-                Wave(share=share, soak=timedelta(seconds=more.get("soak", 60)))
-                for share in more.get("waves", (20, 100))
-            ),
             checks=(
                 CommandCheck(command=(lane,), every=timedelta(seconds=30), timeout=timedelta(seconds=5), failures=2),
             ),
             ask_for=timedelta(minutes=20),
             target=CommandTarget(shift=("shift",), restore=("restore",)),
-        )
+        ).model_copy(update=changes({"settle": 10, "waves": (20, 100), **more}, self.clock.now()))
 
     def begin(self) -> Deployer:
         """A deploy process that knows nothing yet."""
@@ -241,6 +248,8 @@ class Farm:
         red: Sequence[str] = (),
         mends: str | None = None,
         says: str = "",
+        authors: Mapping[str, str] | None = None,
+        secures: Sequence[str] = (),
     ) -> None:
         """Commits on main, whose checks begin. `mends`: the commit whose breakage the first of them takes away."""
         now = self.clock.now()
@@ -252,32 +261,26 @@ class Farm:
                 ill |= {(lane, name) for lane in own}
                 if mends and name == names[0]:
                     ill -= {(lane, mends) for lane in self.lanes}
-                self._record(connection, name, parent, own, frozenset(ill), name in red, says, now)
+                known = Known(name, "", parent.name if parent else None, 0, own, frozenset(ill), name in red)
+                told = f"{says}\nSecurity-fix: a weakness" if name in secures else says
+                self._record(connection, known, parent, (authors or {}).get(name, "Ada"), told, now)
                 for lane in (stillborn or {}).get(name, ()):
                     self.places[lane].stillborn.add(self.known[name].sha)
 
     def _record(
-        self,
-        connection: Connection,
-        name: str,
-        parent: Known | None,
-        breaks: frozenset[str],
-        ill: frozenset[tuple[str, str]],
-        red: bool,
-        says: str,
-        now: datetime,
+        self, connection: Connection, new: Known, parent: Known | None, author: str, says: str, now: datetime
     ) -> None:
+        name = new.name
         sha = hashlib.sha1(f"{name} {len(self.known)}".encode(), usedforsecurity=False).hexdigest()
         position = parent.position + 1 if parent is not None else 1
-        known = Known(name, sha, parent.name if parent is not None else None, position, breaks, ill, red)
-        self.known[name] = self.by_sha[sha] = known
+        self.known[name] = self.by_sha[sha] = replace(new, sha=sha, position=position)
         row: dict[str, object] = {
             "repository_id": _REPOSITORY,
             "sha": sha,
             "parents": [parent.sha] if parent is not None else [],
             "tree": sha,
-            "author_name": "Ada",
-            "author_email": "ada@example.org",
+            "author_name": author,
+            "author_email": f"{author.lower()}@example.org",
             "title": name,
             "message": f"{name}\n\n{says}",
             "committed_at": now,

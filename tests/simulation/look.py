@@ -7,6 +7,8 @@ Rules:
 3. The words: no waiting commit is lost, each has a reason, no estimate lies in the past, and who explains agrees with
    who decides.
 4. Epochs only rise.
+5. The pace: nothing new is cut outside a lane's windows, in its freezes, or beyond its budget, by a reckoning of its
+   own. Where the clock was set back, sentences about what came before what are not asked.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from farmgate import lanes as rules
 from farmgate import states
@@ -22,10 +24,13 @@ from farmgate.invariants import INVARIANTS
 from farmgate.invariants.bounds import i10
 from farmgate.models import RolloutKind
 from farmgate.store import bans, events, lane_views, rollouts
+from farmgate.store import schema as t
 from tests.simulation.farm import Farm
 from tests.simulation.memory import raw
+from tests.simulation.reckoning import paced
 
 _ROWS: Final = [name for name in INVARIANTS if name in {"I5", "I6", "I7", "I8", "I9", "I14", "I15", "I16", "I17"}]
+_BY_TIMES: Final = frozenset({"I7", "I9", "I14", "I16"})
 _LATE: Final = timedelta(minutes=30)
 
 
@@ -59,7 +64,8 @@ class Watcher:
 
     def _rows(self, connection: Connection, farm: Farm) -> list[str]:
         now = farm.clock.now()
-        found = [f"{name} {who}: {what}" for name in _ROWS for who, what in INVARIANTS[name](connection, now)]
+        asked = _ROWS if farm.times_tell else [name for name in _ROWS if name not in _BY_TIMES]
+        found = [f"{name} {who}: {what}" for name in asked for who, what in INVARIANTS[name](connection, now)]
         for lane in farm.lanes:
             found += self._finals(connection, farm.ids[lane])
         mishaps = [each.text for each in events.latest(connection) if each.kind == "lane.trouble"]
@@ -81,6 +87,8 @@ class Watcher:
         quick = lane_views.view(connection, lane, now)
         full = lane_views.view(connection, lane, now, full=True)
         found = [*place(connection, farm, name, quick), *truth(connection, farm, name), *words(farm, full, quick)]
+        if farm.times_tell:
+            found += paced(rollouts.latest(connection, lane.id, 10_000)[::-1], _secures(connection, farm, lane.id))
         for what, epoch in (("lane", lane.epoch), ("place", farm.places[name].epoch)):
             if epoch < self._epochs.get(f"{name} {what}", 0):
                 found.append(f"the epoch of the {what} fell to {epoch}")
@@ -152,6 +160,16 @@ def words(farm: Farm, full: rules.LaneView, quick: rules.LaneView) -> list[str]:
         if shown.at is not None and (shown.at < now or (shown.at == now and quick.active is None)):
             found.append(f"nothing is cut ({decided.reasons[0].words}), and the preview says now")
     return found
+
+
+def _secures(connection: Connection, farm: Farm, lane_id: int) -> set[int]:
+    """The rollouts that carry a fix of a weakness."""
+    carried = (
+        select(t.rollout_commits.c.rollout_id)
+        .join(t.commits, t.commits.c.sha == t.rollout_commits.c.sha)
+        .where(t.rollout_commits.c.lane_id == lane_id, t.commits.c.message.contains("Security-fix:"))
+    )
+    return set(connection.execute(carried.distinct()).scalars())
 
 
 def name_of(decided: object) -> str:
