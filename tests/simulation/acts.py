@@ -3,7 +3,7 @@
 {push: [a, b], breaks: {a: [production]}, red: [b], green: {a: 30}}   seconds until its checks end; else at once
                                      authors: {a: bob}, secures: [b]      else Ada wrote it; b fixes a weakness
 {revert: a} {fix: a} {force: 2, commits: [x]}
-{advance: 60}                                                         seconds
+{advance: 60} {moment: 1}                              seconds; one look of each process, and the time until its next
 {hold: production, minutes: 5} {lift_hold: production} {rollback: production, to: 1} {lift_ban: production}
 {decide: good, lane: production} {policy: production, max_commits: 2}  ...                       see `policies`
 {kill: 0, minutes: 1} {away: 0, minutes: 1}                           a deploy process dies; stands still
@@ -109,6 +109,10 @@ def _advance(farm: Farm, line: Line) -> None:
     farm.advance(line["advance"])
 
 
+def _moment(farm: Farm, line: Line) -> None:
+    farm.moment()
+
+
 # --- people ----------------------------------------------------------------------------------------------------------
 
 
@@ -170,7 +174,7 @@ def _at_call(farm: Farm, line: Line) -> None:
     farm.traps.append(Trap(_then(farm, line["do"]), calls=line["at_call"]))
 
 
-def _then(farm: Farm, what: Line | str) -> Callable[[], None]:
+def _then(farm: Farm, what: Line | str) -> Callable[[], object]:
     if what == "die":
         return _die
     if what == "overtaken":
@@ -268,4 +272,5 @@ ACTS: Mapping[str, Callable[[Farm, Line], None]] = {
     "freeze": orders.freeze,
     "outside": orders.outside,
     "jump": orders.jump,
+    "moment": _moment,
 }

@@ -39,6 +39,8 @@ from tests.simulation.memory import OneStore, Reads, raw
 from tests.simulation.policies import changes
 
 LEASE: Final = timedelta(seconds=60)
+IDLE: Final = timedelta(hours=1)
+"""When a loop that waits for nothing looks again."""
 LONG_AGO: Final = datetime(2025, 1, 1, tzinfo=UTC)
 PEOPLE: Final = ("alice", "bob", "carol")
 """Who may act on lanes."""
@@ -79,7 +81,7 @@ class Known:
 class Trap:
     """Springs once at the nth write (before or after it) or at the nth call of a target."""
 
-    do: Callable[[], None]
+    do: Callable[[], object]
     writes: int = 0
     before: bool = False
     calls: int = 0
@@ -195,6 +197,14 @@ class Farm:
             target=CommandTarget(shift=("shift",), restore=("restore",)),
         ).model_copy(update=changes({"settle": 10, "waves": (20, 100), **more}, self.clock.now()))
 
+    def load(self, rows: bytes, now: datetime) -> None:
+        """The rows as they were at another time."""
+        with self.store.engine.connect() as connection:
+            raw(connection).deserialize(rows)
+        for reads in _QUICKER:
+            reads.forget()
+        self.clock.jump(now - self.clock.now())
+
     def begin(self) -> Deployer:
         """A deploy process that knows nothing yet."""
         self.lives += 1
@@ -206,7 +216,7 @@ class Farm:
             signals=self.signals,
             hands=AtOnce(),
             holder=f"deploy-{self.lives}",
-            tick=timedelta(hours=1),
+            tick=IDLE,
             lease=LEASE,
         )
         return Deployer(context)
@@ -335,6 +345,14 @@ class Farm:
             if now >= until:
                 return
             self.clock.advance(max(timedelta(milliseconds=50), min(times) - now))
+
+    def moment(self) -> None:
+        """Every process looks once; then it is as late as the first of them wants to look again."""
+        wake = min(self.tick())
+        self.look()
+        now = self.clock.now()
+        if wake < now + IDLE - timedelta(minutes=1):
+            self.clock.advance(max(timedelta(milliseconds=50), wake - now))
 
     def tick(self) -> list[datetime]:
         """Every deploy process looks once; when each wants to look again."""

@@ -43,7 +43,7 @@ def changes(said: Mapping[str, Any], now: datetime) -> dict[str, Any]:
             case "freezes":
                 found[key] = tuple(_freeze(now, *each) for each in value)
             case "budget":
-                found[key] = None if value is None else _budget(*value, said.get("spares", "security"))
+                found[key] = None if value is None else _budget(value[0], value[1], said.get("spares", "security"))
             case "approvals":
                 found[key] = None if value is None else Approvals(count=value["count"], by=tuple(value.get("by", ())))
     return found

@@ -128,7 +128,7 @@ def end(farm: Farm) -> None:
     for _ in range(8):
         for lane in farm.lanes:
             act(farm, {"lift_hold": lane})
-        while _agree(farm) or not _quiet(farm):
+        while _agree(farm) or not quiet(farm):
             for lane in farm.lanes:
                 if asking(farm, lane):
                     act(farm, {"decide": "sick", "lane": lane})
@@ -137,7 +137,7 @@ def end(farm: Farm) -> None:
             farm.advance(60 if _busy(farm) else 1800)
         if not any(_held(farm, lane) for lane in farm.lanes):
             break
-    found = [*late(farm), *itertools.chain.from_iterable(_all_live(farm, lane) for lane in farm.lanes)]
+    found = [*late(farm), *itertools.chain.from_iterable(all_live(farm, lane) for lane in farm.lanes)]
     if found:
         raise Broken("\n".join(found))
 
@@ -160,7 +160,7 @@ def _busy(farm: Farm) -> bool:
         return bool(farm.green) or any(rollouts.active_of(connection, lane) for lane in farm.ids.values())
 
 
-def _quiet(farm: Farm) -> bool:
+def quiet(farm: Farm) -> bool:
     """Nothing is under way, and nothing goes on by itself."""
     if farm.green:
         return False
@@ -188,7 +188,7 @@ def _held(farm: Farm, name: str) -> bool:
     return bool(view.holds)
 
 
-def _all_live(farm: Farm, name: str) -> list[str]:
+def all_live(farm: Farm, name: str) -> list[str]:
     """The newest commit that may be live is, by the story's own knowledge; where bans stand, they stand for a cause."""
     if _held(farm, name):
         return []
