@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from deploy.__main__ import make_context
 from deploy.context import AtOnce, Context
 from deploy.loop import Deployer
 from deploy.switch import Switch
@@ -26,14 +27,18 @@ from deploy.targets.programs import ContainerPrograms
 from deploy.targets.protocol import Ended, Order, Package
 from deploy.targets.scripted import Place, ScriptedProber
 from deploy.targets.switched import SwitchedTarget
+from deploy.targets.webhook import HandedOverTarget
 from farmgate.blobs import MemoryBlobs
 from farmgate.broker import LocalSignals
 from farmgate.clock import SystemClock, random_token, stopwatch
 from farmgate.errors import BadDocument, TargetError
 from farmgate.policy import CommandTarget, DockerTarget, LanePolicy, ProcessTarget, parse
 from farmgate.policy.targets import from_row, with_digests
+from farmgate.policy.targets.webhook import WebhookTarget
+from farmgate.settings import DeploySettings
 from farmgate.store import repositories, secrets
 from farmgate.store.schema import metadata
+from farmgate.vault import load
 from tests.deploy import rows
 from tests.deploy.parts import SERVICE, archive
 from tests.scheduler.farm import Farm
@@ -291,3 +296,25 @@ def test_a_release_tells_that_a_secret_changed_and_never_its_value(tmp_path: Pat
 def test_what_is_not_there_any_more_cannot_be_masked_and_hinders_nobody() -> None:
     policy = CommandTarget(shift=("s",), restore=("r",), secrets={"GONE": ""})
     assert given.masks(policy, given.nothing).text("as it is") == "as it is"
+
+
+def test_the_deploy_process_hands_its_targets_secrets_digests_and_hand_overs(tmp_path: Path) -> None:
+    """Through what `python -m deploy` builds: the embedded farm's processes, and another tool."""
+    context = make_context(DeploySettings(data=tmp_path, embedded=True))
+    now, keys = context.clock.now(), load(DeploySettings(data=tmp_path))
+    with context.store.writing() as connection:
+        repository = rows.connect(connection, now)
+        secrets.put(connection, keys.keyring, repository.id, "TOKEN", VALUE, "ada", now, environment="production")
+        rows.push(connection, repository, [1], now)
+    lane = {"application": "shop", "environment": "production", "repository": "shop", "branch": "main"}
+    failing = ProcessTarget(command=("false",), secrets={"TOKEN": ""}, start_within=timedelta(0))
+    policy = LanePolicy(**lane, listen="127.0.0.1:1", target=failing)
+    target = context.targets.of(1, policy)
+    outcome = target.prepare(Order("shop/production", 1, Package(1, "a" * 40, {}, failing), None))
+    assert outcome.ended is Ended.FAILED
+    assert outcome.figures["secrets"]["TOKEN"].startswith("keyed:")
+    assert VALUE not in str(outcome)
+    target.remove(2)
+    tool = WebhookTarget(url="https://x.example.org/h", secret="HANDOVER", callback=True)
+    assert isinstance(context.targets.of(2, policy.model_copy(update={"target": tool})), HandedOverTarget)
+    context.store.close()
