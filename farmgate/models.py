@@ -635,7 +635,7 @@ class KnownTest:
     class_name: str
     name: str
     file: str
-    seen_at: datetime  # for the first time
+    seen_at: datetime  # lately, to the day
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,12 @@ class SchedulerSettings(CommonSettings):
         timedelta(days=90), description="how long artifacts are kept where the pipeline file does not say"
     )
     runs_kept: int = Field(200, ge=1, description="newest runs of each repository that stay whole, whatever their age")
+    runs_most: int = Field(
+        100_000, ge=1, description="most runs of a repository that are kept, whatever their age; older ones go first"
+    )
+    branch_runs_most: int | None = Field(
+        None, ge=1, description="most runs of one branch, tag or pull request that are kept; default: no such bound"
+    )
     log_keep: timedelta = Field(timedelta(days=180), description="how long the logs of older runs are kept")
     report_keep: timedelta = Field(
         timedelta(days=365), description="how long single results and report files of older runs are kept"

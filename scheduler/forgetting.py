@@ -6,7 +6,8 @@ Rules:
 2. A log gives way to a line that says so, after `log_keep`; what a rollout ever took to a lane keeps its logs.
 3. Of a report the figures stay; its single results, their texts and its files go after `report_keep`.
 4. A run goes with its jobs after `run_keep`, unless its commit was handed over to delivery (a candidate: the ledger
-   names it) or a cache that is still there names one of its jobs. Commits, tests and the audit log stay.
+   names it) or a cache that is still there names one of its jobs. So do runs beyond `runs_most` of a repository and
+   `branch_runs_most` of a branch, whatever their age. Commits and the audit log stay; `forgetting_names` has the tests.
 5. Each transaction is small, and one round does so much; a death in between loses nothing: the rest is found again.
 """
 
@@ -17,11 +18,12 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, false, func, or_, select, update
 
 from farmgate import audit, states
+from farmgate.settings import SchedulerSettings
 from farmgate.store import schema as t
-from scheduler import packing
+from scheduler import forgetting_names, packing
 from scheduler.blob_streams import named
 from scheduler.context import Context
 
@@ -40,6 +42,7 @@ class Forgotten:
     reports: int = 0
     runs: int = 0
     messages: int = 0  # webhooks, changes and lines of the record
+    tests: int = 0  # names
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) for field in fields(self))
@@ -50,7 +53,7 @@ class Forgotten:
 
 def forget(context: Context) -> Forgotten:
     """One round of everything."""
-    return Forgotten(logs(context), reports(context), runs(context), messages(context))
+    return Forgotten(logs(context), reports(context), runs(context), messages(context), forgetting_names.names(context))
 
 
 # --- logs ---
@@ -136,7 +139,9 @@ def runs(context: Context) -> int:
     )
     count = 0
     for before, floors in _rounds(context, context.settings.run_keep):
-        wanted = select(t.runs.c.id).where(_is_old(before, floors), ~kept_by).order_by(t.runs.c.id).limit(AT_ONCE)
+        with context.store.reading() as connection:
+            goes = or_(_is_old(before, floors), _too_many(connection, context.settings, floors))
+        wanted = select(t.runs.c.id).where(goes, ~kept_by).order_by(t.runs.c.id).limit(AT_ONCE)
         with context.store.reading() as connection:
             found = list(connection.execute(wanted).scalars())
         for number in found:
@@ -225,6 +230,32 @@ def _floors(connection: Connection, kept: int) -> Floors:
         if last is not None:
             found[number] = last
     return found
+
+
+def _too_many(connection: Connection, settings: SchedulerSettings, floors: Floors) -> ColumnElement[bool]:
+    """Runs that are over, beyond as many as a repository or a branch may have; never of the newest (rule 1)."""
+    over = t.runs.c.state.not_in(states.open_states(states.Run))
+    beyond = [
+        and_(t.runs.c.repository_id == of, t.runs.c.id <= min(last, floors[of]))
+        for of, last in _floors(connection, settings.runs_most).items()
+        if of in floors
+    ]
+    if settings.branch_runs_most is not None:
+        many = (
+            select(t.runs.c.repository_id, t.runs.c.ref)
+            .where(t.runs.c.repository_id.in_(list(floors)))
+            .group_by(t.runs.c.repository_id, t.runs.c.ref)
+            .having(func.count() > settings.branch_runs_most)
+            .order_by(t.runs.c.repository_id, t.runs.c.ref)
+            .limit(AT_ONCE)
+        )
+        for of, ref in connection.execute(many).all():
+            mine = select(t.runs.c.id).where(t.runs.c.repository_id == of, t.runs.c.ref == ref)
+            last = connection.execute(
+                mine.order_by(t.runs.c.id.desc()).offset(settings.branch_runs_most).limit(1)
+            ).scalar_one()
+            beyond.append(and_(t.runs.c.repository_id == of, t.runs.c.ref == ref, t.runs.c.id <= min(last, floors[of])))
+    return and_(over, or_(false(), *beyond))
 
 
 def _is_old(before: datetime, floors: Floors) -> ColumnElement[bool]:

@@ -38,7 +38,7 @@ def _commands(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, 
     if not children:
         yield path, command
         return
-    if len(path) == 1:
+    if len(path) == 1 or command.invoke_without_command:  # a group that does something by itself
         yield path, command
     for name, child in children.items():
         yield from _commands(child, (*path, name))

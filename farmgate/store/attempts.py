@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, insert, select, update
+from sqlalchemy import Connection, Row, and_, func, insert, select, update
 
 from farmgate import states
 from farmgate.errors import NotFound, StaleAttempt, Unauthorised
@@ -273,6 +273,19 @@ def artifacts_of(connection: Connection, attempt_ids: Sequence[int]) -> list[Art
     """Of several attempts, by path."""
     statement = select(artifacts).where(artifacts.c.attempt_id.in_(list(attempt_ids))).order_by(artifacts.c.path)
     return many(connection, Artifact, statement)
+
+
+def some_artifacts_of(
+    connection: Connection, attempt_ids: Sequence[int], most: int
+) -> tuple[list[Artifact], dict[int, int]]:
+    """The first of each attempt, by path, at most `most`; and how many there are of each."""
+    ids = list(attempt_ids)
+    place = func.row_number().over(partition_by=artifacts.c.attempt_id, order_by=(artifacts.c.path, artifacts.c.id))
+    ranked = select(artifacts.c.id, place.label("place")).where(artifacts.c.attempt_id.in_(ids)).subquery()
+    wanted = select(artifacts).join(ranked, ranked.c.id == artifacts.c.id).where(ranked.c.place <= most)
+    counts = select(artifacts.c.attempt_id, func.count()).where(artifacts.c.attempt_id.in_(ids))
+    by_attempt = {number: int(count) for number, count in connection.execute(counts.group_by(artifacts.c.attempt_id))}
+    return many(connection, Artifact, wanted.order_by(artifacts.c.attempt_id, ranked.c.place)), by_attempt
 
 
 def artifacts_for(connection: Connection, job: Job, names: Iterable[str]) -> list[tuple[str, Artifact]]:

@@ -3,13 +3,13 @@
 Rules:
 1. Whatever is written belongs to an attempt that the caller has fenced; a page or an end that comes twice is the same.
 2. A report is sealed with its attempt's end. It counts unless the attempt was lost or cancelled.
-3. A test is a row once, whoever saw it first.
+3. A test is a row once, whoever saw it first; that it was seen is noted once a day (`scheduler.forgetting_names`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -23,6 +23,7 @@ from farmgate.store.database import insert_if_absent, many, one
 from farmgate.store.schema import report_files, report_pages, reports, test_results, tests
 
 AT_ONCE = 500
+SEEN_EVERY = timedelta(days=1)
 
 
 def of_attempt(connection: Connection, attempt_id: int) -> list[Report]:
@@ -109,7 +110,7 @@ def put_cases(connection: Connection, report: Report, number: int, cases: Sequen
 def _tests(connection: Connection, report: Report, cases: Sequence[CaseRow], now: datetime) -> dict[str, int]:
     """Rule 3: the ids of tests by their keys."""
     wanted = {key_of(report.variant, case.suite, case.class_name, case.name, case.file): case for case in cases}
-    known = _known(connection, report.repository_id, list(wanted))
+    known = _known(connection, report.repository_id, list(wanted), now)
     missing = [key for key in wanted if key not in known]
     if missing:
         if connection.dialect.name == "sqlite":
@@ -130,15 +131,24 @@ def _tests(connection: Connection, report: Report, cases: Sequence[CaseRow], now
             for key in sorted(missing)  # in one order, so that two attempts do not wait for each other
         ]
         connection.execute(put(tests).on_conflict_do_nothing(index_elements=["repository_id", "key"]), values)
-        known |= _known(connection, report.repository_id, missing)
+        known |= _known(connection, report.repository_id, missing, now)
     return known
 
 
-def _known(connection: Connection, repository_id: int, keys: Sequence[str]) -> dict[str, int]:
+def _known(connection: Connection, repository_id: int, keys: Sequence[str], now: datetime) -> dict[str, int]:
+    """Those that are there; once a day each is noted as seen."""
     found: dict[str, int] = {}
     for some in _slices(keys):
-        statement = select(tests.c.key, tests.c.id).where(tests.c.repository_id == repository_id, tests.c.key.in_(some))
-        found.update((row.key, row.id) for row in connection.execute(statement))
+        columns = (tests.c.key, tests.c.id, tests.c.seen_at)
+        statement = select(*columns).where(tests.c.repository_id == repository_id, tests.c.key.in_(some))
+        rows = connection.execute(statement.order_by(tests.c.id)).all()
+        found.update((row.key, row.id) for row in rows)
+        stale = [row.id for row in rows if row.seen_at < now - SEEN_EVERY]
+        if stale:
+            done = connection.execute(update(tests).where(tests.c.id.in_(stale)).values(seen_at=now)).rowcount
+            if done != len(stale):  # some were being forgotten: they are new ones now
+                left = set(connection.execute(select(tests.c.id).where(tests.c.id.in_(stale))).scalars())
+                found = {key: number for key, number in found.items() if number not in stale or number in left}
     return found
 
 

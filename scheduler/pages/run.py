@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -38,7 +38,17 @@ _BEFORE_STEPS = (
     "container",
 )
 _BESIDE = ("image", "start_services", "reserve")  # done meanwhile: what they cost the job is `waited`
-_AFTER_STEPS = ("steps", "builds", "save_images", "service_logs", "reports", "artifacts", "save_caches", "log")
+_AFTER_STEPS = (
+    "steps",
+    "builds",
+    "save_images",
+    "push_images",
+    "service_logs",
+    "reports",
+    "artifacts",
+    "save_caches",
+    "log",
+)
 _MOMENTS = ("first_step", "total")  # counted from the beginning, so no part of the bar
 _PHASES = (*_BEFORE_STEPS, *_BESIDE, *_AFTER_STEPS)
 _WORST_FIRST = (
@@ -75,7 +85,7 @@ def read(
     by_job = {job.id: by_source[jobs.told_by(job)] for job in rows}
     shown_attempts = {job.id: _choose(job, by_job[job.id], chosen) for job in rows}
     ids = [attempt.id for attempt in shown_attempts.values() if attempt is not None]
-    steps, made = attempts.steps_of(connection, ids), attempts.artifacts_of(connection, ids)
+    steps, made = attempts.steps_of(connection, ids), attempts.some_artifacts_of(connection, ids, SHOWN_ARTIFACTS)
     told = [_job(job, by_job[job.id], shown_attempts[job.id], steps, made, names, waiting) for job in rows]
     given = answers.of_jobs(connection, [jobs.told_by(job) for job in rows if job.kind is JobKind.APPROVAL])
     for job, one in zip(rows, told, strict=True):
@@ -215,7 +225,7 @@ def _job(
     tried: list[Attempt],
     shown: Attempt | None,
     steps: Iterable[Step],
-    made: Iterable[Artifact],
+    made: tuple[Sequence[Artifact], Mapping[int, int]],
     names: Mapping[int, str],
     waiting: Outlook,
 ) -> dict[str, Any]:
@@ -237,8 +247,8 @@ def _job(
         "finished_at": job.finished_at if ended else None,
         "timing": timing(shown.timings) if shown else None,
         "steps": [step for step in steps if shown and step.attempt_id == shown.id],
-        "artifacts": [artifact for artifact in made if shown and artifact.attempt_id == shown.id],
-        "artifacts_shown": SHOWN_ARTIFACTS,
+        "artifacts": [artifact for artifact in made[0] if shown and artifact.attempt_id == shown.id],
+        "artifact_count": made[1].get(shown.id, 0) if shown else 0,
         "has_log": shown is not None,
         "open": shown is not None and shown.state is states.Attempt.RUNNING,
         "unfold": False,

@@ -144,3 +144,57 @@ def test_one_round_does_so_much_and_the_next_goes_on(old: Farm, monkeypatch: pyt
     assert (found.logs, found.reports, found.runs) == (2, 2, 2)
     found = forgetting.forget(old.context)
     assert (found.logs, found.reports, found.runs) == (1, 1, 1)
+
+
+def test_more_runs_than_a_repository_may_have_go_whatever_their_age_but_never_the_newest(old: Farm) -> None:
+    keep(old, runs_most=3)
+    assert forgetting.forget(old.context).runs == 2
+    assert [run["id"] for run in old.runs()] == [3, 4, 5]
+    keep(old, runs_most=1)
+    assert forgetting.forget(old.context).runs == 1
+    assert [run["id"] for run in old.runs()] == [4, 5], "runs_kept holds"
+    sound(old)
+
+
+def test_more_runs_than_a_branch_may_have_go_and_those_of_others_stay(old: Farm) -> None:
+    with old.store.writing() as connection:
+        connection.execute(update(t.runs).where(t.runs.c.id == 1).values(ref="refs/heads/quiet"))
+    keep(old, branch_runs_most=3)
+    assert forgetting.forget(old.context).runs == 1
+    assert [run["id"] for run in old.runs()] == [1, 3, 4, 5]
+
+
+def test_a_run_beyond_the_bound_that_delivery_knows_or_that_is_not_over_stays(old: Farm) -> None:
+    with old.store.writing() as connection:
+        sha = connection.execute(select(t.runs.c.sha).where(t.runs.c.id == 1)).scalar_one()
+        candidate = rows.a_candidate(connection, 1, sha, old.clock.now())
+        connection.execute(update(t.candidates).where(t.candidates.c.id == candidate).values(run_id=1))
+        connection.execute(update(t.runs).where(t.runs.c.id == 2).values(state=states.Run.RUNNING))
+    keep(old, runs_most=2, branch_runs_most=2)
+    assert forgetting.forget(old.context).runs == 1
+    assert [run["id"] for run in old.runs()] == [1, 2, 4, 5]
+
+
+def test_a_tests_name_goes_once_nothing_tells_of_it(old: Farm) -> None:
+    with old.store.writing() as connection:  # the oldest run had a test that was renamed since
+        seen = old.clock.now() - 50 * DAY
+        gone = {"repository_id": 1, "variant": "test", "suite": "s", "class_name": "tests.test_a", "file": ""}
+        for name in ("test_old", "test_held"):
+            connection.execute(insert(t.tests).values(key=name, name=name, seen_at=seen, **gone))
+        standing = {"owner": "ada", "reason": "r", "until": seen, "created_by": "ada", "created_at": seen}
+        connection.execute(insert(t.quarantines).values(repository_id=1, name="tests.test_a.test_held", **standing))
+    assert count(old, t.tests) == 3
+    assert forgetting.forget(old.context).tests == 1
+    assert count(old, t.tests) == 2
+    assert forgetting.forget(old.context).tests == 0
+
+
+def test_a_name_that_a_report_still_tells_stays_and_so_does_one_that_was_seen_since(old: Farm) -> None:
+    old.clock.advance(35 * DAY)
+    assert forgetting.forget(old.context).tests == 0, "the newest two runs tell of it in detail"
+    old.push("one more")
+    held = old.join("n2").claim(6)
+    report(held, test_a="p")
+    held.end("passed")
+    with old.store.reading() as connection:
+        assert connection.execute(select(t.tests.c.seen_at)).scalar_one() == old.clock.now()
