@@ -765,8 +765,11 @@ class JobReader:
                 else []
             )
             named = as_written(key.get("prefix")) if isinstance(key, dict) else as_written(key)
-            plain = re.sub(r"\$\{?\w+\}?", "", named or "").strip("-_/ ") or "cache"
-            for word in ("policy", "untracked", "when", "unprotect", "fallback_keys"):
+            named = re.sub(r"\$(?:CI_JOB_NAME(?:_SLUG)?\b|\{CI_JOB_NAME(?:_SLUG)?\})", draft.name, named or "")
+            plain = re.sub(r"\$\{?\w+\}?", "", named).strip("-_/ ") or "cache"
+            if cache.flag("untracked"):
+                cache.look("untracked", "only 'paths' are cached, not every file that git does not know", "name them")
+            for word in ("policy", "when", "unprotect", "fallback_keys"):
                 cache.needless(word, "a cache is taken before the steps and kept after them")
             cache.close("cache")
             draft.cache(plain, paths, files)

@@ -158,3 +158,16 @@ def test_needs_with_and_without_artifacts() -> None:
 def test_a_key_that_nobody_knows_is_listed() -> None:
     made = imported(L, "a: {script: [make], frobnicate: 1}\n")
     assert made.left == ["1:21: frobnicate of a job is not known to the importer"]
+
+
+def test_a_cache_of_the_jobs_name_is_the_jobs_own_and_untracked_files_are_told() -> None:
+    made = imported(
+        L,
+        """\
+        cache: {key: "$CI_JOB_NAME", untracked: true, paths: [node_modules/]}
+        test:node8: {script: [npm test]}
+        test:node10: {script: [npm test]}
+        """,
+    )
+    assert [made.job(name).caches[0].key for name in ("test-node8", "test-node10")] == ["test-node8", "test-node10"]
+    assert any("not every file that git does not know" in one for one in made.said(Kind.LOOK))

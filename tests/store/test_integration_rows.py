@@ -250,6 +250,9 @@ def test_an_artifact_sent_again_replaces_itself(store: Store, now: datetime) -> 
         for digest in ("1" * 64, "2" * 64):
             attempts.keep_artifact(connection, row, "out", digest, 3, now)
         assert [one.sha256 for one in attempts.artifacts_of(connection, [attempt])] == ["2" * 64]
+        some, counts = attempts.some_artifacts_of(connection, [attempt, 999], 1)
+        assert ([one.sha256 for one in some], counts) == (["2" * 64], {attempt: 1})
+        assert attempts.some_artifacts_of(connection, [attempt], 0) == ([], {attempt: 1})
 
 
 # --- logs ------------------------------------------------------------------------------------------------------------
