@@ -60,6 +60,7 @@ from farmgate.store import (
     rollouts,
     searches,
 )
+from farmgate.store import made as made_rows
 
 ACTOR = "farmgate"
 Move = Start | Cancel | Prolong | Advance | BeginFinish | Ask | Restore | Finish | EndSick | Stick
@@ -137,6 +138,8 @@ def _cut(connection: Connection, seen: Seen, epoch: int, decision: CutBatch, now
     made = rollouts.cut(connection, new, epoch, now)
     if cut.search_id is not None:
         searches.count(connection, cut.search_id)
+    if cut.made_id is not None:
+        made_rows.deliver(connection, cut.made_id, cut.commit.sha, made.id, now)
     number = rollouts.sizes(connection, [made.id]).get(made.id, 0)
     text = f"rollout {made.number} ({cut.kind}): {number} commits up to {cut.commit.sha[:12]}"
     events.record(connection, now, "rollout.cut", _subject(seen.lane), ACTOR, text)
@@ -206,6 +209,7 @@ def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move,
             rollouts.prolong(connection, rollout, deadline)
         case Cancel(reason):
             rollouts.moved(connection, rollout, states.Rollout.CANCELLED, finished_at=now, reason=reason)
+            made_rows.delivered(connection, rollout.id, states.Made.CANCELLED, reason, now)
             searches.abandon(connection, seen.lane.id, now)
             _tell(connection, now, "rollout.cancelled", subject, rollout.number, reason)
         case Advance(wave, deadline):
@@ -235,11 +239,13 @@ def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move,
             _good(connection, seen, view, words, now)
         case EndSick(words, consequences):
             rollouts.moved(connection, rollout, states.Rollout.SICK, finished_at=now, reason=words)
+            made_rows.delivered(connection, rollout.id, states.Made.SICK, words, now)
             _tell(connection, now, "rollout.sick", subject, rollout.number, f"taken back: {words}")
             for consequence in consequences:
                 _follow(connection, seen.lane, seen.view, consequence, rollout.id, now)
         case Stick(words):
             rollouts.moved(connection, rollout, states.Rollout.STUCK, finished_at=now, reason=words)
+            made_rows.delivered(connection, rollout.id, states.Made.SICK, words, now)
             holds.place(connection, seen.lane.id, f"rollout {rollout.number} is stuck: {words}", ACTOR, now)
             _tell(connection, now, "page", subject, rollout.number, f"stuck, a person is needed: {words}")
         case _:
@@ -256,14 +262,15 @@ def _good(connection: Connection, seen: Seen, view: RolloutView, words: str, now
     digests = prepared.detail.get("secrets", {}) if prepared is not None else {}
     config = with_digests(view.policy.target.model_dump(mode="json"), digests)
     releases.publish(connection, rollout, candidate.artifacts, config, now)
+    made_rows.delivered(connection, rollout.id, states.Made.LIVE, None, now)
     _tell(connection, now, "rollout.good", subject, rollout.number, f"{rollout.until_sha[:12]} is live")
     if words:
         _tell(connection, now, "page", subject, rollout.number, words)
     if rollout.search_id is not None:
         searches.narrow(connection, rollout.search_id, since=rollout.until_position)
-    if rollout.kind is RolloutKind.ROLLBACK and live is not None and rollout.until_position < live.position:
-        taken = rollouts.commits_of(connection, [rollout.id])
-        covers = [commit.sha for commit in taken] or [live.sha]
+    if rollout.kind is RolloutKind.ROLLBACK and live is not None and rollouts.takes_back(connection, rollout):
+        taken = [commit.sha for commit in rollouts.commits_of(connection, [rollout.id])] or [live.sha]
+        covers = made_rows.with_picks(connection, seen.lane.repository_id, taken)
         reason = f"taken back by {rollout.asked_by}: {rollout.reason}"
         _ban(connection, seen.lane, live.sha, live.position, covers, reason, rollout.asked_by, rollout.id, now)
 

@@ -12,7 +12,8 @@ Rules:
 5. Sick: restore first. Then the check that failed is asked of what was live before, as soon as its answer says
    something of that: if it is not healthy either, the change is not to blame; the lane holds itself, nothing is banned.
    A comparison had what was live before in it, and a person saw it: these are not asked again.
-6. Else a batch of one is banned, a larger one is sealed and searched.
+6. Else a batch of one is banned, a larger one is sealed and searched. A hotfix is neither: what is sick on what is live
+   may be well on the branch, where its own rollout judges it.
 7. A rollback that goes wrong, or a restore that does: stop, page, hold the lane. Never another try.
 8. A person's order to roll back ends what is under way, without blame.
 9. A step that goes on (a review of days, another tool's rollout) is looked at every `look_every` of its target, and at
@@ -285,7 +286,7 @@ def _consequences(view: RolloutView, verdict: str, words: str, now: datetime) ->
     if verdict == Verdict.UNTOLD:
         reason = f"rollout {rollout.number} was taken back, and nobody can tell whether it was sick: {words}"
         return (PlaceHold(reason, now + HOLD_UNTOLD),)
-    if verdict != Verdict.SICK or rollout.kind is RolloutKind.ROLLBACK:
+    if verdict != Verdict.SICK or rollout.kind in (RolloutKind.ROLLBACK, RolloutKind.HOTFIX):
         return ()
     if rollout.kind is RolloutKind.SEARCH and rollout.search_id is not None:
         return (NarrowSearch(rollout.search_id, rollout.until_position),)

@@ -19,7 +19,7 @@ from enum import StrEnum
 from typing import Final
 
 from farmgate.models import Job, Repository, Run, SigningKey
-from farmgate.refs import HEADS, TAGS
+from farmgate.refs import HEADS, MADE, TAGS
 
 ALGORITHM: Final = "RS256"  # what every cloud takes
 TOLERANCE: Final = timedelta(minutes=10)  # for clocks that differ
@@ -96,7 +96,9 @@ CLAIMS: Final = (
 
 
 def ref_type(ref: str) -> str:
-    """branch, tag or pull."""
+    """branch, tag, made (by Farmgate, for a branch that the ref names) or pull."""
+    if ref.startswith(MADE):
+        return "made"
     return "branch" if ref.startswith(HEADS) else "tag" if ref.startswith(TAGS) else "pull"
 
 

@@ -70,6 +70,14 @@ class RolloutKind(StrEnum):
     FORWARD = "forward"  # the next batch of the queue
     SEARCH = "search"  # a half of a sealed batch, on the way to its culprit
     ROLLBACK = "rollback"  # a person went back to an earlier good release
+    HOTFIX = "hotfix"  # commits picked onto what is live, ahead of the queue
+
+
+class MadeKind(StrEnum):
+    """What a commit that Farmgate makes is for."""
+
+    HOTFIX = "hotfix"  # picks, on what is live
+    REVERT = "revert"  # the head of what waits, without a culprit
 
 
 class HoldKind(StrEnum):
@@ -1039,3 +1047,45 @@ class Attestation:
     digest: str  # of the envelope
     made_by: str
     made_at: datetime
+
+
+# --- commits that Farmgate makes: farmgate.store.made ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A commit that Farmgate makes, or several on top of each other, on a commit of the lane's branch or on a made one
+    that is live."""
+
+    id: int
+    kind: MadeKind
+    lane_id: int
+    repository_id: int
+    branch: str  # of the lane, when it was asked for
+    ref: str  # refs/farmgate/hotfix-7/main: keeps it in the mirror
+    picks: list[str]  # the commits that it brings (or takes back), in this order
+    onto: str  # what it stands on
+    onto_position: int  # where that stands, or the branch commit below it
+    shas: list[str]  # one for each pick; empty: not made yet
+    sha: str | None  # the last of them: what is tested and delivered
+    run_id: int | None
+    rollout_id: int | None
+    state: states.Made
+    problem: str | None  # why it ended, in words
+    reason: str  # what it is for, in the words of who asked
+    asked_by: str
+    created_at: datetime
+    finished_at: datetime | None
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """From this commit of a branch on, a pick of a made commit is contained."""
+
+    made_id: int
+    pick: str
+    sha: str
+    said_by: str | None  # a person; None: git says so
+    reason: str
+    said_at: datetime

@@ -139,6 +139,20 @@ class Handover(StrEnum):
     OVER = "over"  # its time, or its rollout, ended before it did
 
 
+class Made(StrEnum):
+    """A commit that Farmgate makes itself: a hotfix, or a branch without a culprit."""
+
+    ASKED = "asked"  # the scheduler's loop makes it
+    TESTING = "testing"  # made, and its own run is under way; the scheduler's loop looks
+    READY = "ready"  # tested; the deploy loop delivers it. What is live moved: the scheduler's loop makes it anew
+    DELIVERING = "delivering"  # its rollout is under way; the deploy loop
+    LIVE = "live"
+    NEEDLESS = "needless"  # what is live came to contain it before it was delivered
+    FAILED = "failed"  # it conflicts, or its run was not green
+    SICK = "sick"  # it was taken back
+    CANCELLED = "cancelled"  # by a person, or its time was over
+
+
 MOVES: dict[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
     Intake: {
         Intake.PENDING: frozenset({Intake.DONE, Intake.REJECTED}),
@@ -182,6 +196,12 @@ MOVES: dict[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
         OsvDump.WAITING: frozenset({OsvDump.READING, OsvDump.FAILED}),
         OsvDump.READING: frozenset({OsvDump.MATCHING, OsvDump.FAILED}),
         OsvDump.MATCHING: frozenset({OsvDump.DONE, OsvDump.FAILED}),
+    },
+    Made: {
+        Made.ASKED: frozenset({Made.TESTING, Made.NEEDLESS, Made.FAILED, Made.CANCELLED}),
+        Made.TESTING: frozenset({Made.ASKED, Made.READY, Made.NEEDLESS, Made.FAILED, Made.CANCELLED}),
+        Made.READY: frozenset({Made.ASKED, Made.DELIVERING, Made.NEEDLESS, Made.FAILED, Made.CANCELLED}),
+        Made.DELIVERING: frozenset({Made.LIVE, Made.SICK, Made.CANCELLED}),
     },
     Search: {
         Search.OPEN: frozenset({Search.FOUND, Search.ABANDONED}),

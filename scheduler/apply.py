@@ -16,7 +16,7 @@ import structlog
 from farmgate import states
 from farmgate.errors import BrokerUnreachable, LostRace
 from farmgate.store import attempts, cancelling, events, intakes, jobs, nodes, runs, superseding
-from scheduler import answers, handing_over, intake, packing, polling, submitting
+from scheduler import answers, handing_over, intake, making, packing, polling, submitting
 from scheduler.background import Background
 from scheduler.context import DEPLOY, Context
 from scheduler.decisions import (
@@ -25,10 +25,14 @@ from scheduler.decisions import (
     CancelRun,
     Decision,
     End,
+    EndMade,
     EndOlder,
     Finish,
     GiveUp,
+    MakeAnew,
+    MakeCommit,
     MakeReady,
+    MakeReadyMade,
     MarkSilent,
     PackLog,
     Poll,
@@ -151,6 +155,20 @@ def act(context: Context, background: Background, decision: Decision) -> None:
                 submitting.settle(connection, decision, now)
             if decision.after is states.Submission.ACCEPTED:
                 context.deploy_signals.wake(DEPLOY)
+        case MakeCommit():
+            number = decision.made_id
+            background.start(repository_key(decision.repository_id), lambda: making.make(context, number))
+        case MakeReadyMade():
+            with context.store.writing() as connection:
+                making.ready(connection, decision.made_id, now)
+            context.deploy_signals.wake(DEPLOY)
+        case MakeAnew():
+            with context.store.writing() as connection:
+                making.anew(connection, decision, now)
+        case EndMade():
+            with context.store.writing() as connection:
+                making.end(connection, decision, now)
+            context.deploy_signals.wake(DEPLOY)
         case _:
             assert_never(decision)
 

@@ -4,6 +4,7 @@ Rules:
 1. What a person is shown is what they approve: the commits after one up to another, and the digests there. If any of
    that is not so any more, nothing is written and they are told to look again.
 2. Who approved before is shown the difference alone.
+3. While a hotfix is open it is what there is to approve: exactly its commit.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from farmgate import lanes as rules
+from farmgate import states
 from farmgate.errors import Conflict, Forbidden
 from farmgate.lanes import LaneView, QueuedCommit
 from farmgate.models import Lane
 from farmgate.policy import Approvals
-from farmgate.store import approvals, candidates, events, lane_views, lanes
+from farmgate.store import approvals, candidates, events, lane_views, lanes, made, repositories
 from scheduler.auth import Person, Writer
 from scheduler.context import Context
 from scheduler.lane_bodies import ApprovalBody, CarriedBody, LiftedBody
@@ -80,6 +82,8 @@ def to_approve(connection: Connection, lane: Lane, who: str, now: datetime, unti
     """The next batch, or the one up to a commit, less what this person approved already. Raises Conflict."""
     view = lane_views.view(connection, lane, now, full=True)
     asked = _asked(view)
+    if view.hotfix is not None and until is None:
+        return _hotfix_to_approve(connection, lane, view, who)
     standing = approvals.standing(connection, lane, view.policy, view.base, now)
     chosen = _chosen(view, until)
     body = ToApproveBody(
@@ -128,6 +132,10 @@ def approve(context: Context, application: str, environment: str, asked: Approve
         policy = _asked(view)
         if policy.by and who not in policy.by:
             raise Forbidden(f"{application}/{environment} asks {', '.join(policy.by)}, not {who}")
+        if view.hotfix is not None and view.hotfix.sha == asked.until_sha:
+            given = _approve_hotfix(connection, lane, view, asked, who, now)
+            context.acted_on_lanes()
+            return given
         until = next((commit for commit in view.commits if commit.sha == asked.until_sha), None)
         if until is None or until.candidate_id is None:
             raise Conflict(
@@ -152,6 +160,63 @@ def approve(context: Context, application: str, environment: str, asked: Approve
         body = ApprovalBody.model_validate(approvals.latest(connection, lane.id, 1)[0], from_attributes=True)
     context.acted_on_lanes()
     return body
+
+
+def _hotfix_to_approve(connection: Connection, lane: Lane, view: LaneView, who: str) -> ToApproveBody:
+    """An open hotfix goes first, so it is what there is to approve."""
+    asked, hotfix = _asked(view), view.hotfix
+    assert hotfix is not None
+    row = made.by_id(connection, hotfix.id)
+    known = repositories.commits_of(connection, lane.repository_id, row.shas)
+    candidate = candidates.by_id(connection, hotfix.candidate_id) if hotfix.candidate_id is not None else None
+    body = ToApproveBody(
+        since_sha=row.onto,
+        until_sha=None,
+        until_title=f"hotfix {row.id}: {row.reason}",
+        artifacts=dict(candidate.artifacts) if candidate is not None else {},
+        commit_count=len(row.picks),
+        commits=[
+            CarriedBody(
+                sha=sha,
+                position=row.onto_position,
+                title=known[sha].title if sha in known else "",
+                author=known[sha].author_name if sha in known else "",
+            )
+            for sha in row.shas
+        ],
+        own=sum(approvals.wrote(connection, lane, who, [sha]) for sha in row.shas),
+        count=asked.count,
+        by=list(asked.by),
+        given=[
+            ApprovalBody.model_validate(each, from_attributes=True)
+            for each in approvals.latest(connection, lane.id)
+            if each.until_sha == row.sha and each.withdrawn_at is None
+        ],
+        words="",
+    )
+    if hotfix.state is not states.Made.READY or not hotfix.on_live or candidate is None:
+        return body.model_copy(update={"words": f"hotfix {row.id} is not tested yet: it can be approved then"})
+    if any(each.approved_by == who for each in body.given):
+        return body.model_copy(update={"words": f"{who} approved hotfix {row.id} already"})
+    return body.model_copy(update={"until_sha": row.sha})
+
+
+def _approve_hotfix(
+    connection: Connection, lane: Lane, view: LaneView, asked: ApproveAsked, who: str, now: datetime
+) -> ApprovalBody:
+    hotfix, name = view.hotfix, f"{lane.application}/{lane.environment}"
+    assert hotfix is not None
+    row = made.by_id(connection, hotfix.id)
+    if hotfix.state is not states.Made.READY or hotfix.candidate_id is None or asked.since_sha != row.onto:
+        raise Conflict("the hotfix has changed since you looked: look again at what there is to approve")
+    wrote_it = approvals.wrote(connection, lane, who, row.shas)
+    if _asked(view).not_author and wrote_it:
+        raise Forbidden(f"{who} wrote some of it: this lane asks for somebody else")
+    ends = (row.onto_position, row.onto), (row.onto_position, asked.until_sha)
+    approvals.give(connection, lane.id, *ends, hotfix.candidate_id, who, asked.reason, now)
+    told = f"hotfix {row.id} ({asked.until_sha[:12]}){f': {asked.reason}' if asked.reason else ''}"
+    events.record(connection, now, "batch.approved", f"lane/{name}", who, told)
+    return ApprovalBody.model_validate(approvals.latest(connection, lane.id, 1)[0], from_attributes=True)
 
 
 def withdraw(context: Context, application: str, environment: str, who: str) -> int:

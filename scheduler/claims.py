@@ -40,7 +40,7 @@ from farmgate.messages import (
 )
 from farmgate.models import Repository, Run, TokenKind, Trust
 from farmgate.pipeline import JobSpec
-from farmgate.refs import HEADS, TAGS
+from farmgate.refs import TAGS, branch_of
 from farmgate.store import attempts, events, jobs, logs, nodes, repositories, reuse, runs, tokens
 from farmgate.store.intakes import storable
 from scheduler import emission, ends, reporting, retention
@@ -131,8 +131,9 @@ def variables(context: Context, repository: Repository, run: Run, title: str) ->
         "FARMGATE_TITLE": title,
         "FARMGATE_DEFAULT_BRANCH": repository.default_branch,
     }
-    if run.ref.startswith(HEADS):
-        found["FARMGATE_BRANCH"] = run.ref.removeprefix(HEADS)
+    branch = branch_of(run.ref)
+    if branch is not None:
+        found["FARMGATE_BRANCH"] = branch
     elif run.ref.startswith(TAGS):
         found["FARMGATE_TAG"] = run.ref.removeprefix(TAGS)
     else:

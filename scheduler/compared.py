@@ -19,7 +19,7 @@ from farmgate.git import History
 from farmgate.models import Trigger
 from farmgate.pipeline import JobSpec
 from farmgate.pipeline.conditions import Facts, unmet
-from farmgate.refs import HEADS, TAGS
+from farmgate.refs import TAGS, branch_of
 from farmgate.store.runs import LEFT_OUT
 
 MOST_PATHS = 20_000
@@ -56,8 +56,9 @@ def compared_with(history: History, sha: str, place: Place) -> str | None:
 def facts_of(history: History, sha: str, place: Place, specs: Iterable[JobSpec]) -> tuple[Facts, str | None]:
     """What conditions look at, and the commit that `changed` is counted from."""
     branch = place.base if place.trigger is Trigger.PULL else place.ref
+    of = branch_of(branch) if branch is not None else None
     facts = Facts(
-        branch=branch.removeprefix(HEADS) if branch is not None and branch.startswith(HEADS) else None,
+        branch=of,
         tag=place.ref.removeprefix(TAGS) if place.ref.startswith(TAGS) else None,
         event=str(place.trigger),
         changed=None,

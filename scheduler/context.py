@@ -16,7 +16,7 @@ from typing import Protocol
 from farmgate.blobs import Blobs
 from farmgate.broker import Bell, Signals
 from farmgate.clock import Clock
-from farmgate.git import History, Mirror
+from farmgate.git import Mirror, Workshop
 from farmgate.models import Repository
 from farmgate.sealing import Keyring
 from farmgate.settings import SchedulerSettings
@@ -32,7 +32,7 @@ DEPLOY = "deploy"
 class Mirrors(Protocol):
     """The bare mirrors of all repositories."""
 
-    def of(self, repository: Repository) -> History:
+    def of(self, repository: Repository) -> Workshop:
         """The history as it was last fetched; empty before the first fetch."""
         ...
 

@@ -184,6 +184,39 @@ class Settle:
     reason: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class MakeCommit:
+    """Make a hotfix or a revert, in the background."""
+
+    made_id: int
+    repository_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class MakeReadyMade:
+    """A made commit is tested: the deploy loop may deliver it."""
+
+    made_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class MakeAnew:
+    """What a made commit stands on is not live any more; this is."""
+
+    made_id: int
+    onto: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndMade:
+    """A made commit is over before it was delivered."""
+
+    made_id: int
+    after: states.Made
+    reason: str
+
+
 Decision = (
     Ring
     | RingAgain
@@ -204,6 +237,10 @@ Decision = (
     | Poll
     | PackLog
     | Settle
+    | MakeCommit
+    | MakeReadyMade
+    | MakeAnew
+    | EndMade
 )
 
 
@@ -240,6 +277,8 @@ def key_of(decision: Decision) -> str:
             subject = f"intake/{decision.intake_id}"
         case PackLog():
             subject = log_key(decision.attempt_id)
+        case MakeCommit() | MakeReadyMade() | MakeAnew() | EndMade():
+            subject = f"made/{decision.made_id}"
         case Settle():
             subject = f"submission/{decision.submission_id}"
     return f"{type(decision).__name__} {subject}"

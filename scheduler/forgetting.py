@@ -173,6 +173,7 @@ def _forget_run(context: Context, run_id: int) -> None:
         for table in (t.answers, t.identity_tokens, t.attempts):
             connection.execute(delete(table).where(table.c.job_id.in_(jobs)))
         connection.execute(delete(t.jobs).where(t.jobs.c.run_id == run_id))
+        connection.execute(update(t.made).where(t.made.c.run_id == run_id).values(run_id=None))
         connection.execute(delete(t.runs).where(t.runs.c.id == run_id))
 
 

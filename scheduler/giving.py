@@ -23,7 +23,7 @@ from farmgate.errors import BadSettings
 from farmgate.messages import RegistryLogin
 from farmgate.models import IdentityToken, Job, Repository, Run, SigningKey, Trust
 from farmgate.pipeline import JobSpec
-from farmgate.refs import HEADS
+from farmgate.refs import branch_of
 from farmgate.registries import host_of
 from farmgate.store import identities, secrets
 from farmgate.store.jobs import FINISHING
@@ -83,7 +83,7 @@ def _secrets(context: Context, connection: Connection, repository: Repository, r
     names = sorted(set(spec.secrets.values()))
     if not names:
         return Given()
-    branch = run.ref.removeprefix(HEADS) if run.ref.startswith(HEADS) else None
+    branch = branch_of(run.ref)
     found = secrets.chosen(connection, repository.id, names, spec.deploys_to, branch)
     missing = [name for name in names if name not in found]
     if missing:

@@ -1,8 +1,9 @@
 """What of a run that passed is handed over to delivery.
 
 Rules:
-1. A green run of a trusted branch makes its commit a candidate, in the transaction that ends the run. A tag, a pull
-   request, a fork's run hand nothing over. A run of something old hands over its own commit only: a branch never moves.
+1. A green run of a trusted branch, or of a commit that Farmgate made for one, makes its commit a candidate, in the
+   transaction that ends the run. A tag, a pull request, a fork's run hand nothing over. A run of something old hands
+   over its own commit only: a branch never moves.
 2. A run whose jobs were all left out by their conditions is green too: nothing that the pipeline asks stood against it.
 3. A run with jobs left out for their paths leans on the commit that it was compared with: it is handed over only with
    that commit, and with that commit's artifacts under its own. Else a typo mended after a red commit would deliver it.
@@ -17,14 +18,14 @@ from sqlalchemy import Connection
 
 from farmgate import states
 from farmgate.models import ArtifactKind, Run, Trigger, Trust
-from farmgate.refs import HEADS
+from farmgate.refs import branch_of
 from farmgate.store import attempts, candidates, jobs, runs
 
 
 def is_for_delivery(run: Run) -> bool:
     """Rule 1."""
     trusted = run.trust is Trust.TRUSTED
-    return trusted and run.ref.startswith(HEADS) and run.trigger in (Trigger.PUSH, Trigger.PERSON)
+    return trusted and branch_of(run.ref) is not None and run.trigger in (Trigger.PUSH, Trigger.PERSON)
 
 
 def leans_on(run: Run) -> str | None:

@@ -31,6 +31,7 @@ from farmgate.store import events, fixes, intakes, repositories, runs
 from farmgate.store.runs import NewRun
 from scheduler.compared import Place
 from scheduler.context import Context
+from scheduler.making import note_carriers
 from scheduler.reading import LONGEST_REF, BranchReading, Placed, read_branch, read_range, read_tip
 from scheduler.recording import (
     PATCHES_AT_FIRST,
@@ -84,6 +85,7 @@ def read(context: Context, repository_id: int) -> None:
         except Exception as error:  # noqa: BLE001  # one bad change must not stop the others
             log.error("a change could not be read", intake=intake.id, error=str(error), kind=type(error).__name__)
             _again(context, [intake], f"{type(error).__name__}: {error}")
+    note_carriers(context, repository)
     context.wake()
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, field_validator
 from farmgate import states
 from farmgate.models import HoldKind, RolloutKind
 from farmgate.quantities import duration
+from scheduler.made_bodies import BroughtBody, MadeBody
 
 
 class LiveBody(BaseModel):
@@ -239,6 +240,8 @@ class LaneDetail(BaseModel):
     ended_holds: list[HoldBody]
     bans: list[BanBody]
     history: list[RolloutBody]
+    hotfix: MadeBody | None
+    brought: list[BroughtBody]
     rollback: dict[str, Any] | None
     problem: str | None
     advice: str | None

@@ -21,11 +21,13 @@ from farmgate.store import (
     holds,
     lane_views,
     lanes,
+    made,
     releases,
     repositories,
     rollouts,
     searches,
 )
+from scheduler import made_reading
 from scheduler.lane_bodies import (
     ApprovalBody,
     BanBody,
@@ -84,6 +86,7 @@ def detail(connection: Connection, lane: Lane, now: datetime, *, history: int = 
     past = rollouts.latest(connection, lane.id, history)
     standing = holds.standing(connection, lane.id, now)
     search = searches.open_of(connection, lane.id)
+    opened = made.open_of(connection, lane.id)
     return LaneDetail(
         application=lane.application,
         environment=lane.environment,
@@ -108,6 +111,8 @@ def detail(connection: Connection, lane: Lane, now: datetime, *, history: int = 
         ],
         bans=[BanBody.model_validate(each, from_attributes=True) for each in bans.every(connection, lane.id)],
         history=rollout_bodies(connection, lane, past),
+        hotfix=made_reading.body(connection, opened, view) if opened is not None else None,
+        brought=made_reading.brought(connection, lane),
         rollback=lane.rollback,
         problem=problem(connection, lane, active, standing),
         advice=rules.falls_behind(view, now),

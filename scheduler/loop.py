@@ -4,7 +4,7 @@ Rules:
 1. Only the leader acts; its lease is renewed well before it ends. A second scheduler serves requests and waits.
 2. As long as a tick changed something that others wait for, the next one follows at once: what a job's end sets free
    goes on at once. A bell and a packed log set nothing free; nor does a run's end, but for what was said of its
-   commit from outside.
+   commit from outside, and for commits of our own.
 3. A decision that fails is logged and recorded, and tried again at a growing pause; after a few failures it is
    quarantined for a while, so that one bad row never stops or floods the rest.
 4. Nothing that takes long happens in the tick.
@@ -121,7 +121,7 @@ class Loop:
         done = [decision for decision in plan(seen, now).decisions if self.act(decision)]
         if done:
             self.context.changes.touch()
-        nothing = SETS_NOTHING_FREE if seen.submissions else (*SETS_NOTHING_FREE, Finish)
+        nothing = SETS_NOTHING_FREE if seen.submissions or seen.made else (*SETS_NOTHING_FREE, Finish)
         return sum(not isinstance(decision, nothing) for decision in done)
 
     def act(self, decision: Decision) -> bool:

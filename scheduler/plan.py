@@ -13,7 +13,8 @@ Rules, in their order:
 6. Ready jobs get the places that there are (see `dispatch`); a bell that went unanswered while a slot was free is rung
    again, at growing intervals.
 7. A node without a heartbeat is silent. Changes are read and repositories polled one at a time per repository; logs
-   of ended attempts are packed. Candidates from outside are settled (see `outside`).
+   of ended attempts are packed. Candidates from outside are settled (see `outside`), commits of our own are made
+   (see `making_plan`).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from datetime import datetime
 from farmgate import states
 from farmgate.models import JobKind
 from farmgate.states import is_final
-from scheduler import dispatch, outside, supersede
+from scheduler import dispatch, making_plan, outside, supersede
 from scheduler.decisions import (
     Ask,
     Begin,
@@ -35,6 +36,7 @@ from scheduler.decisions import (
     End,
     Finish,
     GiveUp,
+    MakeCommit,
     MakeReady,
     MarkSilent,
     PackLog,
@@ -84,6 +86,7 @@ def plan(snapshot: Snapshot, now: datetime) -> Plan:
         if log_key(attempt) not in snapshot.busy
     ]
     decided += [found for each in snapshot.submissions if (found := outside.settled(each, now)) is not None]
+    decided += of_made(snapshot, now)
     return Plan(tuple(decided))
 
 
@@ -266,3 +269,12 @@ def of_repositories(snapshot: Snapshot, now: datetime) -> Iterator[ReadIntakes |
             continue
         if snapshot.fresh or known.polled_at is None or known.polled_at + snapshot.rules.poll_every <= now:
             yield Poll(known.id, "after a start" if snapshot.fresh else "it is time")
+
+
+def of_made(snapshot: Snapshot, now: datetime) -> Iterator[Decision]:
+    """Rule 7: commits of our own, made one at a time per repository."""
+    for each in snapshot.made:
+        decision = making_plan.of_made(each, now)
+        waits = isinstance(decision, MakeCommit) and repository_key(each.repository_id) in snapshot.busy
+        if decision is not None and not waits:
+            yield decision

@@ -13,14 +13,16 @@ from sqlalchemy import Connection, bindparam, or_, select, union_all
 
 from farmgate import states
 from farmgate.settings import SchedulerSettings
-from farmgate.store import attempts, intakes, jobs, logs, submissions
+from farmgate.store import attempts, intakes, jobs, logs, made, submissions
 from farmgate.store.schema import Utc
 from farmgate.store.schema import attempts as attempts_table
 from farmgate.store.schema import intakes as intakes_table
+from farmgate.store.schema import made as made_table
 from farmgate.store.schema import nodes as nodes_table
 from farmgate.store.schema import repositories as repositories_table
 from farmgate.store.schema import runs as runs_table
 from farmgate.store.schema import submissions as submissions_table
+from scheduler import making
 from scheduler.submitting import standing
 from scheduler.view import (
     AttemptView,
@@ -67,6 +69,7 @@ def snapshot(
         repositories=_repositories(connection),
         unpacked_logs=tuple(logs.unpacked(connection, LOGS_AT_ONCE)),
         submissions=tuple(standing(connection, row) for row in submissions.waiting(connection)),
+        made=making.views(connection),
         busy=busy,
         fresh=fresh,
     )
@@ -129,6 +132,7 @@ _ANYTHING: Final = union_all(
     .limit(1)
     .subquery()
     .select(),
+    select(made_table.c.id).where(made_table.c.state.in_(made.BEFORE_DELIVERY)).limit(1).subquery().select(),
     select(attempts_table.c.id).where(attempts_table.c.log_blob.is_(None)).limit(1).subquery().select(),
     select(nodes_table.c.id)
     .where(

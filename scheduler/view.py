@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from farmgate import states
 from farmgate.models import JobKind, Trigger, Trust
+from scheduler.making_plan import MadeView
 from scheduler.outside import Standing
 
 Labels = tuple[tuple[str, str], ...]
@@ -143,5 +144,6 @@ class Snapshot:
     repositories: tuple[RepositoryView, ...] = ()
     unpacked_logs: tuple[int, ...] = ()
     submissions: tuple[Standing, ...] = ()  # candidates from outside that wait
+    made: tuple[MadeView, ...] = ()  # commits of our own that are not delivered yet
     busy: frozenset[str] = field(default_factory=frozenset)  # background work under way, by key
     fresh: bool = False  # the first look after a start: ask every repository what was missed

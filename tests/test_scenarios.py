@@ -46,6 +46,8 @@ def act(world: World, line: str | dict[str, Any]) -> None:
             silent = more.pop("silent_in_production", ())
             world.push(*names, **more)
             world.places.of_lane["production"].silent |= {world.shas[name] for name in silent}
+        case "hotfix":
+            world.hotfix(*what, **more)
         case "force":
             world.force(what["back_to"], *what["commits"])
         case "stream":
@@ -68,6 +70,8 @@ def act(world: World, line: str | dict[str, Any]) -> None:
             done: Callable[..., None] = getattr(world, verb)
             if what is None:
                 done()
+            elif more:
+                done(what, **more)
             elif isinstance(what, dict):
                 done(**what)
             else:
@@ -82,6 +86,8 @@ def expect(world: World, facts: Mapping[str, Any], says: str) -> None:
 
 def check(world: World, fact: str, wanted: Any, says: str) -> None:
     match fact:
+        case "made":
+            assert world.made_in() == wanted, says
         case "live" | "batches" | "outcomes":
             assert getattr(world, fact) == wanted, says
         case "banned":

@@ -25,19 +25,20 @@ from farmgate import invariants, policy
 from farmgate import lanes as rules
 from farmgate.blobs import MemoryBlobs
 from farmgate.clock import VirtualClock
+from farmgate.errors import Conflict, NotFound
 from farmgate.git.fake import FakeHistory
 from farmgate.messages import Claimed, Result
 from farmgate.models import HoldKind, Lane, Release, Rollout, RolloutKind, Verdict
 from farmgate.pipeline import FILE_NAME
 from farmgate.refs import HEADS
 from farmgate.settings import SchedulerSettings
-from farmgate.store import answers, bans, events, holds, lane_views, lanes, releases, repositories, rollouts, runs
+from farmgate.store import answers, bans, events, holds, lane_views, lanes, made, releases, repositories, rollouts, runs
 from farmgate.store import fixes as store_fixes
 from farmgate.store import schema as t
 from farmgate.store.database import Store
 from farmgate.store.migrate import migrate
 from farmgate.vault import Vault
-from scheduler import hooks
+from scheduler import hooks, hotfix_api
 from scheduler.answers import answer
 from scheduler.auth import Principal
 from scheduler.background import Inline
@@ -62,6 +63,20 @@ MISHAP = or_(t.events.c.kind.like("decision.%"), t.events.c.kind == "lane.troubl
 NEVER = datetime(2100, 1, 1, tzinfo=UTC)
 QUIET = timedelta(minutes=5)
 """How long nothing may be open before the farm counts as settled: longer than any pause of its policies."""
+
+
+PICKED = "picked "
+
+
+class Names(dict[str, str]):
+    """Commits by their names; of those that Farmgate makes, from their titles."""
+
+    def __init__(self, history: FakeHistory) -> None:
+        super().__init__()
+        self._history = history
+
+    def __missing__(self, sha: str) -> str:
+        return PICKED + self._history.commit(sha).title
 
 
 class World:
@@ -105,7 +120,7 @@ class World:
         self.stalled: list[Deployer] = []
         self._killing: tuple[str, bool, int] | None = None
         self.faulty_at = self.clock.now()  # when the last fault was there
-        self.names: dict[str, str] = {}  # of commits, by sha
+        self.names: dict[str, str] = Names(self.history)  # of commits, by sha
         self.shas: dict[str, str] = {}
         self._deliveries = 0
         self._commit("root", {FILE_NAME: pipeline})
@@ -175,7 +190,7 @@ class World:
 
     def _verdict(self, claimed: Claimed) -> Result:
         broken = self.history.read(claimed.sha, "tests") or b""
-        if broken == self.names[claimed.sha].encode():
+        if broken == self.names[claimed.sha].removeprefix(PICKED).encode():
             return Result(outcome="failed", exit_code=1, reason="step test: exit code 1")
         flaky = self.history.read(claimed.sha, "flaky") or b""
         if flaky == self.names[claimed.sha].encode() and (claimed.name, claimed.attempt) == ("test", 1):
@@ -282,6 +297,73 @@ class World:
             assert target is not None
             lanes.order_rollback(connection, found.id, target.id, "alice", "it is worse", self.clock.now())
         self.signals.wake(DEPLOY)
+
+    def side(
+        self,
+        name: str,
+        *,
+        fixes: str | None = None,
+        on: str | None = None,
+        breaks_production: bool = False,
+        breaks_tests: bool = False,
+        touches: str | None = None,
+    ) -> None:
+        """A commit on a branch of its own, from another commit (main's tip), pushed."""
+        files: dict[str, str | None] = {touches or f"side/{name}": name}
+        if fixes is not None:
+            files |= {f"broken/{lane}/{fixes}": None for lane in self.lanes}
+        if breaks_production:
+            files[f"broken/production/{name}"] = "yes"
+        if breaks_tests:
+            files["tests"] = name
+        base = self.shas[on] if on is not None else self.history.resolve("main")
+        sha = self.history.add(name, files, branch=name, parents=[base])
+        self.names[sha], self.shas[name] = name, sha
+        self.tell("0" * 40, ref=HEADS + name)
+
+    def merge(self, name: str) -> None:
+        """Merge a side branch into main by a merge commit, `merge-<name>`."""
+        before = self.history.resolve("main")
+        side = self.history.commit(self.shas[name])
+        paths = self.history.changed_paths(side.parents[0], side.sha)
+        files = {path: _text(self.history.read(side.sha, path)) for path in paths}
+        sha = self.history.add(f"merge {name}", files, parents=[before, side.sha])
+        self.names[sha], self.shas[f"merge-{name}"] = f"merge-{name}", sha
+        self.tell(before)
+
+    def squash(self, name: str) -> None:
+        """Bring a side branch to main as one commit of its own, `squash-<name>`."""
+        before = self.history.resolve("main")
+        side = self.history.commit(self.shas[name])
+        paths = self.history.changed_paths(side.parents[0], side.sha)
+        self._commit(f"squash-{name}", {path: _text(self.history.read(side.sha, path)) for path in paths})
+        self.tell(before)
+
+    def hotfix(self, *names: str, lane: str = "", refused: str | None = None) -> None:
+        """A person asks for one; `refused`: with these words."""
+        place, said = lane or self.lanes[-1], None
+        try:
+            hotfix_api.ask(self.door, "shop", place, [self.shas[name] for name in names], "it burns", "alice")
+        except (Conflict, NotFound) as error:
+            said = str(error)
+        assert said == refused or (said and refused and refused in said), said
+
+    def cancel_hotfix(self, lane: str = "") -> None:
+        with self.store.reading() as connection:
+            row = made.open_of(connection, self._lane(connection, lane).id)
+        assert row is not None
+        hotfix_api.cancel(self.door, "shop", lane or self.lanes[-1], row.id, "not needed", "alice")
+
+    def say_contained(self, by: str, lane: str = "") -> None:
+        """A person says which commit of main contains the newest hotfix."""
+        with self.store.reading() as connection:
+            row = made.latest(connection, self._lane(connection, lane).id, 1)[0]
+        hotfix_api.say_contained(self.door, "shop", lane or self.lanes[-1], row.id, self.shas[by], "I looked", "alice")
+
+    def made_in(self, lane: str = "") -> list[str]:
+        """What became of the lane's made commits, oldest first."""
+        with self.store.reading() as connection:
+            return [str(row.state) for row in reversed(made.latest(connection, self._lane(connection, lane).id))]
 
     def hold(self, lane: str = "", minutes: float | None = None) -> None:
         now = self.clock.now()

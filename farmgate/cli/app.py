@@ -13,6 +13,7 @@ from farmgate.cli import (
     caches,
     candidates,
     door,
+    hotfixes,
     identities,
     importing,
     lanes,
@@ -79,6 +80,10 @@ app.command(rich_help_panel=DELIVER)(lanes.lanes)
 app.add_typer(lanes.app, name="lane", rich_help_panel=DELIVER)
 app.command(rich_help_panel=DELIVER)(lanes.rollback)
 lanes.app.command("diff")(ledger.diff)
+lanes.app.command("hotfix")(hotfixes.hotfix)
+lanes.app.command("hotfixes")(hotfixes.hotfixes)
+lanes.app.command("cancel-hotfix")(hotfixes.cancel_hotfix)
+lanes.app.command("contains")(hotfixes.contains)
 app.command("show", rich_help_panel=DELIVER)(ledger.rollout)
 app.add_typer(vulnerabilities.app, name="vulnerabilities", rich_help_panel=DELIVER)
 app.add_typer(provenance.app, name="provenance", rich_help_panel=DELIVER)

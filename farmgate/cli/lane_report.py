@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from farmgate.cli import show
+from farmgate.cli import made_words, show
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,12 +25,22 @@ def report(row: Row) -> None:
     _head(out, row)
     if row["active"]:
         _active(out, row["active"])
+    _made(out, row)
     if row["search"]:
         _search(out, row["search"])
     _waiting(out, row)
     _approvals(out, row["approvals"])
     _bans(out, [ban for ban in row["bans"] if not ban["lifted_at"]])
     _history(out, row["history"])
+
+
+def _made(out: Console, row: Row) -> None:
+    lane = f"{row['application']}/{row['environment']}"
+    if row["hotfix"]:
+        out.print()
+        made_words.tell(lane, row["hotfix"])
+    for each in row["brought"]:
+        out.print(show.clean(f"  {made_words.brought_words(each)}"))
 
 
 def _approvals(out: Console, given: Sequence[Row]) -> None:

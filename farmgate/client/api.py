@@ -397,6 +397,21 @@ class Api:
         said: Row = self._call("POST", path, json={"commit": commit, "reason": reason}).json()
         return said
 
+    def hotfix(self, application: str, environment: str, commits: Sequence[str], reason: str) -> Row:
+        body = {"commits": list(commits), "reason": reason}
+        return self._post(f"{_lane(application, environment)}/hotfixes", body)
+
+    def hotfixes(self, application: str, environment: str) -> list[Row]:
+        return self._rows(f"{_lane(application, environment)}/hotfixes")
+
+    def cancel_hotfix(self, application: str, environment: str, number: int, reason: str) -> Row:
+        return self._post(f"{_lane(application, environment)}/hotfixes/{number}/cancel", {"reason": reason})
+
+    def say_contained(self, application: str, environment: str, number: int, commit: str, reason: str) -> list[Row]:
+        path = f"{_lane(application, environment)}/hotfixes/{number}/contained"
+        said: list[Row] = self._call("POST", path, json={"commit": commit, "reason": reason}).json()
+        return said
+
     # --- nodes ---
 
     def nodes(self) -> list[Row]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from farmgate.git.fake import FakeHistory
-from farmgate.git.history import READ_LIMIT, GitCommit, History
+from farmgate.git.history import READ_LIMIT, GitCommit, History, Workshop
+from farmgate.git.making import Clash
 from farmgate.git.mirror import Mirror
 from farmgate.git.node import NodeMirror
 from farmgate.git.serve import ADVERTISEMENT_TYPE, RESULT_TYPE, advertise, upload_pack
@@ -12,11 +13,13 @@ __all__ = [
     "ADVERTISEMENT_TYPE",
     "READ_LIMIT",
     "RESULT_TYPE",
+    "Clash",
     "FakeHistory",
     "GitCommit",
     "History",
     "Mirror",
     "NodeMirror",
+    "Workshop",
     "advertise",
     "upload_pack",
 ]

@@ -49,10 +49,20 @@ def program() -> str:
     if found is None:
         raise MissingProgram("git is not on this machine: install it (apt-get install git)")
     said = subprocess.run([found, "version"], capture_output=True, check=False).stdout.decode(errors="replace")
-    version = re.search(r"([0-9]+)\.([0-9]+)", said)
-    if version is None or (int(version[1]), int(version[2])) < OLDEST_GIT:
+    if _version_in(said) < OLDEST_GIT:
         raise MissingProgram(f"{found} is too old ({said.strip()}): Farmgate needs git {OLDEST_GIT[0]}.{OLDEST_GIT[1]}")
     return found
+
+
+@cache
+def version() -> tuple[int, int]:
+    """Of git. Raises MissingProgram."""
+    return _version_in(subprocess.run([program(), "version"], capture_output=True, check=False).stdout.decode())
+
+
+def _version_in(said: str) -> tuple[int, int]:
+    found = re.search(r"([0-9]+)\.([0-9]+)", said)
+    return (int(found[1]), int(found[2])) if found is not None else (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +155,10 @@ def git(
     env: Mapping[str, str] | None = None,
     timeout: timedelta = DEFAULT_TIMEOUT,
     hold: Collection[int] = (),
+    fine: Collection[int] = (),
 ) -> bytes:
-    """Run git to its end and give what it wrote. Raises GitFailed, also when the time is over.
+    """Run git to its end and give what it wrote. Raises GitFailed, also when the time is over. `fine`: an exit status
+    beside 0 that is an answer.
 
     The command keeps the file descriptors `hold` open, so that a lock on them outlives us for as long as git runs.
     """
@@ -166,7 +178,7 @@ def git(
         raise GitFailed(-1, f"git {arguments[0]} took longer than {timeout.total_seconds():g} s") from None
     finally:
         end(process)
-    if process.returncode:
+    if process.returncode and process.returncode not in fine:
         said = last_line(err) or f"git {arguments[0]} failed: status {process.returncode}"
         raise GitFailed(process.returncode, said, err.decode(errors="replace"))
     return out

@@ -11,6 +11,7 @@ from itertools import islice
 from farmgate.errors import NotAFile
 from farmgate.git.command import missing
 from farmgate.git.history import READ_LIMIT, GitCommit, Patch
+from farmgate.git.making import Clash, clash, picked_message, taken_back_message
 from farmgate.git.trees import FOLDER, Entry, chosen
 from farmgate.refs import HEADS, TAGS, is_sha
 
@@ -48,13 +49,9 @@ class FakeHistory:
                 content.pop(path, None)
             else:
                 content[path] = data.encode() if isinstance(data, str) else data
-        tree = _digest(*(part for path in sorted(content) for part in (path.encode(), content[path])))
         when = self._start + timedelta(seconds=len(self._commits))
-        sha = _digest(tree.encode(), message.encode(), author.encode(), str(len(self._commits)).encode(), *_raw(above))
-        text = message.strip("\n")
         email = f"{author.lower().replace(' ', '.')}@example.org"
-        self._commits[sha] = GitCommit(sha, above, tree, author, email, when, text.partition("\n")[0], text)
-        self._files[sha] = content
+        sha = self._put(content, message, (author, email), above, when, str(len(self._commits)))
         self._refs[ref] = sha
         return sha
 
@@ -64,6 +61,41 @@ class FakeHistory:
             self._refs.pop(ref, None)
         else:
             self._refs[ref] = self.commit(sha).sha
+
+    def grow(self, onto: str, commits: Sequence[str], *, at: datetime, back: bool = False) -> tuple[str, ...] | Clash:
+        made: list[str] = []
+        tip = self.commit(onto).sha
+        for sha in commits:
+            commit = self.commit(sha)
+            before = self._files[commit.parents[0]] if commit.parents else {}
+            base, theirs = (self._files[sha], before) if back else (before, self._files[sha])
+            content, paths = _merged(base, self._files[tip], theirs)
+            if paths or content == self._files[tip]:
+                return clash(sha, commit.title, paths)
+            message = taken_back_message(commit.title, sha) if back else picked_message(commit.message, sha)
+            author = ("Farmgate", "farmgate@localhost") if back else (commit.author_name, commit.author_email)
+            tip = self._put(content, message, author, (tip,), at, str(at))
+            made.append(tip)
+        return tuple(made)
+
+    def keep(self, ref: str, sha: str) -> None:
+        self.point(ref, sha)
+
+    def _put(
+        self,
+        content: Files,
+        message: str,
+        author: tuple[str, str],
+        above: tuple[str, ...],
+        when: datetime,
+        salt: str,
+    ) -> str:
+        tree = _digest(*(part for path in sorted(content) for part in (path.encode(), content[path])))
+        sha = _digest(tree.encode(), message.encode(), author[0].encode(), salt.encode(), *_raw(above))
+        text = message.strip("\n")
+        self._commits[sha] = GitCommit(sha, above, tree, *author, when, text.partition("\n")[0], text)
+        self._files[sha] = content
+        return sha
 
     # Reading: see History
 
@@ -179,6 +211,22 @@ class FakeHistory:
                 seen.add(at)
                 left += self._commits[at].parents
         return seen
+
+
+def _merged(base: Files, ours: Files, theirs: Files) -> tuple[Files, list[str]]:
+    """File by file: the changed side wins, where both changed it they conflict."""
+    content, paths = dict(ours), []
+    for path in sorted(base.keys() | theirs.keys()):
+        before, mine, other = base.get(path), ours.get(path), theirs.get(path)
+        if other in (before, mine):
+            continue
+        if mine != before:
+            paths.append(path)
+        elif other is None:
+            content.pop(path, None)
+        else:
+            content[path] = other
+    return content, paths
 
 
 def _patch(path: str, old: bytes, new: bytes) -> Iterator[bytes]:

@@ -11,9 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from farmgate.git.trees import Entry
+
+if TYPE_CHECKING:
+    from farmgate.git.making import Clash
 
 READ_LIMIT: Final = 2 * 1024 * 1024
 """The largest file `read` gives, in bytes, where the caller names no other limit."""
@@ -98,4 +101,17 @@ class History(Protocol):
 
     def patches(self, shas: Sequence[str]) -> Mapping[str, Patch]:
         """What commits change, by ids; without merges, and commits that change nothing or anything but text."""
+        ...
+
+
+class Workshop(History, Protocol):
+    """A repository in which Farmgate may make commits of its own."""
+
+    def grow(self, onto: str, commits: Sequence[str], *, at: datetime, back: bool = False) -> tuple[str, ...] | Clash:
+        """New commits on top of `onto`: each of these picked, or taken back, in this order. The same wish, the same
+        hashes. Raises NotInRepository, MissingProgram (a git that is too old)."""
+        ...
+
+    def keep(self, ref: str, sha: str) -> None:
+        """Let a ref that no fetch writes (refs/farmgate/...) lead to a commit."""
         ...

@@ -5,13 +5,14 @@ Rules:
 2. One fetch at a time per mirror, among threads and processes; reading goes on meanwhile.
 3. What a crashed git left locked is unlocked by the next fetch, which holds the only right to write.
 4. Trying again is the caller's decision.
+5. Commits that Farmgate makes stand under refs/farmgate/, which no fetch writes or prunes.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -31,9 +32,10 @@ from farmgate.git.command import (
 )
 from farmgate.git.history import READ_LIMIT, GitCommit, Patch
 from farmgate.git.lock import locked
+from farmgate.git.making import Clash, Workbench
 from farmgate.git.objects import GitObject, ObjectReader, TreeEntry, parse_commit, tree_entries, tree_entry
 from farmgate.git.trees import FOLDER, Entry, chosen
-from farmgate.refs import HEADS, TAGS, is_ref, is_sha
+from farmgate.refs import HEADS, MADE, TAGS, is_ref, is_sha
 
 EVERYTHING: Final = (f"+{HEADS}*:{HEADS}*", f"+{TAGS}*:{TAGS}*")
 _PATCHES_AT_ONCE: Final = 500
@@ -104,6 +106,21 @@ class Mirror:
         first = out.decode(errors="replace").partition("\n")[0]
         ref = first.removeprefix("ref: ").partition("\t")[0]
         return ref if first.startswith("ref: ") and is_ref(ref) else None
+
+    def grow(self, onto: str, commits: Sequence[str], *, at: datetime, back: bool = False) -> tuple[str, ...] | Clash:
+        with locked(self.path):
+            grown = self._bench().grow(onto, commits, at=at, back=back)
+        self._objects.fetched()
+        return grown
+
+    def keep(self, ref: str, sha: str) -> None:
+        if not (ref.startswith(MADE) and is_ref(ref)):
+            raise NotInRepository(f"{ref!r} is no name for a made commit")
+        with locked(self.path):
+            self._bench().keep(ref, self.commit(sha).sha)
+
+    def _bench(self) -> Workbench:
+        return Workbench(self.path, self._objects.get_fresh, self._timeout)
 
     # Reading: see History
 

@@ -60,6 +60,11 @@ class ObjectReader:
                 self._stop()
                 return self._ask_once_more(sha, limit)
 
+    def get_fresh(self, sha: str) -> GitObject | None:
+        """The object, also if it was written a moment ago."""
+        self.fetched()
+        return self.get(sha)
+
     def fetched(self) -> None:
         """Say that the mirror may hold more than the process knows of."""
         with self._lock:

@@ -12,8 +12,9 @@ from farmgate import states
 from farmgate.invariants.delivery import FORWARD, lane_of
 from farmgate.invariants.registry import Finding, invariant, rows
 from farmgate.lanes import fixes_in, most_rollouts
-from farmgate.models import RolloutKind
+from farmgate.models import HoldKind, RolloutKind
 from farmgate.store import schema as t
+from farmgate.store.rollouts import by_id, takes_back
 
 _AT_ONCE: Final = 500
 """How many values a condition holds."""
@@ -117,7 +118,10 @@ def i16(connection: Connection, now: datetime) -> Iterator[Finding]:
         select(t.rollouts.c.id, t.holds.c.created_by, t.holds.c.reason)
         .join(t.holds, or_(t.holds.c.lane_id == t.rollouts.c.lane_id, t.holds.c.lane_id.is_(None)))
         .where(
-            t.rollouts.c.kind.in_(FORWARD),
+            or_(
+                t.rollouts.c.kind.in_(FORWARD),
+                and_(t.rollouts.c.kind == RolloutKind.HOTFIX, t.holds.c.kind != HoldKind.FREEZE),
+            ),
             t.rollouts.c.created_at > t.holds.c.created_at,
             t.rollouts.c.created_at >= t.holds.c.begins,
             t.rollouts.c.created_at < t.holds.c.until,
@@ -129,9 +133,11 @@ def i16(connection: Connection, now: datetime) -> Iterator[Finding]:
     back = select(t.rollouts.c.id).where(
         t.rollouts.c.kind == RolloutKind.ROLLBACK,
         t.rollouts.c.state == states.Rollout.GOOD,
-        t.rollouts.c.until_position < t.rollouts.c.since_position,
+        t.rollouts.c.until_position <= t.rollouts.c.since_position,
     )
     for row in rows(connection, back):
+        if not takes_back(connection, by_id(connection, row.id)):
+            continue
         banned = connection.execute(select(t.bans.c.covers).where(t.bans.c.rollout_id == row.id)).scalars()
         covered = {sha for covers in banned for sha in covers}
         taken = connection.execute(select(t.rollout_commits.c.sha).where(t.rollout_commits.c.rollout_id == row.id))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from datetime import datetime
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, Select, and_, case, exists, func, or_, s
 from farmgate import states
 from farmgate.invariants.registry import Finding, invariant, rows
 from farmgate.models import RolloutKind
+from farmgate.store import made as made_rows
 from farmgate.store import schema as t
 
 FORWARD: Final = (RolloutKind.FORWARD, RolloutKind.SEARCH)
@@ -128,6 +129,7 @@ def whole_batches(connection: Connection) -> Iterator[Finding]:
 def i7(connection: Connection, now: datetime) -> Iterator[Finding]:
     """What was delivered stays an ancestor of later deliveries unless it was taken back."""
     before: dict[int, Row[Any]] = {}
+    own = {row.sha for row in rows(connection, select(t.made.c.sha).where(t.made.c.sha.is_not(None)))}
     for row in rows(connection, good_rollouts()):
         live = before.get(row.lane_id)
         before[row.lane_id] = row
@@ -135,12 +137,34 @@ def i7(connection: Connection, now: datetime) -> Iterator[Finding]:
             continue
         if row.from_release_id != live.release_id:
             yield f"rollout/{row.id}", f"it was cut from release {row.from_release_id}; live was {live.release_id}"
+        yield from made_commits_stay(connection, row, live, own)
+        if row.kind is RolloutKind.HOTFIX:
+            continue
         dropped = live.gone_at is not None and live.gone_at <= row.created_at
+        dropped = dropped or (live.sha in own and row.since_position < live.position)
         if dropped:
             continue  # a forced push took the live commit from its branch, on record; a person agreed to go on
         if row.until_position <= live.position or row.since_position != live.position:
             span = f"({row.since_position}, {row.until_position}]"
             yield f"rollout/{row.id}", f"its batch {span} does not begin at the live commit, {live.position}"
+
+
+def made_commits_stay(connection: Connection, row: Row[Any], live: Row[Any], own: Set[str]) -> Iterator[Finding]:
+    """A hotfix stands on what was live, and what made commits (`own`) brought is in the next batch."""
+    if row.kind is RolloutKind.HOTFIX:
+        made = made_rows.chain(connection, row.repository_id, row.until_sha)
+        if not made or made[0].onto != live.sha or row.until_position != row.since_position:
+            yield (
+                f"rollout/{row.id}",
+                f"the hotfix {row.until_sha[:9]} does not stand on {live.sha[:9]}, which was live",
+            )
+    elif live.sha in own:
+        for each in made_rows.chain(connection, row.repository_id, live.sha):
+            for pick, sha in zip(each.picks, each.shas, strict=True):
+                at = made_rows.contained_at(connection, each, each.branch, pick, sha, also_gone=True)
+                if at is None or at > row.until_position:
+                    said = f"{each.kind} {each.id} brought {pick[:9]}, and its batch ends at {row.until_position}"
+                    yield f"rollout/{row.id}", f"{said}: the branch has it from {at} on"
 
 
 @invariant
@@ -171,8 +195,11 @@ def good_rollouts() -> Select[Any]:
             t.rollouts.c.kind,
             t.rollouts.c.since_position,
             t.rollouts.c.until_position,
+            t.rollouts.c.until_sha,
             t.rollouts.c.from_release_id,
             t.rollouts.c.created_at,
+            t.lanes.c.repository_id,
+            t.releases.c.sha,
             t.releases.c.id.label("release_id"),
             t.releases.c.position,
             t.branch_commits.c.gone_at,

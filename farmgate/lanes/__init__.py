@@ -12,8 +12,6 @@ from farmgate.lanes.cutting import SETTLE_BOUND, Cut, Wait, choose, cut, most_co
 from farmgate.lanes.eligible import (
     Blocked,
     Gate,
-    Reason,
-    Why,
     blocked,
     gate,
     is_eligible,
@@ -22,13 +20,17 @@ from farmgate.lanes.eligible import (
     verified_at,
 )
 from farmgate.lanes.explain import Explained, Preview, explain, falls_behind, preview, typical
+from farmgate.lanes.hotfix import hotfix_waits_for
+from farmgate.lanes.reasons import Reason, Why
 from farmgate.lanes.search import Culprit, Lost, half, most_rollouts, points, remaining
 from farmgate.lanes.view import (
     Active,
     Approval,
+    Brought,
     Checks,
     LaneView,
     Live,
+    OpenHotfix,
     OpenSearch,
     Queue,
     QueuedCommit,
@@ -45,6 +47,7 @@ __all__ = [
     "Active",
     "Approval",
     "Blocked",
+    "Brought",
     "Checks",
     "Culprit",
     "Cut",
@@ -53,6 +56,7 @@ __all__ = [
     "LaneView",
     "Live",
     "Lost",
+    "OpenHotfix",
     "OpenSearch",
     "Preview",
     "Queue",
@@ -74,6 +78,7 @@ __all__ = [
     "fixes_security",
     "gate",
     "half",
+    "hotfix_waits_for",
     "is_author",
     "is_eligible",
     "may_begin",

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from farmgate.lanes.eligible import Reason, Why
+from farmgate.lanes.reasons import Reason, Why
 from farmgate.lanes.view import LaneView
 from farmgate.models import HoldKind
 from farmgate.policy import Window
@@ -28,13 +28,14 @@ _WORDS: Final = {HoldKind.HOLD: "held", HoldKind.FREEZE: "frozen", HoldKind.STOP
 _HORIZON: Final = timedelta(days=366 * 3)
 
 
+def held_by(view: LaneView, now: datetime) -> tuple[Reason, ...]:
+    """What keeps a hotfix as well: a hold, the stop; no time that was planned."""
+    return _holds(view, now, (HoldKind.HOLD, HoldKind.STOP))
+
+
 def closed_by(view: LaneView, now: datetime) -> tuple[Reason, ...]:
-    """Rule 1: what keeps anything but a rollback from beginning now."""
-    found = [
-        Reason(Why.HOLD, f"{_WORDS[hold.kind]} by {hold.by}: {hold.reason}", hold.until)
-        for hold in view.holds
-        if hold.begins <= now < hold.until
-    ]
+    """Rule 1: what keeps anything but a rollback or a hotfix from beginning now."""
+    found = [*_holds(view, now, tuple(HoldKind))]
     found.extend(
         Reason(Why.FREEZE, f"frozen by its policy until {freeze.ends:%F %H:%M %Z}: {freeze.reason}", freeze.ends)
         for freeze in view.policy.freezes
@@ -45,6 +46,14 @@ def closed_by(view: LaneView, now: datetime) -> tuple[Reason, ...]:
         words = "; ".join(window.words for window in view.policy.windows)
         found.append(Reason(Why.WINDOW, f"outside its windows ({words})", opens))
     return tuple(found)
+
+
+def _holds(view: LaneView, now: datetime, kinds: tuple[HoldKind, ...]) -> tuple[Reason, ...]:
+    return tuple(
+        Reason(Why.HOLD, f"{_WORDS[hold.kind]} by {hold.by}: {hold.reason}", hold.until)
+        for hold in view.holds
+        if hold.kind in kinds and hold.begins <= now < hold.until
+    )
 
 
 def spent(view: LaneView, upto: int, now: datetime) -> tuple[Reason, ...]:

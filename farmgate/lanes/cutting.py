@@ -9,7 +9,8 @@ Rules:
    Without `max_commits` it is the newest of all, so that a commit's delay does not grow with the commit rate. One that
    adapts grows by one after a good rollout and halves after a bad one; searches and rollbacks do not count.
 4. After a rollout the minimum interval passes first, and the budget must have a rollout left.
-5. Commits that become eligible together ride together: the cut waits until the newest eligible one is `settle` old, but
+5. A hotfix that is open goes first, as `hotfix` says; until it is over nothing else is cut.
+6. Commits that become eligible together ride together: the cut waits until the newest eligible one is `settle` old, but
    never longer than SETTLE_BOUND times `settle` after the first one was eligible, however many follow.
 """
 
@@ -20,10 +21,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from farmgate.lanes.calendar import closed_by, spent
-from farmgate.lanes.eligible import Gate, Reason, Why, gate, is_eligible, ready_at
+from farmgate.lanes import hotfix
+from farmgate.lanes.calendar import closed_by, held_by, spent
+from farmgate.lanes.eligible import Gate, gate, is_eligible, ready_at
+from farmgate.lanes.reasons import Reason, Why
 from farmgate.lanes.search import Culprit, Lost, half
-from farmgate.lanes.view import LaneView, QueuedCommit
+from farmgate.lanes.view import LaneView, OpenHotfix, QueuedCommit
 from farmgate.models import RolloutKind
 
 SETTLE_BOUND: Final = 4
@@ -38,6 +41,7 @@ class Cut:
     since: int
     kind: RolloutKind = RolloutKind.FORWARD
     search_id: int | None = None
+    made_id: int | None = None  # the made commit that it delivers
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,9 @@ class Wait:
 
 def cut(view: LaneView, now: datetime) -> Cut | Wait | Culprit | Lost:
     """What the lane does next. `Culprit` and `Lost` end an open search."""
+    if view.hotfix is not None:
+        stops = (*stopped_by(view, now, for_hotfix=True), *hotfix.waits_for(view, view.hotfix))
+        return Wait(stops, _latest(stops)) if stops else _hotfix(view, view.hotfix)
     stops = stopped_by(view, now)
     if stops:
         idle = view.search is None and choose(view, gate(view)) is None
@@ -65,6 +72,12 @@ def cut(view: LaneView, now: datetime) -> Cut | Wait | Culprit | Lost:
         return Wait((nothing(view),))
     pace = paced_by(view, chosen, oldest_eligible(view, stands) or chosen, now)
     return Wait(pace, _latest(pace)) if pace else Cut(chosen, view.base)
+
+
+def _hotfix(view: LaneView, ready: OpenHotfix) -> Cut:
+    assert ready.sha is not None
+    commit = QueuedCommit(view.base, ready.sha, candidate_id=ready.candidate_id)
+    return Cut(commit, view.base, RolloutKind.HOTFIX, made_id=ready.id)
 
 
 def choose(view: LaneView, stands: Gate) -> QueuedCommit | None:
@@ -116,8 +129,8 @@ def oldest_eligible(view: LaneView, stands: Gate) -> QueuedCommit | None:
     return next((commit for commit in view.commits if is_eligible(view, commit, stands)), None)
 
 
-def stopped_by(view: LaneView, now: datetime) -> tuple[Reason, ...]:
-    """Rule 1: what stops the whole lane."""
+def stopped_by(view: LaneView, now: datetime, *, for_hotfix: bool = False) -> tuple[Reason, ...]:
+    """Rule 1: what stops the whole lane, or (`for_hotfix`) what of that stops a hotfix as well."""
     found: list[Reason] = []
     if view.active is not None:
         active = view.active
@@ -125,7 +138,7 @@ def stopped_by(view: LaneView, now: datetime) -> tuple[Reason, ...]:
         found.append(Reason(Why.ROLLOUT, words))
     if view.rollback_asked is not None:
         found.append(Reason(Why.ROLLBACK, f"{view.rollback_asked} asked for a rollback"))
-    found.extend(closed_by(view, now))
+    found.extend(held_by(view, now) if for_hotfix else closed_by(view, now))
     if view.unacknowledged_loss and view.live is not None:
         words = f"the live commit {view.live.sha[:9]} is no longer on {view.policy.branch}: a forced push dropped it"
         found.append(Reason(Why.LOSS, words))

@@ -9,7 +9,8 @@ Rules:
 4. What is live already is no longer in any batch, so a ban of it blocks nothing.
 5. A lane may refuse what has vulnerabilities, or what it cannot judge (`farmgate.vulnerabilities.exposure`), and what
    brings no provenance by somebody it trusts.
-6. The functions that decide are those that explain.
+6. What made commits brought to what is live is in the batch too (`hotfix`).
+7. The functions that decide are those that explain.
 """
 
 from __future__ import annotations
@@ -18,46 +19,12 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 
+from farmgate.lanes import hotfix
 from farmgate.lanes.approving import Agreed, agreed
-from farmgate.lanes.view import Checks, LaneView, QueuedCommit, StandingBan
+from farmgate.lanes.reasons import Reason, Why
+from farmgate.lanes.view import Brought, Checks, LaneView, QueuedCommit, StandingBan
 from farmgate.vulnerabilities.exposure import refusals
-
-
-class Why(StrEnum):
-    """The kinds of reasons that a commit waits for."""
-
-    CHECKS = "checks"
-    FOLLOWS = "follows"
-    BAN = "ban"
-    ROLLOUT = "rollout"
-    ROLLBACK = "rollback"
-    SEARCH = "search"
-    HOLD = "hold"
-    FREEZE = "freeze"
-    WINDOW = "window"
-    BUDGET = "budget"
-    APPROVAL = "approval"
-    VULNERABILITY = "vulnerability"
-    PROVENANCE = "provenance"
-    LOSS = "loss"
-    INTERVAL = "interval"
-    SETTLE = "settle"
-    RIDES = "rides"
-    LATER = "later"
-    NEXT = "next"
-    NOTHING = "nothing"
-    GONE = "gone"
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why something waits, in words; `until` where the end is known."""
-
-    kind: Why
-    words: str
-    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +41,18 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What stands against batches of a lane, found once for all of them: bans, approvals that are missing, and
-    candidates that are refused for what they are made of."""
+    """What stands against batches of a lane, found once for all of them: bans, approvals that are missing, candidates
+    that are refused for what they are made of, and what must not be lost."""
 
     bans: tuple[Blocked, ...] = ()
     agreed: Agreed | None = None
     refused: Mapping[int, str] = field(default_factory=dict)
     unproven: Mapping[int, str] = field(default_factory=dict)
+    brought: tuple[Brought, ...] = ()
 
     def blocks(self, position: int) -> bool:
+        if self.brought and hotfix.lost(self.brought, position):
+            return True
         if self.agreed is not None and self.agreed.blocks(position):
             return True
         return any(span.blocks(position) for span in self.bans)
@@ -92,7 +62,7 @@ def gate(view: LaneView) -> Gate:
     """What decides over the next batch."""
     rules, exposure = view.policy.vulnerabilities, view.exposure
     refused = refusals(exposure, rules) if rules is not None and exposure is not None else {}
-    return Gate(blocked(view), agreed(view), refused, view.unproven)
+    return Gate(blocked(view), agreed(view), refused, view.unproven, view.brought)
 
 
 def blocked(view: LaneView) -> tuple[Blocked, ...]:
@@ -143,6 +113,7 @@ def obstacles(view: LaneView, commit: QueuedCommit, gate: Gate) -> tuple[Reason,
         for lane in view.policy.follows
         if verified_at(view, lane, commit.position) is None
     )
+    found.extend(Reason(Why.HOTFIX, hotfix.words(each)) for each in hotfix.lost(gate.brought, commit.position))
     found.extend(Reason(Why.BAN, _banned(span.ban, commit)) for span in gate.bans if span.blocks(commit.position))
     if gate.agreed is not None and gate.agreed.blocks(commit.position) and commit.candidate_id is not None:
         found.append(Reason(Why.APPROVAL, gate.agreed.words))

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from farmgate.lanes import hotfix
 from farmgate.lanes.calendar import beginnings, may_begin, spared
 from farmgate.lanes.cutting import choose_among, most_commits, nothing, paced_by, start, stopped_by
-from farmgate.lanes.eligible import Reason, Why, gate, obstacles
+from farmgate.lanes.eligible import gate, obstacles
+from farmgate.lanes.reasons import Reason, Why
 from farmgate.lanes.search import most_rollouts
 from farmgate.lanes.view import LaneView, QueuedCommit
 
@@ -117,11 +119,15 @@ def _lane_reasons(
     view: LaneView, heads: Sequence[QueuedCommit], eligible: Sequence[QueuedCommit], now: datetime
 ) -> tuple[Reason, ...]:
     stops = stopped_by(view, now)
+    if view.hotfix is not None:
+        goes = hotfix.waits_for(view, view.hotfix)
+        words = f"{hotfix.name(view.hotfix)} of {view.hotfix.asked_by} goes first"
+        stops = (*stops, Reason(Why.HOTFIX, f"{words}: {goes[0].words}" if goes else words))
     if view.search is not None:
         most = most_rollouts(len(view.search.points))
         words = f"the culprit of a sick batch is searched: {view.search.rollouts} of at most {most} further rollouts"
         stops = (*stops, Reason(Why.SEARCH, words))
-    if not heads or view.search is not None:
+    if not heads or view.search is not None or view.hotfix is not None:
         return stops
     return (*stops, *paced_by(view, heads[0], eligible[0], now))
 
@@ -130,6 +136,8 @@ def _begins(
     view: LaneView, heads: Sequence[QueuedCommit], eligible: Sequence[QueuedCommit], now: datetime
 ) -> datetime | None:
     """When the next batch is cut, where that can be told: every reason but those of the lane has an end."""
+    if view.hotfix is not None:
+        return None
     if not heads or view.search is not None or view.unacknowledged_loss or view.rollback_asked is not None:
         return None
     times = [now]

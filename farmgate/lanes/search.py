@@ -7,7 +7,8 @@ Rules:
    `until`.
 3. When one point is left it is the culprit, by elimination, without a rollout. So a batch of n points takes at most
    ceil(log2 n) further rollouts, and one of a single point none.
-4. The ban covers every commit after the last good point up to the culprit: red ones rode along and may be to blame.
+4. A half that would lose a hotfix (which came live meanwhile) is not tried.
+5. The ban covers every commit after the last good point up to the culprit: red ones rode along and may be to blame.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from farmgate.lanes.eligible import Gate, blocked, is_eligible
+from farmgate.lanes.hotfix import contains_all
 from farmgate.lanes.view import LaneView, OpenSearch, QueuedCommit
 
 
@@ -38,7 +40,7 @@ class Lost:
 
 def points(view: LaneView, since: int, until: int, sick: str) -> tuple[str, ...]:
     """The points of a batch that went sick, oldest first; `sick` is its last commit, which is always one."""
-    stands = Gate(blocked(view))  # the batch was approved as a whole
+    stands = Gate(blocked(view), brought=view.brought)  # the batch was approved as a whole
     return (
         *(
             commit.sha
@@ -55,9 +57,10 @@ def half(view: LaneView, search: OpenSearch) -> QueuedCommit | Culprit | Lost:
     left = remaining(search, places)
     if not left:
         return Lost(search.id, "the commits of the batch are not on the branch any more")
-    if len(left) == 1:
-        return Culprit(search.id, left[0].sha, search.since, left[0].position)
-    return left[len(left) // 2 - 1]
+    may = [commit for commit in left if contains_all(view, commit.position)] or left[-1:]
+    if len(may) == 1:
+        return Culprit(search.id, may[0].sha, search.since, may[0].position)
+    return may[len(may) // 2 - 1]
 
 
 def remaining(search: OpenSearch, places: dict[str, QueuedCommit]) -> list[QueuedCommit]:

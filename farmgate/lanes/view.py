@@ -16,7 +16,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, overload
 
-from farmgate.models import HoldKind, RolloutKind
+from farmgate import states
+from farmgate.models import HoldKind, MadeKind, RolloutKind
 from farmgate.policy import LanePolicy
 from farmgate.vulnerabilities.exposure import Exposure
 
@@ -171,6 +172,32 @@ class OpenSearch:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenHotfix:
+    """A hotfix that is asked for and not over. `against`: bans of what it brings, in words; `approved_by`: people whose
+    word counts for it."""
+
+    id: int
+    state: states.Made
+    sha: str | None
+    candidate_id: int | None
+    run_id: int | None
+    on_live: bool
+    asked_by: str
+    against: tuple[str, ...] = ()
+    approved_by: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What a made commit brought to what is live. `at`: from there on the branch contains it; None: not yet."""
+
+    sha: str
+    title: str
+    kind: MadeKind
+    at: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class LaneView:
     """A lane at one moment."""
 
@@ -194,6 +221,8 @@ class LaneView:
     security: tuple[int, ...] = ()  # positions of waiting security fixes, rising
     exposure: Exposure | None = None  # what it is made of, where the lane refuses vulnerabilities
     unproven: Mapping[int, str] = field(default_factory=dict)  # candidates without the provenance that the lane wants
+    hotfix: OpenHotfix | None = None
+    brought: tuple[Brought, ...] = ()  # by made commits that are live, and must not be lost
     unacknowledged_loss: bool = False  # the live commit is gone, and no person said that this is all right
 
     @property

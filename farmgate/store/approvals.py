@@ -8,7 +8,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, and_, insert, or_, select, update
@@ -80,6 +80,35 @@ def standing(connection: Connection, lane: Lane, policy: LanePolicy, base: int, 
         and places.get(row.until_sha) == row.until_position
         and (row.since_sha is None or places.get(row.since_sha) == row.since_position)
     ]
+
+
+def of_commit(
+    connection: Connection, lane: Lane, policy: LanePolicy, brings: Sequence[str], sha: str | None, now: datetime
+) -> frozenset[str]:
+    """Whose word counts for exactly this commit, which is on no branch. `brings`: the commits that come with it."""
+    if policy.approvals is None or sha is None:
+        return frozenset()
+    rows = connection.execute(
+        select(approvals.c.approved_by).where(
+            approvals.c.lane_id == lane.id, approvals.c.withdrawn_at.is_(None), approvals.c.until_sha == sha
+        )
+    )
+    people = set(rows.scalars()) & _who_may(connection, now)
+    if policy.approvals.by:
+        people &= set(policy.approvals.by)
+    if policy.approvals.not_author:
+        people -= {person for person in people if wrote(connection, lane, person, brings)}
+    return frozenset(people)
+
+
+def wrote(connection: Connection, lane: Lane, person: str, brings: Sequence[str]) -> bool:
+    """True if a person wrote any of these commits."""
+    authors = connection.execute(
+        select(commits.c.author_name, commits.c.author_email).where(
+            commits.c.repository_id == lane.repository_id, commits.c.sha.in_(list(brings))
+        )
+    )
+    return any(is_author(person, row.author_name, row.author_email) for row in authors)
 
 
 def given(rows: Iterable[ApprovalRow]) -> tuple[Approval, ...]:

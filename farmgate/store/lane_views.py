@@ -4,7 +4,7 @@ Rules:
 1. Who only decides reads candidates, and the commits that bans and their fixes are about; who explains reads all.
 2. The live commit's place is looked up by its hash: after a forced push its old position may be another's.
 3. A live commit that left the branch stops the lane until a person lifts the hold that says so. Then the queue begins
-   where its history meets the branch.
+   where its history meets the branch. A made commit is where the commit of the branch is that it stands on.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from farmgate.lanes import (
     Checks,
     LaneView,
     Live,
+    OpenHotfix,
     OpenSearch,
     Queue,
     QueuedCommit,
@@ -30,10 +31,23 @@ from farmgate.lanes import (
     fixes_security,
     useful,
 )
-from farmgate.models import Lane, RolloutKind
+from farmgate.models import Lane, MadeKind, RolloutKind
 from farmgate.policy import LanePolicy
 from farmgate.refs import HEADS
-from farmgate.store import approvals, attestations, bans, exposures, fixes, holds, lanes, releases, rollouts, searches
+from farmgate.store import (
+    approvals,
+    attestations,
+    bans,
+    exposures,
+    fixes,
+    holds,
+    lanes,
+    made,
+    releases,
+    rollouts,
+    searches,
+)
+from farmgate.store import candidates as candidate_rows
 from farmgate.store.schema import branch_commits, candidates, commits, runs
 from farmgate.store.schema import lanes as lane_table
 from farmgate.store.schema import releases as release_table
@@ -56,6 +70,10 @@ def view(connection: Connection, lane: Lane, now: datetime, *, full: bool = Fals
     past = rollouts.finished(connection, lane.id, _RECORDED)
     forward = [rollout for rollout in past if rollout.kind is not RolloutKind.ROLLBACK]
     good = [rollout for rollout in forward if rollout.state is states.Rollout.GOOD]
+    hotfix = _hotfix(connection, lane, policy, live, now)
+    judged: Sequence[QueuedCommit] = queue
+    if hotfix is not None and hotfix.sha is not None and hotfix.candidate_id is not None:
+        judged = (*queue, QueuedCommit(base, hotfix.sha, candidate_id=hotfix.candidate_id))
     return LaneView(
         lane_id=lane.id,
         policy=policy,
@@ -78,8 +96,10 @@ def view(connection: Connection, lane: Lane, now: datetime, *, full: bool = Fals
         begun=_begun(connection, lane, policy),
         security=security(connection, lane, policy, base),
         durations=tuple(each.finished_at - each.created_at for each in good if each.finished_at is not None),
-        exposure=exposures.of_lane(connection, lane, policy, queue, now) if policy.vulnerabilities else None,
-        unproven=_unproven(connection, lane, policy, queue),
+        exposure=exposures.of_lane(connection, lane, policy, judged, now) if policy.vulnerabilities else None,
+        unproven=_unproven(connection, lane, policy, judged),
+        hotfix=hotfix,
+        brought=made.brought(connection, lane.repository_id, policy.branch, live.sha) if live is not None else (),
         unacknowledged_loss=live is not None
         and live.gone
         and not holds.was_lifted(connection, lane.id, loss_reason(live.sha, policy.branch)),
@@ -106,9 +126,11 @@ def live_of(connection: Connection, lane: Lane, policy: LanePolicy) -> Live | No
         return None
     place = _place(connection, lane, policy, release.sha)
     base = place if place is not None else _meeting(connection, lane, policy, release.sha)
-    return Live(
-        release.id, release.rollout_id, release.sha, release.position, base, release.live_from, gone=place is None
-    )
+    gone = place is None
+    if gone:  # a made commit is on no branch: what it stands on is
+        below = made.root(connection, lane.repository_id, release.sha)
+        gone = below == release.sha or _place(connection, lane, policy, below) is None
+    return Live(release.id, release.rollout_id, release.sha, release.position, base, release.live_from, gone)
 
 
 def after(connection: Connection, lane: Lane, policy: LanePolicy, base: int) -> tuple[QueuedCommit, ...]:
@@ -190,6 +212,32 @@ def _active(connection: Connection, lane: Lane) -> Active | None:
     if found is None:
         return None
     return Active(found.id, found.number, found.kind, found.until_sha, found.until_position, found.created_at)
+
+
+def _hotfix(
+    connection: Connection,
+    lane: Lane,
+    policy: LanePolicy,
+    live: Live | None,
+    now: datetime,
+) -> OpenHotfix | None:
+    found = made.open_of(connection, lane.id)
+    if found is None or found.kind is not MadeKind.HOTFIX or found.state is states.Made.DELIVERING:
+        return None
+    candidate = candidate_rows.of_commit(connection, lane.repository_id, found.sha) if found.sha is not None else None
+    brings = {*found.picks, *found.shas}
+    against = [ban for ban in bans.standing(connection, lane.id) if brings & {ban.sha, *ban.covers}]
+    return OpenHotfix(
+        id=found.id,
+        state=found.state,
+        sha=found.sha,
+        candidate_id=candidate.id if candidate is not None else None,
+        run_id=found.run_id,
+        on_live=live is not None and live.sha == found.onto,
+        asked_by=found.asked_by,
+        against=tuple(f"what it brings is banned: {ban.reason}" for ban in against),
+        approved_by=approvals.of_commit(connection, lane, policy, found.shas, found.sha, now),
+    )
 
 
 def _begun(connection: Connection, lane: Lane, policy: LanePolicy) -> tuple[datetime, ...]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, and_, insert, select, update
 
 from farmgate.errors import NotFound
 from farmgate.models import Release, Rollout
+from farmgate.store import made
 from farmgate.store.database import many, newest, one
-from farmgate.store.schema import releases, rollouts
+from farmgate.store.schema import lanes, releases, rollouts
 
 
 def publish(
@@ -72,12 +73,16 @@ def by_rollout_number(connection: Connection, lane_id: int, number: int) -> Rele
 
 
 def before(connection: Connection, live: Release) -> Release | None:
-    """The newest release with another commit, earlier in history than the one that is live: where to go back to."""
+    """The newest release with another commit, earlier in history than the one that is live: where to go back to. Of a
+    made commit, that is what it stands on."""
+    of = connection.execute(select(lanes.c.repository_id).where(lanes.c.id == live.lane_id)).scalar_one()
+    below = made.chain(connection, of, live.sha)[:1]
+    earlier = and_(releases.c.position < live.position, releases.c.sha != live.sha)
     return one(
         connection,
         Release,
         newest(releases).where(
-            releases.c.lane_id == live.lane_id, releases.c.position < live.position, releases.c.sha != live.sha
+            releases.c.lane_id == live.lane_id, releases.c.sha == below[0].onto if below else earlier
         ),
     )
 

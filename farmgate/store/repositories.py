@@ -238,6 +238,18 @@ def last_place(connection: Connection, repository_id: int, branch: str) -> Branc
     return one(connection, BranchCommit, statement)
 
 
+def sha_at(connection: Connection, repository_id: int, branch: str, position: int) -> str | None:
+    """The commit that stands at a place of a branch."""
+    return connection.execute(
+        select(branch_commits.c.sha).where(
+            branch_commits.c.repository_id == repository_id,
+            branch_commits.c.branch == branch,
+            branch_commits.c.position == position,
+            branch_commits.c.gone_at.is_(None),
+        )
+    ).scalar()
+
+
 def place(connection: Connection, repository_id: int, branch: str, position: int, sha: str) -> None:
     """Give a commit its place; one that was gone is back."""
     values = {"repository_id": repository_id, "branch": branch, "sha": sha, "position": position, "gone_at": None}

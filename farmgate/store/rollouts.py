@@ -7,6 +7,7 @@ Rules:
 2. Every later write is guarded by the rollout's epoch as well as by its state: an older controller finds no row.
 3. A journal entry is written before its step begins and completed when it ended, by the same epoch. Whoever takes over
    begins an unfinished step again.
+4. A hotfix carries its made commits, at the place of the branch commit that they stand on.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from sqlalchemy.exc import IntegrityError
 from farmgate import states
 from farmgate.errors import LostRace, NotFound
 from farmgate.models import JournalEntry, Lane, Rollout, RolloutCommit, RolloutKind
-from farmgate.store import handovers
+from farmgate.store import handovers, made
 from farmgate.store.database import insert_if_absent, many, move, newest, one
 from farmgate.store.schema import branch_commits, journal, lanes, releases, rollout_commits, rollouts
 
@@ -100,7 +101,7 @@ def _guard(connection: Connection, new: NewRollout, epoch: int) -> None:
     ).scalar()
     if live != new.from_release_id:
         raise LostRace(f"what is live in lane {new.lane.id} has changed")
-    if new.kind is RolloutKind.ROLLBACK:
+    if new.kind in (RolloutKind.ROLLBACK, RolloutKind.HOTFIX):
         return
     stands = connection.execute(
         select(branch_commits.c.position).where(
@@ -116,6 +117,11 @@ def _guard(connection: Connection, new: NewRollout, epoch: int) -> None:
 
 def _carry(connection: Connection, rollout_id: int, new: NewRollout) -> None:
     """The commits of the batch; of a rollback, those it takes back: what was delivered, whatever the branch is now."""
+    over = _made_between(connection, new.lane.repository_id, new.since_sha, new.until_sha)
+    if new.kind is RolloutKind.HOTFIX or (over and new.since_position == new.until_position):
+        place = {"rollout_id": rollout_id, "lane_id": new.lane.id, "position": new.until_position}
+        connection.execute(insert(rollout_commits), [{**place, "sha": sha} for sha in over])
+        return
     if new.kind is RolloutKind.ROLLBACK and new.until_position < new.since_position:
         batch = _delivered_after(rollout_id, new)
     else:
@@ -129,6 +135,24 @@ def _carry(connection: Connection, rollout_id: int, new: NewRollout) -> None:
             branch_commits.c.gone_at.is_(None),
         )
     connection.execute(insert(rollout_commits).from_select(["rollout_id", "sha", "lane_id", "position"], batch))
+
+
+def _made_between(connection: Connection, repository_id: int, since: str | None, until: str) -> list[str]:
+    """The made commits that one of these stands on and the other does not, oldest first."""
+    below, above = (
+        [sha for row in reversed(made.chain(connection, repository_id, tip)) for sha in row.shas] if tip else []
+        for tip in (since, until)
+    )
+    return [sha for sha in (*below, *above) if (sha in below) != (sha in above)]
+
+
+def takes_back(connection: Connection, rollout: Rollout) -> bool:
+    """True if a rollback goes to something earlier; at the same place of the branch, to fewer made commits."""
+    if rollout.until_position != rollout.since_position or rollout.since_sha is None:
+        return rollout.until_position < rollout.since_position
+    repository_id = connection.execute(select(lanes.c.repository_id).where(lanes.c.id == rollout.lane_id)).scalar_one()
+    below = {row.sha for row in made.chain(connection, repository_id, rollout.until_sha)}
+    return any(row.sha not in below for row in made.chain(connection, repository_id, rollout.since_sha))
 
 
 def _delivered_after(rollout_id: int, new: NewRollout) -> Any:

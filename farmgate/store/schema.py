@@ -40,6 +40,7 @@ from farmgate.models import (
     ForkPolicy,
     HoldKind,
     JobKind,
+    MadeKind,
     ReportKind,
     RolloutKind,
     TokenKind,
@@ -1044,4 +1045,43 @@ attestations = Table(
     Column("made_by", Text, nullable=False),
     _when("made_at"),
     UniqueConstraint("repository_id", "sha", "digest"),
+)
+
+# --- commits that Farmgate makes ---
+
+made = Table(
+    "made",
+    metadata,
+    _id(),
+    Column("kind", State(MadeKind), nullable=False),
+    _ref("lane_id", "lanes.id", index=True),
+    _ref("repository_id", "repositories.id"),
+    Column("branch", String(500), nullable=False),
+    Column("ref", String(600), nullable=False),
+    Column("picks", JSON, nullable=False),
+    Column("onto", SHA, nullable=False),
+    Column("onto_position", Integer, nullable=False),
+    Column("shas", JSON, nullable=False),
+    Column("sha", SHA),
+    _ref("run_id", "runs.id", nullable=True),
+    _ref("rollout_id", "rollouts.id", nullable=True),
+    Column("state", State(states.Made), nullable=False, index=True),
+    Column("problem", Text),
+    Column("reason", Text, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    _when("created_at"),
+    _when("finished_at", nullable=True),
+    _when("deadline"),
+    Index("ix_made_sha", "repository_id", "sha"),
+)
+
+carriers = Table(
+    "carriers",
+    metadata,
+    _ref("made_id", "made.id", primary_key=True),
+    Column("pick", SHA, primary_key=True),
+    Column("sha", SHA, primary_key=True),
+    Column("said_by", Text),
+    Column("reason", Text, nullable=False),
+    _when("said_at"),
 )

@@ -18,9 +18,10 @@ from fastapi.responses import RedirectResponse
 from farmgate import states
 from farmgate.errors import BadPayload, TooLarge
 from farmgate.models import Verdict
-from scheduler import again, answers, approvals_api, holds_api, lanes_api, node_api, runs_api
+from scheduler import again, answers, approvals_api, holds_api, hotfix_api, lanes_api, node_api, runs_api
 from scheduler.auth import Admin, Writer
 from scheduler.context import Context
+from scheduler.hotfix_api import MOST_PICKS
 from scheduler.pages import rendering
 from scheduler.pages.confirm import NODE_VERBS, asked
 
@@ -129,6 +130,27 @@ def add(pages: APIRouter, context: Context) -> None:
             reason=fields.get("text", "")[:1000],
         )
         approvals_api.approve(context, application, environment, shown, person.name)
+        return back_to(f"/lanes/{application}/{environment}")
+
+    @pages.post("/lanes/{application}/{environment}/hotfix")
+    def hotfix(person: Writer, application: str, environment: str, fields: Fields) -> Response:
+        commits = re.split(r"[\s,]+", fields.get("commits", "").strip().lower())
+        if not all(re.fullmatch("[0-9a-f]{4,64}", commit) for commit in commits) or len(commits) > MOST_PICKS:
+            raise BadPayload("commits: their hashes, or the first digits (four or more), oldest first")
+        hotfix_api.ask(context, application, environment, commits, reason_in(fields), person.name)
+        return back_to(f"/lanes/{application}/{environment}")
+
+    @pages.post("/lanes/{application}/{environment}/hotfixes/{number}/cancel")
+    def cancel_hotfix(person: Writer, application: str, environment: str, number: int, fields: Fields) -> Response:
+        hotfix_api.cancel(context, application, environment, number, reason_in(fields), person.name)
+        return back_to(f"/lanes/{application}/{environment}")
+
+    @pages.post("/lanes/{application}/{environment}/hotfixes/{number}/contained")
+    def contained(person: Writer, application: str, environment: str, number: int, fields: Fields) -> Response:
+        commit = fields.get("commit", "").lower()
+        if not re.fullmatch("[0-9a-f]{4,64}", commit):
+            raise BadPayload("commit: the hash of the one that contains it, or its first digits (four or more)")
+        hotfix_api.say_contained(context, application, environment, number, commit, reason_in(fields), person.name)
         return back_to(f"/lanes/{application}/{environment}")
 
     @pages.post("/stop")

@@ -47,6 +47,7 @@ def asked(title: str, action: str, back: str, submit: str, *lines: str, **more: 
         "reason": None,
         "text": None,
         "commit": None,
+        "commits": None,
         "live": False,
     }
     return {**values, **more}

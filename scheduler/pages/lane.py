@@ -23,12 +23,13 @@ from farmgate.store import (
     holds,
     lane_views,
     lanes,
+    made,
     releases,
     repositories,
     rollouts,
     searches,
 )
-from scheduler import lane_reading
+from scheduler import lane_reading, made_reading
 from scheduler.pages import alarms, home, vulnerabilities, words
 
 SHOWN_COMMITS = 200
@@ -101,6 +102,8 @@ def read(connection: Connection, application: str, environment: str, now: dateti
             "planned": [hold for hold in holds.ahead(connection, lane.id, now) if hold.begins > now],
             "rollout": _active(connection, lane, active, now) if active else None,
             "search": _search(connection, lane, search, active) if search and _worth_showing(search, past) else None,
+            "hotfix": _hotfix(connection, lane, view),
+            "brought": made_reading.brought(connection, lane),
             "waiting_count": len(waiting),
             "common_reasons": [_reason(told) for told in common],
             "waiting": [_waiting(told, view, policy, common) for told in waiting[:SHOWN_COMMITS]],
@@ -200,6 +203,36 @@ def _preview(found: Preview, active: Rollout | None) -> dict[str, Any] | None:
     if not batch:
         return None
     return {"until": found.candidate.sha, "title": found.candidate.title, "count": len(batch), "at": found.at}
+
+
+_LOOKS = {
+    states.Made.ASKED: "waiting",
+    states.Made.TESTING: "running",
+    states.Made.READY: "ready",
+    states.Made.DELIVERING: "running",
+    states.Made.FAILED: "failed",
+}
+
+
+def _hotfix(connection: Connection, lane: Lane, view: LaneView) -> dict[str, Any] | None:
+    """The open one; else the last, as long as nobody was told that it failed."""
+    row = next(iter(made.latest(connection, lane.id, 1)), None)
+    if row is None or (states.is_final(row.state) and row.state is not states.Made.FAILED):
+        return None
+    body = made_reading.body(connection, row, view)
+    told = {
+        states.Made.ASKED: f"It is being made on {words.short(row.onto)}, which is live.",
+        states.Made.TESTING: f"It is {words.short(row.sha)}, on {words.short(row.onto)}; its checks are under way.",
+        states.Made.READY: f"It is {words.short(row.sha)}, on {words.short(row.onto)}, and tested.",
+        states.Made.DELIVERING: f"It is {words.short(row.sha)}, and its rollout #{body.rollout} is under way.",
+    }.get(row.state, row.problem or "")
+    return {
+        **body.model_dump(),
+        "name": f"{_reason(str(row.kind))} {row.id}",
+        "look": _LOOKS[row.state],
+        "words": told,
+        "may_cancel": row.state in made.BEFORE_DELIVERY,
+    }
 
 
 def _active(connection: Connection, lane: Lane, row: Rollout, now: datetime) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from scheduler.pages import (
     artifacts,
     audit,
     confirm,
+    confirm_hotfix,
     home,
     identity,
     lane,
@@ -173,6 +174,7 @@ def router(context: Context) -> APIRouter:
     secrets.add(pages, context, show)
     identity.add(pages, context, show)
     confirm.add(pages, context, show)
+    confirm_hotfix.add(pages, show)
     actions.add(pages, context)
     signin.add(pages, context)
 

@@ -30,6 +30,7 @@ NO_BLOBS = {
     *("audit.before", "audit.after", "audit.previous", "audit.hash", "audit_head.hash"),
     *("packages.key", "package_sets.digest", "attestation_keys.kid", "attestations.sha"),
     "attestations.digest",
+    *("made.onto", "made.sha", "carriers.pick", "carriers.sha"),
     *("searches.culprit", "test_flakes.tree", "reports.tree", "reports.sha"),
 }
 

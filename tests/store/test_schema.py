@@ -80,6 +80,8 @@ KINDS = {
     "attestation_keys": models.AttestationKey,
     "attestations": models.Attestation,
     "handovers": models.HandoverRow,
+    "made": models.Made,
+    "carriers": models.Carrier,
 }
 TABLES = sorted(metadata.tables.values(), key=lambda table: table.name)
 
