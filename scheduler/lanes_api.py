@@ -18,7 +18,7 @@ from farmgate import lanes as rules
 from farmgate.errors import Conflict, Forbidden
 from farmgate.models import Lane, Rollout, RolloutKind
 from farmgate.policy import LanePolicy, parse
-from farmgate.store import bans, events, fixes, lanes, releases, repositories, rollouts
+from farmgate.store import bans, events, fixes, lanes, made, releases, repositories, rollouts
 from scheduler import lane_reading
 from scheduler.auth import Admin, Person, Writer
 from scheduler.context import Context
@@ -256,15 +256,17 @@ def _going_back(connection: Connection, lane: Lane, to: int | None) -> tuple[Rol
         raise Conflict(f"rollout {to} is what is live in {name}")
     branch = lanes.policy_of(lane).branch
     taken = bans.between(connection, lane.repository_id, branch, release.position, upto)
-    known = repositories.commits_of(connection, lane.repository_id, [each.sha for each in taken])
+    places = [(each.sha, each.position) for each in taken]
+    places += [(sha, live.position) for sha in made.over(connection, lane.repository_id, live.sha, release.sha)]
+    known = repositories.commits_of(connection, lane.repository_id, [sha for sha, _ in places])
     commits = [
         CarriedBody(
-            sha=each.sha,
-            position=each.position,
-            title=known[each.sha].title if each.sha in known else "",
-            author=known[each.sha].author_name if each.sha in known else "",
+            sha=sha,
+            position=position,
+            title=known[sha].title if sha in known else "",
+            author=known[sha].author_name if sha in known else "",
         )
-        for each in taken
+        for sha, position in places
     ]
     number = rollouts.by_id(connection, release.rollout_id).number
     return RollbackBody(lane=name, to_sha=release.sha, to_rollout=number, takes_back=commits), release.id

@@ -172,6 +172,13 @@ def chain(connection: Connection, repository_id: int, sha: str) -> list[Made]:
     return found
 
 
+def over(connection: Connection, repository_id: int, live: str, target: str) -> list[str]:
+    """The made commits that are live by one commit and not by another, oldest first."""
+    below = {row.sha for row in chain(connection, repository_id, target)}
+    mine = [row for row in chain(connection, repository_id, live) if row.sha not in below]
+    return [sha for row in reversed(mine) for sha in row.shas]
+
+
 def root(connection: Connection, repository_id: int, sha: str) -> str:
     """The commit of the branch that a made one stands on, through others; of any other commit, itself."""
     below = chain(connection, repository_id, sha)

@@ -6,7 +6,7 @@ The reasons and estimates are those of `farmgate.lanes`: what decides, explains.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from farmgate import states
 from farmgate.lanes import Explained, LaneView, Preview, explain, falls_behind, most_rollouts, preview
-from farmgate.models import Ban, Commit, HoldKind, JournalEntry, Lane, Rollout, RolloutKind, SearchRow
+from farmgate.models import Ban, Commit, HoldKind, JournalEntry, Lane, Release, Rollout, RolloutKind, SearchRow
 from farmgate.policy import LanePolicy
 from farmgate.store import (
     approvals,
@@ -121,26 +121,30 @@ def taken_back(connection: Connection, lane: Lane, to: int | None) -> dict[str, 
     live = releases.live_of(connection, lane.id)
     if live is None:
         return {"live": None, "target": None, "commits": [], "choices": []}
-    earlier = [r for r in releases.latest(connection, lane.id) if r.position < live.position and r.sha != live.sha]
+    below = {row.onto for row in made.chain(connection, lane.repository_id, live.sha)}
+    earlier = [r for r in releases.latest(connection, lane.id) if _is_earlier(r.sha, r.position, live, below)]
     numbers = {r.id: rollouts.by_id(connection, r.rollout_id).number for r in [live, *earlier]}
     before = releases.before(connection, live) if to is None else releases.by_rollout_number(connection, lane.id, to)
     branch = lanes.policy_of(lane).branch
-    covered = (
-        bans.between(connection, lane.repository_id, branch, before.position, live.position)
-        if before is not None
-        else []
-    )
-    described = repositories.commits_of(
-        connection, lane.repository_id, [c.sha for c in covered] + [r.sha for r in earlier]
-    )
+    covered: list[str] = []
+    if before is not None:
+        between = bans.between(connection, lane.repository_id, branch, before.position, live.position)
+        covered = [each.sha for each in between]
+        covered += made.over(connection, lane.repository_id, live.sha, before.sha)
+    described = repositories.commits_of(connection, lane.repository_id, covered + [r.sha for r in earlier])
     return {
         "live": {"number": numbers[live.id], "sha": live.sha},
         "target": {"number": numbers.get(before.id, to), "sha": before.sha, "since": before.live_from}
         if before
         else None,
-        "commits": [commit_line(c.sha, described) for c in reversed(covered)],
+        "commits": [commit_line(sha, described) for sha in reversed(covered)],
         "choices": [{"number": numbers[r.id], **commit_line(r.sha, described)} for r in _once(earlier)],
     }
+
+
+def _is_earlier(sha: str, position: int, live: Release, below: Set[str]) -> bool:
+    """`below`: what made commits that are live stand on."""
+    return sha != live.sha and (position < live.position or sha in below)
 
 
 def _once(found: Iterable[Any]) -> list[Any]:
@@ -205,15 +209,6 @@ def _preview(found: Preview, active: Rollout | None) -> dict[str, Any] | None:
     return {"until": found.candidate.sha, "title": found.candidate.title, "count": len(batch), "at": found.at}
 
 
-_LOOKS = {
-    states.Made.ASKED: "waiting",
-    states.Made.TESTING: "running",
-    states.Made.READY: "ready",
-    states.Made.DELIVERING: "running",
-    states.Made.FAILED: "failed",
-}
-
-
 def _hotfix(connection: Connection, lane: Lane, view: LaneView) -> dict[str, Any] | None:
     """The open one; else the last, as long as nobody was told that it failed."""
     row = next(iter(made.latest(connection, lane.id, 1)), None)
@@ -228,8 +223,9 @@ def _hotfix(connection: Connection, lane: Lane, view: LaneView) -> dict[str, Any
     }.get(row.state, row.problem or "")
     return {
         **body.model_dump(),
+        "reasons": body.reasons if row.state is states.Made.READY else [],
         "name": f"{_reason(str(row.kind))} {row.id}",
-        "look": _LOOKS[row.state],
+        "look": row.state,
         "words": told,
         "may_cancel": row.state in made.BEFORE_DELIVERY,
     }
@@ -361,6 +357,7 @@ def _history(connection: Connection, lane: Lane, rows: list[Rollout]) -> list[di
     everything = {sha for shas in carried.values() for sha in shas} | {row.until_sha for row in rows}
     described = repositories.commits_of(connection, lane.repository_id, sorted(everything))
     live = releases.live_of(connection, lane.id)
+    below = {row.onto for row in made.chain(connection, lane.repository_id, live.sha)} if live is not None else set()
     told = {row.id: rollouts.entries(connection, row.id) for row in rows[:TOLD]}
     return [
         {
@@ -377,7 +374,9 @@ def _history(connection: Connection, lane: Lane, rows: list[Rollout]) -> list[di
             "created_at": row.created_at,
             "started_at": row.started_at,
             "finished_at": row.finished_at,
-            "may_go_back": row.state is states.Rollout.GOOD and live is not None and row.until_position < live.position,
+            "may_go_back": row.state is states.Rollout.GOOD
+            and live is not None
+            and _is_earlier(row.until_sha, row.until_position, live, below),
         }
         for row in rows
     ]

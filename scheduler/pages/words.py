@@ -57,6 +57,11 @@ LOOKS: dict[str, Look] = {
     "open": Look("searching", "search", "ask"),
     "found": Look("culprit found", "check", "good"),
     "abandoned": Look("abandoned", "stop", "quiet"),
+    # commits that Farmgate makes
+    "asked": Look("to be made", "clock", "wait"),
+    "testing": Look("being tested", "spin", "busy"),
+    "delivering": Look("on its way", "spin", "busy"),
+    "needless": Look("needless", "skip", "quiet"),
     # nodes
     "node ready": Look("ready", "check", "good"),
     "draining": Look("draining", "stop", "ask"),

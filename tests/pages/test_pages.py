@@ -404,7 +404,16 @@ def test_distances_are_coarse_and_say_their_direction() -> None:
 
 
 def test_every_state_has_a_look_of_its_own() -> None:
-    kinds = (states.Run, states.Job, states.Attempt, states.Step, states.Rollout, states.Search, states.Node)
+    kinds = (
+        states.Run,
+        states.Job,
+        states.Attempt,
+        states.Step,
+        states.Rollout,
+        states.Search,
+        states.Node,
+        states.Made,
+    )
     for state in (state for kind in kinds for state in kind):
         assert str(state) in words.LOOKS, state
 
