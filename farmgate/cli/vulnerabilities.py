@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,9 +18,11 @@ from farmgate.cli import door, show
 from farmgate.cli.exits import Exit, leave
 from farmgate.cli.osv_files import compressed
 from farmgate.cli.show import Json
-from farmgate.client.api import Row
 from farmgate.clock import SystemClock
 from farmgate.quantities import duration
+
+if TYPE_CHECKING:
+    from farmgate.client.api import Row
 
 app = typer.Typer(no_args_is_help=True, help="Vulnerabilities of what is live.")
 LOOK: timedelta = timedelta(seconds=0.5)
