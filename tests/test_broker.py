@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from threading import Thread
 from typing import Any, cast
 
 import pytest
+from kombu import Consumer
 
 from farmgate.broker import (
     SILENT_SECONDS,
@@ -27,7 +29,7 @@ from farmgate.broker import (
 from farmgate.clock import SystemClock, VirtualClock, stopwatch
 from farmgate.embedded import EmbeddedRedis
 from farmgate.errors import BrokerUnreachable
-from farmgate.messages import TASK, queue_of
+from farmgate.messages import TASK, queue_of, queue_of_node
 
 LONG = timedelta(seconds=3)
 CLOCK = SystemClock()
@@ -72,6 +74,56 @@ def test_each_pool_has_its_own_bell(redis_server: EmbeddedRedis) -> None:
     bell.ring("big", 2, 1)
     assert [arguments for arguments, _ in heard(redis_server, "default")] == [[1, 1]]
     assert [arguments for arguments, _ in heard(redis_server, "big")] == [[2, 1]]
+
+
+@contextmanager
+def listening(server: EmbeddedRedis, node: int) -> Iterator[Callable[[], list[tuple[int, int]]]]:
+    """A node's worker's ears, as its application has them: what it has heard since the last look."""
+    app = make_app(server.url, "default", node)
+    got: list[tuple[int, int]] = []
+
+    def take(body: Any, message: Any) -> None:
+        got.append(tuple(body[0]))
+        message.ack()
+
+    with (
+        app.connection_for_read() as connection,
+        Consumer(connection.channel(), list(app.amqp.queues.consume_from.values()), callbacks=[take], accept=["json"]),
+    ):
+
+        def look() -> list[tuple[int, int]]:
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    connection.drain_events(timeout=0.5)
+            found = list(got)
+            got.clear()
+            return found
+
+        yield look
+
+
+def test_a_node_hears_its_pool_and_itself_and_never_another_node(redis_server: EmbeddedRedis) -> None:
+    bell = CeleryBell(redis_server.url)
+    with listening(redis_server, 1) as first, listening(redis_server, 2) as second:
+        bell.ring("default", 7, 1, node=2)
+        assert (first(), second()) == ([], [(7, 1)])
+        bell.ring("default", 8, 1)
+        assert sorted(first() + second()) == [(8, 1)], "one of the pool, and one alone"
+        bell.ring("other", 9, 1)
+        assert (first(), second()) == ([], [])
+
+
+def test_a_nodes_own_bell_that_redis_forgot_is_heard_when_it_is_rung_again(redis_server: EmbeddedRedis) -> None:
+    bell = CeleryBell(redis_server.url)
+    bell.ring("default", 7, 1, node=2)  # the node is away
+    client = connect(redis_server.url)
+    assert client.llen(queue_of_node(2)) == 1
+    client.flushall()
+    client.close()
+    with listening(redis_server, 2) as second:
+        assert second() == []
+        bell.ring("default", 7, 1, node=2)
+        assert second() == [(7, 1)]
 
 
 def test_bells_are_heard_in_the_order_they_were_rung(redis_server: EmbeddedRedis) -> None:

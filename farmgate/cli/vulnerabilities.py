@@ -19,7 +19,9 @@ from farmgate.cli.exits import Exit, leave
 from farmgate.cli.osv_files import compressed
 from farmgate.cli.show import Json
 from farmgate.clock import SystemClock
-from farmgate.quantities import duration
+
+if TYPE_CHECKING:
+    from farmgate.client.api import Row
 
 if TYPE_CHECKING:
     from farmgate.client.api import Row
@@ -242,6 +244,8 @@ def _decide(vulnerability: str, verdict: str, until: str, because: str, scope: s
 
 def _moment(text: str) -> datetime:
     try:
+        from farmgate.quantities import duration
+
         return SystemClock().now() + duration(text)
     except ValueError:
         pass
