@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +64,20 @@ class ImageRegistry:
         url = f"http://127.0.0.1:{self.port}/v2/{path}/manifests/{digest}"
         return httpx.head(url, auth=(USER, PASSWORD), headers={"Accept": accepted}).status_code == 200
 
+    def forget(self) -> None:
+        """Nothing in the engine is called by this registry any more."""
+        import docker
+        from docker.errors import APIError
+
+        client = docker.from_env()
+        ours = f"127.0.0.1:{self.port}/"
+        for image in client.api.images():
+            for name in (*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())):
+                if name.startswith(ours):
+                    with suppress(APIError):  # it went with another name of it
+                        client.api.remove_image(name, force=True)
+        client.close()
+
     def _answers(self) -> bool:
         try:
             return httpx.get(f"http://127.0.0.1:{self.port}/v2/").status_code == 401
@@ -80,3 +94,4 @@ def serving(folder: Path, port: int) -> Iterator[ImageRegistry]:
         yield registry
     finally:
         registry.stop()
+        registry.forget()
