@@ -19,10 +19,10 @@ from sqlalchemy import Connection, insert, select, update
 
 from farmgate import states
 from farmgate.errors import Conflict, LostRace, NotFound
-from farmgate.models import Lane, PolicyVersion, Release, Rollout
+from farmgate.models import Lane, MadeKind, PolicyVersion, Release, Rollout
 from farmgate.policy import LanePolicy, Target
 from farmgate.policy.targets import from_row
-from farmgate.store import repositories
+from farmgate.store import made, repositories
 from farmgate.store.database import many, newest, one
 from farmgate.store.schema import branch_commits, lanes, policy_versions, releases, rollouts, searches
 
@@ -137,6 +137,9 @@ def where_is(connection: Connection, repository_id: int, sha: str) -> list[Where
 def _whereabouts(connection: Connection, lane: Lane, sha: str) -> Whereabouts:
     name, branch = f"{lane.application}/{lane.environment}", policy_of(lane).branch
     place = _place(connection, lane, branch, sha)
+    fixed = _by_hotfix(connection, lane, sha)
+    if fixed is not None:
+        return Whereabouts(name, "live", *fixed)
     if place is None:
         return Whereabouts(name, "elsewhere", None, None)
     past = many(connection, Release, newest(releases).where(releases.c.lane_id == lane.id))
@@ -164,6 +167,21 @@ def _whereabouts(connection: Connection, lane: Lane, sha: str) -> Whereabouts:
     if before is not None:
         return Whereabouts(name, "taken back", numbers.get(before.rollout_id), before.live_until)
     return Whereabouts(name, "waiting", None, None)
+
+
+def _by_hotfix(connection: Connection, lane: Lane, sha: str) -> tuple[int, datetime] | None:
+    """The rollout that brought a commit as a hotfix, and since when, if that is live."""
+    live = connection.execute(
+        select(releases.c.sha).where(releases.c.lane_id == lane.id, releases.c.live_until.is_(None))
+    ).scalar()
+    for row in made.chain(connection, lane.repository_id, live) if live is not None else ():
+        if row.kind is MadeKind.HOTFIX and sha in (*row.picks, *row.shas) and row.rollout_id is not None:
+            brought = select(rollouts.c.number, releases.c.live_from).join(
+                releases, releases.c.rollout_id == rollouts.c.id
+            )
+            found = connection.execute(brought.where(rollouts.c.id == row.rollout_id)).first()
+            return (found.number, found.live_from) if found is not None else None
+    return None
 
 
 def _place(connection: Connection, lane: Lane, branch: str, sha: str) -> int | None:

@@ -69,6 +69,9 @@ def test_a_live_hotfix_that_the_branch_does_not_contain_is_shown(farm: Farm, cli
         connection.execute(
             insert(schema.rollout_commits).values(rollout_id=number, lane_id=lane, sha=row.sha, position=1)
         )
+        connection.execute(schema.made.update().values(rollout_id=number))
+        (there,) = lanes.where_is(connection, farm.repository, fix)
+    assert (there.state, there.rollout) == ("live", 2)
     shown = client.get(LANE).text
     assert "does not contain it yet" in shown
     assert "Takes back 1 commit" in client.get(f"{LANE}/rollback").text
