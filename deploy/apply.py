@@ -15,11 +15,14 @@ from typing import assert_never
 from sqlalchemy import Connection
 
 from deploy import people
-from deploy.context import Context
+from deploy.context import SCHEDULER, Context
 from deploy.decisions import (
     AbandonSearch,
     Advance,
     Ask,
+    AskAgain,
+    AskBack,
+    AskStart,
     BanCulprit,
     BeginFinish,
     Cancel,
@@ -27,7 +30,9 @@ from deploy.decisions import (
     CutBatch,
     CutRollback,
     EndSick,
+    EndUnready,
     Finish,
+    GoOn,
     LaneDecision,
     NarrowSearch,
     OpenSearch,
@@ -55,6 +60,7 @@ from farmgate.store import (
     holds,
     lane_views,
     lanes,
+    looks,
     releases,
     repositories,
     rollouts,
@@ -63,7 +69,10 @@ from farmgate.store import (
 from farmgate.store import made as made_rows
 
 ACTOR = "farmgate"
-Move = Start | Cancel | Prolong | Advance | BeginFinish | Ask | Restore | Finish | EndSick | Stick
+Asking = Ask | AskStart | AskBack | AskAgain
+Move = (
+    Start | Cancel | Prolong | Advance | BeginFinish | Asking | EndUnready | GoOn | Restore | Finish | EndSick | Stick
+)
 
 
 def to_lane(context: Context, seen: Seen, epoch: int, decision: LaneDecision) -> None:
@@ -72,7 +81,7 @@ def to_lane(context: Context, seen: Seen, epoch: int, decision: LaneDecision) ->
     with context.store.writing() as connection:
         match decision:
             case CutBatch():
-                _cut(connection, seen, epoch, decision, now)
+                _cut(connection, seen, epoch, decision, now, asks=context.asks_scheduler)
             case CutRollback():
                 _cut_rollback(connection, seen, epoch, decision, now)
             case PlaceHold() | BanCulprit() | AbandonSearch():
@@ -83,6 +92,8 @@ def to_lane(context: Context, seen: Seen, epoch: int, decision: LaneDecision) ->
                 searches.prolong(connection, search_id, deadline)
             case _:
                 assert_never(decision)
+    if isinstance(decision, CutBatch) and context.asks_scheduler:
+        context.signals.wake(SCHEDULER)
 
 
 def to_rollout(context: Context, seen: Seen, rollout: RolloutView, decision: Move) -> None:
@@ -109,7 +120,7 @@ def end_late_handovers(context: Context) -> None:
         handovers.end_late(connection, context.clock.now())
 
 
-def _cut(connection: Connection, seen: Seen, epoch: int, decision: CutBatch, now: datetime) -> None:
+def _cut(connection: Connection, seen: Seen, epoch: int, decision: CutBatch, now: datetime, *, asks: bool) -> None:
     # Decided again under the lane's lock: a hold, an order or a policy of this moment counts.
     lanes.take(connection, seen.lane.id, epoch)
     lane = lanes.by_id(connection, seen.lane.id)
@@ -136,6 +147,8 @@ def _cut(connection: Connection, seen: Seen, epoch: int, decision: CutBatch, now
         patience=PATIENCE,
     )
     made = rollouts.cut(connection, new, epoch, now)
+    if asks:
+        looks.ask(connection, made, lane.repository_id, policy.irreversible, now)
     if cut.search_id is not None:
         searches.count(connection, cut.search_id)
     if cut.made_id is not None:
@@ -204,10 +217,12 @@ def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move,
     rollout, subject = view.rollout, _subject(seen.lane)
     match decision:
         case Start(deadline):
-            rollouts.moved(connection, rollout, states.Rollout.RUNNING, started_at=now, deadline=deadline)
+            kept = people.settle_start(connection, view, now)
+            rollouts.moved(connection, rollout, states.Rollout.RUNNING, started_at=now, deadline=deadline, reason=kept)
         case Prolong(deadline):
             rollouts.prolong(connection, rollout, deadline)
         case Cancel(reason):
+            people.settle_start(connection, view, now)
             rollouts.moved(connection, rollout, states.Rollout.CANCELLED, finished_at=now, reason=reason)
             made_rows.delivered(connection, rollout.id, states.Made.CANCELLED, reason, now)
             searches.abandon(connection, seen.lane.id, now)
@@ -230,7 +245,32 @@ def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move,
             rollouts.moved(connection, rollout, states.Rollout.ASKING, deadline=deadline, reason=words)
             asks = "cannot tell, decide" if check is None else "asks"
             _tell(connection, now, "rollout.asking", subject, rollout.number, f"{asks}: {words}")
+        case AskStart(against, deadline):
+            words = "; ".join(against)
+            detail = {"against": list(against), "words": words, "reason": rollout.reason}
+            rollouts.note(connection, rollout, "start", now, None, detail)
+            rollouts.moved(connection, rollout, states.Rollout.ASKING, deadline=deadline, reason=words)
+            _tell(connection, now, "rollout.asking", subject, rollout.number, f"asks before it starts: {words}")
+        case EndUnready(reason, hold):
+            people.settle_start(connection, view, now)
+            rollouts.moved(connection, rollout, states.Rollout.CANCELLED, finished_at=now, reason=reason)
+            _tell(connection, now, "rollout.cancelled", subject, rollout.number, reason)
+            _follow(connection, seen.lane, seen.view, hold, rollout.id, now)
+        case AskBack(key, words, deadline, detail):
+            rollouts.note(connection, rollout, key, now, None, detail)
+            _ask_on(connection, rollout, words, deadline)
+            _tell(connection, now, "page", subject, rollout.number, words)
+        case AskAgain(words, deadline):
+            rollouts.prolong(connection, rollout, deadline)
+            _tell(connection, now, "page", subject, rollout.number, words)
+        case GoOn(step, deadline):
+            people.settle_back(connection, view, now)
+            if step in view.journal:
+                rollouts.note(connection, rollout, step, now, None, {"tries": 0})
+            rollouts.moved(connection, rollout, states.Rollout.RUNNING, deadline=deadline, reason=None)
+            _tell(connection, now, "rollout.goes_on", subject, rollout.number, "a person wants it to go on")
         case Restore(verdict, words, deadline, detail):
+            people.settle_back(connection, view, now)
             people.answer(connection, view, now)
             rollouts.note(connection, rollout, "verdict", now, verdict, detail)
             rollouts.moved(connection, rollout, states.Rollout.RESTORING, deadline=deadline, reason=words)
@@ -250,6 +290,14 @@ def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move,
             _tell(connection, now, "page", subject, rollout.number, f"stuck, a person is needed: {words}")
         case _:
             assert_never(decision)
+
+
+def _ask_on(connection: Connection, rollout: Rollout, words: str, deadline: datetime) -> None:
+    """To the state in which a person is asked, or on in it with another question."""
+    if rollout.state is states.Rollout.ASKING:
+        rollouts.prolong(connection, rollout, deadline, reason=words)
+    else:
+        rollouts.moved(connection, rollout, states.Rollout.ASKING, deadline=deadline, reason=words)
 
 
 def _good(connection: Connection, seen: Seen, view: RolloutView, words: str, now: datetime) -> None:

@@ -18,6 +18,8 @@ from farmgate.sealing import Keyring
 from farmgate.store.database import Store
 
 LOOP: Final = "deploy"
+SCHEDULER: Final = "scheduler"
+"""Whose loop says what a batch carries."""
 
 
 class Hands(Protocol):
@@ -62,6 +64,7 @@ class Context:
     lease: timedelta = timedelta(seconds=15)
     keyring: Callable[[], Keyring] | None = None  # None: nothing was signed, in a simulation
     alive_file: Path | None = None  # touched after every look
+    asks_scheduler: bool = True  # what a batch carries; without a scheduler nobody would answer
 
 
 class Busy:

@@ -147,6 +147,49 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class AskStart:
+    """Something stands against it, and nothing is touched yet: a person says whether it starts."""
+
+    against: tuple[str, ...]
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EndUnready:
+    """It ends before anything was touched, without blame; the lane holds itself."""
+
+    reason: str
+    hold: PlaceHold
+
+
+@dataclass(frozen=True, slots=True)
+class AskBack:
+    """It should be taken back, and its way back is closed: a person decides. `detail`: verdict, words, go_on, and the
+    evidence as in Restore."""
+
+    key: str
+    words: str
+    deadline: datetime
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """Nobody answered: page again, and wait on."""
+
+    words: str
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """A person wants it to go on: the step that failed is begun again; empty: it has more time."""
+
+    step: str
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Restore:
     """Go back. `verdict`: sick, cannot tell, aborted; `detail`: the evidence (words, check, wave, by)."""
 
@@ -195,6 +238,11 @@ RolloutDecision = (
     | Advance
     | BeginFinish
     | Ask
+    | AskStart
+    | EndUnready
+    | AskBack
+    | AskAgain
+    | GoOn
     | Restore
     | Finish
     | EndSick

@@ -2,7 +2,9 @@
 
 Rules:
 1. That a person is asked, and whom, stands in the journal before the rollout waits for them.
-2. Their word becomes that check's answer, with who, when and why as its figures, whether it is good or sick.
+2. So does what they are asked before the start, and whether to take back what cannot be. Once the answer is acted on,
+   the question is closed with it: good, sick, or nobody.
+3. Their word becomes that check's answer, with who, when and why as its figures, whether it is good or sick.
 """
 
 from __future__ import annotations
@@ -12,13 +14,35 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from deploy.plan import RolloutView
+from deploy.plan_start import open_question
 from farmgate.models import JournalEntry
 from farmgate.policy import PersonCheck
 from farmgate.store import rollouts
 
 
+def settle_start(connection: Connection, view: RolloutView, now: datetime) -> str | None:
+    """Close the question before the start, if there was one; the rollout's reason as it was before."""
+    asked = view.journal.get("start")
+    if asked is None:
+        return view.rollout.reason
+    decision = view.journal.get("start/decision")
+    outcome = (decision.outcome if decision is not None else None) or "nobody"
+    rollouts.note(connection, view.rollout, "start", now, outcome, asked.detail)
+    return asked.detail.get("reason")
+
+
+def settle_back(connection: Connection, view: RolloutView, now: datetime) -> None:
+    """Close the question whether to take it back, if it is open."""
+    asked = open_question(view.journal)
+    if asked is not None:
+        decision = view.journal.get(f"{asked.key}/decision")
+        outcome = (decision.outcome if decision is not None else None) or "nobody"
+        rollouts.note(connection, view.rollout, asked.key, now, outcome, asked.detail)
+
+
 def settle_checks(connection: Connection, view: RolloutView, now: datetime) -> None:
     """Write the wave's checks as done: healthy, or passed by a person."""
+    settle_back(connection, view, now)
     wave = view.rollout.wave
     person = answer(connection, view, now)
     for key, entry in view.journal.items():

@@ -22,6 +22,7 @@ Rules:
    policy says so and it serves nobody yet.
 10. While every lane is stopped, nothing is given another wave or finished; checks go on, and what goes sick is taken
     back. A rollback goes on.
+11. Before the start, and where the way back is closed, a person is asked: the rules of `plan_start`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from deploy.checks import Verdict
 from deploy.decisions import (
     Advance,
     Ask,
+    AskBack,
     AskChecks,
     BanCulprit,
     BeginFinish,
@@ -43,6 +45,7 @@ from deploy.decisions import (
     Consequence,
     EndSick,
     Finish,
+    GoOn,
     NarrowSearch,
     OpenSearch,
     PlaceHold,
@@ -53,10 +56,11 @@ from deploy.decisions import (
     Start,
     Stick,
 )
+from deploy.plan_start import GO_ON, ask_back, back_answer, may_start, open_question, start_answered, why_closed
 from deploy.targets.protocol import Ended
 from farmgate import lanes, states
 from farmgate.lanes import Culprit, Cut, LaneView, StandingHold
-from farmgate.models import HoldKind, JournalEntry, Rollout, RolloutKind
+from farmgate.models import BatchLook, HoldKind, JournalEntry, Rollout, RolloutKind
 from farmgate.policy import Check, HttpCheck, LanePolicy, PersonCheck, check_of
 
 STEP_TRIES: Final = 5
@@ -76,6 +80,7 @@ class RolloutView:
     """A rollout at one moment. `policy`: as it stood at the cut. `order`: a rollback that a person asked for.
 
     `tellings`: how often another tool that has it told something by itself; a step notes what it had heard.
+    `look`: what its batch carries, if that was asked. `crossed`: what a rollback crosses that cannot be taken back.
     """
 
     rollout: Rollout
@@ -84,6 +89,8 @@ class RolloutView:
     order: Mapping[str, Any] | None
     lane: LaneView
     tellings: int = 0
+    look: BatchLook | None = None
+    crossed: tuple[str, ...] = ()
 
 
 def plan_rollout(view: RolloutView, now: datetime) -> RolloutDecision:
@@ -92,10 +99,7 @@ def plan_rollout(view: RolloutView, now: datetime) -> RolloutDecision:
         case states.Rollout.PENDING:
             if view.order is not None:
                 return Cancel(_aborted(view.order))
-            stop = _stopped(view, now)
-            if stop is not None:
-                return Rest(stop.until, _stop_words(stop))
-            return Start(now + _wave_patience(view.policy, 0))
+            return _starting(view, now)
         case states.Rollout.RUNNING:
             return _running(view, now)
         case states.Rollout.ASKING:
@@ -108,6 +112,19 @@ def plan_rollout(view: RolloutView, now: datetime) -> RolloutDecision:
             return Rest(None, "it is over")
 
 
+def _starting(view: RolloutView, now: datetime) -> RolloutDecision:
+    stop = _stopped(view, now)
+    if stop is not None:
+        return Rest(stop.until, _stop_words(stop))
+    ready: JournalEntry | None = None
+    if view.rollout.kind is not RolloutKind.ROLLBACK and view.rollout.from_release_id is not None:
+        told = _step(view, "ready", now)
+        if not isinstance(told, JournalEntry):
+            return told
+        ready = told
+    return may_start(view, ready, now) or Start(now + _wave_patience(view.policy, 0))
+
+
 # --- forward ---------------------------------------------------------------------------------------------------------
 
 
@@ -117,7 +134,7 @@ def _running(view: RolloutView, now: datetime) -> RolloutDecision:
     if _stopped(view, now) is not None and view.rollout.deadline < now + PATIENCE:
         return Prolong(now + _wave_patience(view.policy, view.rollout.wave))
     if now >= view.rollout.deadline and not _may_have_come(view):
-        return _back(view, Verdict.UNTOLD, "it took longer than it may", now)
+        return _back(view, Verdict.UNTOLD, "it took longer than it may", now, go_on="more time")
     wave = view.rollout.wave
     for key in ("prepare", f"wave-{wave}/shift"):
         entry = _step(view, key, now)
@@ -129,11 +146,11 @@ def _running(view: RolloutView, now: datetime) -> RolloutDecision:
                 continue
             case "failed":
                 check = _health_check(view.policy) if key == "prepare" else None
-                return _back(view, Verdict.SICK, f"{key}: {words}", now, wave=wave, check=check)
+                return _back(view, Verdict.SICK, f"{key}: {words}", now, wave=wave, check=check, go_on=key)
             case Verdict.UNTOLD if f"wave-{wave}/decision" not in view.journal:
-                return Ask(f"{key}: {words}", now + view.policy.ask_for)
+                return Ask(f"{key}: {words}{_closed_words(view)}", now + view.policy.ask_for)
             case _:
-                return _back(view, Verdict.UNTOLD, f"{key}: {words}", now, wave=wave)
+                return _back(view, Verdict.UNTOLD, f"{key}: {words}", now, wave=wave, go_on=key)
     shifted = view.journal[f"wave-{wave}/shift"].finished_at
     assert shifted is not None
     return _soaking(view, shifted, now)
@@ -155,8 +172,13 @@ def _instead(view: RolloutView, key: str, now: datetime) -> RolloutDecision | No
         entry.detail.get("unknown_in_a_row", 0) >= UNKNOWN_LOOKS
         and f"wave-{view.rollout.wave}/decision" not in view.journal
     ):
-        return Ask(f"{key}: {words}", now + view.policy.ask_for)
-    if not target.replaced_by_newer or entry.detail.get("served", 0) or view.rollout.kind is not RolloutKind.FORWARD:
+        return Ask(f"{key}: {words}{_closed_words(view)}", now + view.policy.ask_for)
+    if (
+        not target.replaced_by_newer
+        or why_closed(view)
+        or entry.detail.get("served", 0)
+        or view.rollout.kind is not RolloutKind.FORWARD
+    ):
         return None
     if now < view.rollout.created_at + view.policy.minimum_interval:
         return None
@@ -197,7 +219,7 @@ def _soaking(view: RolloutView, shifted: datetime, now: datetime) -> RolloutDeci
         else:
             wake.append(ask_at)
     if untold is not None:
-        return Ask(untold, now + view.policy.ask_for)
+        return Ask(f"{untold}{_closed_words(view)}", now + view.policy.ask_for)
     if good and now >= over:
         return _passed(view, now) if person is None else _ask_person(view, *person, now)
     if due:
@@ -210,7 +232,13 @@ def _ask_person(view: RolloutView, index: int, check: PersonCheck, now: datetime
     within = check.within if check.within is not None else view.policy.ask_for
     who = f"{', '.join(check.who)}: " if check.who else ""
     share = view.policy.waves[view.rollout.wave].share
-    return Ask(f"{who}{check.question} (wave {view.rollout.wave + 1}, at {share} %)", now + within, index)
+    asks = f"{who}{check.question} (wave {view.rollout.wave + 1}, at {share} %){_closed_words(view)}"
+    return Ask(asks, now + within, index)
+
+
+def _closed_words(view: RolloutView) -> str:
+    closed = why_closed(view)
+    return f"; mind that it cannot be taken back: {'; '.join(closed)}" if closed else ""
 
 
 def _passed(view: RolloutView, now: datetime) -> Advance | BeginFinish:
@@ -221,18 +249,48 @@ def _passed(view: RolloutView, now: datetime) -> Advance | BeginFinish:
 
 
 def _asking(view: RolloutView, now: datetime) -> RolloutDecision:
+    begun = view.rollout.started_at is not None
     if view.order is not None:
-        return _back(view, "aborted", _aborted(view.order), now)
+        return _back(view, "aborted", _aborted(view.order), now) if begun else Cancel(_aborted(view.order))
+    if not begun:
+        stop = _stopped(view, now)
+        return start_answered(view, now) or (
+            Start(now + _wave_patience(view.policy, 0)) if stop is None else Rest(stop.until, _stop_words(stop))
+        )
+    question = open_question(view.journal)
+    if question is not None:
+        return _back_asked(view, question, now)
     decision = view.journal.get(f"wave-{view.rollout.wave}/decision")
     if decision is not None:
         by, reason = decision.detail.get("by", "someone"), decision.detail.get("reason", "")
         if decision.outcome == "good":
             stop = _stopped(view, now)
             return _passed(view, now) if stop is None else Rest(stop.until, _stop_words(stop))
-        return _back(view, Verdict.SICK, f"{by} decided: sick: {reason}", now, wave=view.rollout.wave, by=by)
+        return _back(view, Verdict.SICK, f"{by} decided: sick: {reason}", now, seen=True, wave=view.rollout.wave, by=by)
     if now >= view.rollout.deadline:
         return _back(view, Verdict.UNTOLD, "nobody decided in time", now, wave=view.rollout.wave)
     return Rest(view.rollout.deadline, "a person is asked")
+
+
+def _back_asked(view: RolloutView, question: JournalEntry, now: datetime) -> RolloutDecision:
+    """The way back is closed, and a person was asked what to do."""
+    answer = back_answer(view, question, now)
+    if not isinstance(answer, JournalEntry):
+        return answer
+    told = {
+        name: value for name, value in question.detail.items() if name not in ("verdict", "words", "go_on", "check")
+    }
+    by, reason = answer.detail.get("by", "someone"), answer.detail.get("reason", "")
+    if answer.outcome != GO_ON:
+        words = f"{question.detail['words']}; {by} took it back: {reason}"
+        stored = question.detail.get("check")
+        check = check_of(stored) if stored else None
+        return _back(view, question.detail["verdict"], words, now, seen=True, check=check, **told)
+    stop = _stopped(view, now)
+    if stop is not None:
+        return Rest(stop.until, _stop_words(stop))
+    step = question.detail["go_on"]
+    return GoOn(step, now + _wave_patience(view.policy, view.rollout.wave)) if step else _passed(view, now)
 
 
 def _finishing(view: RolloutView, now: datetime) -> RolloutDecision:
@@ -338,11 +396,23 @@ def _step(view: RolloutView, key: str, now: datetime) -> JournalEntry | BeginSte
 
 
 def _back(
-    view: RolloutView, verdict: str, words: str, now: datetime, *, check: Check | None = None, **detail: Any
-) -> Restore:
+    view: RolloutView,
+    verdict: str,
+    words: str,
+    now: datetime,
+    *,
+    check: Check | None = None,
+    go_on: str = "",
+    seen: bool = False,
+    **detail: Any,
+) -> Restore | AskBack:
+    """Take it back. `go_on`: what is begun again if its way back is closed and a person wants it to go on. `seen`: a
+    person has decided."""
     told = {name: value for name, value in detail.items() if value is not None}
     if check is not None:
         told["check"] = check.model_dump(mode="json")
+    if verdict in (Verdict.SICK, Verdict.UNTOLD) and not seen and why_closed(view):
+        return ask_back(view, verdict, words, go_on, told, now)
     clears = check.clears if check is not None and check.clears is not None else timedelta(0)
     return Restore(verdict, words, now + patience(view.policy) + clears, {"words": words, **told})
 

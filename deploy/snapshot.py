@@ -8,10 +8,10 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from deploy.plan import RolloutView
-from farmgate.lanes import LaneView
-from farmgate.models import Lane
+from farmgate.lanes import LaneView, carried
+from farmgate.models import Lane, RolloutKind
 from farmgate.policy import LanePolicy
-from farmgate.store import handovers, lane_views, rollouts
+from farmgate.store import handovers, lane_views, looks, rollouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,5 +33,7 @@ def read(connection: Connection, lane: Lane, now: datetime) -> Seen:
         return Seen(lane, view, None, loss)
     journal = {entry.key: entry for entry in rollouts.entries(connection, active.id)}
     policy = LanePolicy.model_validate(active.policy)
+    crossed = looks.beyond(connection, lane.id, active.until_position) if active.kind is RolloutKind.ROLLBACK else ()
+    look, closed = looks.of_rollout(connection, active.id), carried.irreversible(crossed)
     tellings = handovers.tellings(connection, active.id)
-    return Seen(lane, view, RolloutView(active, policy, journal, lane.rollback, view, tellings), loss)
+    return Seen(lane, view, RolloutView(active, policy, journal, lane.rollback, view, tellings, look, closed), loss)

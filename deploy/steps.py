@@ -19,7 +19,7 @@ import structlog
 from deploy.checks import Answer, Question, Subject, Verdict
 from deploy.context import Context
 from deploy.plan import RolloutView
-from deploy.targets.protocol import Ended, Instance, KeepsLogs, Observed, Order, Outcome, Package, Target
+from deploy.targets.protocol import Ended, Instance, KeepsLogs, KnowsWayBack, Observed, Order, Outcome, Package, Target
 from farmgate.errors import FarmgateError, LostRace, NotFound, StaleEpoch
 from farmgate.models import JournalEntry, Release, Rollout
 from farmgate.policy import Check, LanePolicy, check_of
@@ -65,6 +65,9 @@ def do_step(context: Context, view: RolloutView, key: str, tries: int) -> None:
         if key == "control":
             answer = _control(context, work(context, view), view.journal["verdict"], first_shift(view))
             outcome, words, figures = str(answer.verdict), answer.words, answer.figures
+        elif key == "ready":
+            lacks = _lacks(context, view)
+            outcome, words, figures = "done", "; ".join(lacks) or "the way back is there", {"lacks": lacks}
         else:
             if key == "prepare":
                 _verify(context, view)
@@ -101,6 +104,20 @@ def _verify(context: Context, view: RolloutView) -> None:
             lacks = attestations.missing(connection, candidate.repository_id, wanted, rules.keys)
             if lacks:
                 raise attestations.Tampered(f"candidate {candidate.id}: {lacks[candidate.id]}")
+
+
+def _lacks(context: Context, view: RolloutView) -> list[str]:
+    """What stands against a way back: a configuration that cannot be read, and what the target knows of."""
+    rollout = view.rollout
+    if rollout.from_release_id is not None:
+        with context.store.reading() as connection:
+            live = releases.by_id(connection, rollout.from_release_id)
+        try:
+            lanes.target_of(live.config)
+        except ValueError as error:
+            return [f"the configuration of {live.sha[:12]}, which is live, cannot be read: {str(error)[:300]}"]
+    doing = work(context, view)
+    return list(doing.target.ready(doing.order)) if isinstance(doing.target, KnowsWayBack) else []
 
 
 def _unknown(before: JournalEntry | None, figures: Mapping[str, Any]) -> dict[str, int]:

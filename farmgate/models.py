@@ -1089,3 +1089,21 @@ class Carrier:
     said_by: str | None  # a person; None: git says so
     reason: str
     said_at: datetime
+
+
+# --- what a batch carries: farmgate.store.looks ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLook:
+    """What the deploy loop asks of a rollout's batch, and what the scheduler found in the history. The same two commits
+    are always answered alike."""
+
+    rollout_id: int
+    repository_id: int
+    since_sha: str  # what is live
+    until_sha: str  # the candidate
+    patterns: list[str]  # of paths whose change cannot be taken back
+    asked_at: datetime
+    answered_at: datetime | None
+    found: dict[str, Any]  # ancestor, irreversible, undone, trouble: scheduler.looking

@@ -84,7 +84,7 @@ class Rollout(StrEnum):
 
     PENDING = "pending"  # cut, not begun; the deploy loop begins it
     RUNNING = "running"  # preparing, shifting or verifying a wave; the deploy loop
-    ASKING = "asking"  # a verdict could not be told: a person decides
+    ASKING = "asking"  # before the start, of a verdict, or of the way back: a person decides
     FINISHING = "finishing"  # verified good; the old release is being drained; the deploy loop
     RESTORING = "restoring"  # going back to the last good release; the deploy loop
     GOOD = "good"  # live and verified
@@ -180,9 +180,9 @@ MOVES: dict[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
         Node.SILENT: frozenset({Node.READY, Node.DRAINING, Node.REMOVED}),
     },
     Rollout: {
-        Rollout.PENDING: frozenset({Rollout.RUNNING, Rollout.CANCELLED}),
+        Rollout.PENDING: frozenset({Rollout.RUNNING, Rollout.ASKING, Rollout.CANCELLED}),
         Rollout.RUNNING: frozenset({Rollout.FINISHING, Rollout.ASKING, Rollout.RESTORING, Rollout.CANCELLED}),
-        Rollout.ASKING: frozenset({Rollout.RUNNING, Rollout.FINISHING, Rollout.RESTORING}),
+        Rollout.ASKING: frozenset({Rollout.RUNNING, Rollout.FINISHING, Rollout.RESTORING, Rollout.CANCELLED}),
         Rollout.FINISHING: frozenset({Rollout.GOOD}),
         Rollout.RESTORING: frozenset({Rollout.SICK, Rollout.STUCK}),
     },

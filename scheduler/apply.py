@@ -16,7 +16,7 @@ import structlog
 from farmgate import states
 from farmgate.errors import BrokerUnreachable, LostRace
 from farmgate.store import attempts, cancelling, events, intakes, jobs, nodes, runs, superseding
-from scheduler import answers, handing_over, intake, making, packing, polling, submitting
+from scheduler import answers, batch_looks, handing_over, intake, making, packing, polling, submitting
 from scheduler.background import Background
 from scheduler.context import DEPLOY, Context
 from scheduler.decisions import (
@@ -29,6 +29,7 @@ from scheduler.decisions import (
     EndOlder,
     Finish,
     GiveUp,
+    LookAtBatch,
     MakeAnew,
     MakeCommit,
     MakeReady,
@@ -46,6 +47,7 @@ from scheduler.decisions import (
     Supersede,
     key_of,
     log_key,
+    look_key,
     repository_key,
 )
 
@@ -150,6 +152,9 @@ def act(context: Context, background: Background, decision: Decision) -> None:
         case PackLog():
             attempt = decision.attempt_id
             background.start(log_key(attempt), lambda: packing.pack(context, attempt))
+        case LookAtBatch():
+            rollout = decision.rollout_id
+            background.start(look_key(rollout), lambda: batch_looks.answer(context, rollout))
         case Settle():
             with context.store.writing() as connection:
                 submitting.settle(connection, decision, now)

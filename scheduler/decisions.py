@@ -217,6 +217,14 @@ class EndMade:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class LookAtBatch:
+    """Say what a rollout's batch carries, in the background."""
+
+    rollout_id: int
+    reason: str
+
+
 Decision = (
     Ring
     | RingAgain
@@ -241,6 +249,7 @@ Decision = (
     | MakeReadyMade
     | MakeAnew
     | EndMade
+    | LookAtBatch
 )
 
 
@@ -262,6 +271,11 @@ def is_log(key: str) -> bool:
     return key.startswith(_LOG)
 
 
+def look_key(rollout_id: int) -> str:
+    """Background work on what a batch carries."""
+    return f"look/{rollout_id}"
+
+
 def key_of(decision: Decision) -> str:
     """What a decision is about, for telling the same decision twice."""
     match decision:
@@ -281,4 +295,6 @@ def key_of(decision: Decision) -> str:
             subject = f"made/{decision.made_id}"
         case Settle():
             subject = f"submission/{decision.submission_id}"
+        case LookAtBatch():
+            subject = look_key(decision.rollout_id)
     return f"{type(decision).__name__} {subject}"

@@ -131,6 +131,19 @@ class RolloutBody(BaseModel):
     commits: list[CarriedBody]
 
 
+class QuestionBody(BaseModel):
+    """What a rollout asked a person: before its `start`, whether to take it `back`, of a `wave`. `answer`: good, sick,
+    or nobody; None: it still asks."""
+
+    kind: str
+    words: str
+    asked_at: datetime | None
+    answer: str | None
+    by: str | None
+    reason: str | None
+    at: datetime | None
+
+
 class RolloutDetail(RolloutBody):
     """The ledger's page of a rollout."""
 
@@ -143,6 +156,8 @@ class RolloutDetail(RolloutBody):
     from_sha: str | None
     from_rollout: int | None
     approvals: list[ApprovalBody]
+    questions: list[QuestionBody]
+    carries: list[str]  # what was found of its batch that a person should know
     release_live_from: datetime | None
     release_live_until: datetime | None
 
@@ -276,6 +291,7 @@ class RollbackBody(BaseModel):
     to_sha: str
     to_rollout: int
     takes_back: list[CarriedBody]
+    crosses: list[str]  # what cannot be taken back: the rollout asks once more before it begins
 
 
 def _with_zone(value: datetime | None) -> datetime | None:

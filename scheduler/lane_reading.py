@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from farmgate import lanes as rules
 from farmgate import states
-from farmgate.lanes import LaneView
+from farmgate.lanes import LaneView, carried
 from farmgate.models import Hold, HoldKind, JournalEntry, Lane, Rollout, RolloutKind, SearchRow
 from farmgate.policy import LanePolicy
 from farmgate.store import (
@@ -21,13 +21,14 @@ from farmgate.store import (
     holds,
     lane_views,
     lanes,
+    looks,
     made,
     releases,
     repositories,
     rollouts,
     searches,
 )
-from scheduler import made_reading
+from scheduler import asking, made_reading
 from scheduler.lane_bodies import (
     ApprovalBody,
     BanBody,
@@ -214,7 +215,7 @@ def rollout_detail(connection: Connection, lane: Lane, rollout: Rollout) -> Roll
     entries = rollouts.entries(connection, rollout.id)
     candidate = candidates.by_id(connection, rollout.candidate_id)
     came_from = releases.by_id(connection, rollout.from_release_id) if rollout.from_release_id is not None else None
-    left = releases.of_rollout(connection, rollout.id)
+    left, look = releases.of_rollout(connection, rollout.id), looks.of_rollout(connection, rollout.id)
     return RolloutDetail(
         **rollout_bodies(connection, lane, [rollout])[0].model_dump(),
         waves=waves(rollout, entries),
@@ -232,6 +233,8 @@ def rollout_detail(connection: Connection, lane: Lane, rollout: Rollout) -> Roll
             ApprovalBody.model_validate(each, from_attributes=True)
             for each in approvals.of_batch(connection, lane.id, rollout.since_position, rollout.until_position)
         ],
+        questions=asking.questions(rollout, entries),
+        carries=list(carried.words_of(look)) if look is not None and look.answered_at is not None else [],
         release_live_from=left.live_from if left is not None else None,
         release_live_until=left.live_until if left is not None else None,
     )

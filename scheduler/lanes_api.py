@@ -16,9 +16,10 @@ from starlette.concurrency import run_in_threadpool
 
 from farmgate import lanes as rules
 from farmgate.errors import Conflict, Forbidden
+from farmgate.lanes import carried
 from farmgate.models import Lane, Rollout, RolloutKind
 from farmgate.policy import LanePolicy, parse
-from farmgate.store import bans, events, fixes, lanes, made, releases, repositories, rollouts
+from farmgate.store import bans, events, fixes, lanes, looks, made, releases, repositories, rollouts
 from scheduler import lane_reading
 from scheduler.auth import Admin, Person, Writer
 from scheduler.context import Context
@@ -192,6 +193,8 @@ def decide(context: Context, application: str, environment: str, verdict: str, r
 
 def _may_decide(active: Rollout, who: str) -> None:
     """Where the wave names who answers, nobody else does. Raises Forbidden."""
+    if active.started_at is None:
+        return  # it asks before its start, whoever may act on lanes
     person = LanePolicy.model_validate(active.policy).person_of(active.wave)
     if person is not None and person.who and who not in person.who:
         raise Forbidden(f"wave {active.wave + 1} of rollout {active.number} asks {', '.join(person.who)}, not {who}")
@@ -269,4 +272,6 @@ def _going_back(connection: Connection, lane: Lane, to: int | None) -> tuple[Rol
         for sha, position in places
     ]
     number = rollouts.by_id(connection, release.rollout_id).number
-    return RollbackBody(lane=name, to_sha=release.sha, to_rollout=number, takes_back=commits), release.id
+    crosses = list(carried.irreversible(looks.beyond(connection, lane.id, release.position)))
+    body = RollbackBody(lane=name, to_sha=release.sha, to_rollout=number, takes_back=commits, crosses=crosses)
+    return body, release.id

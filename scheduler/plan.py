@@ -14,7 +14,7 @@ Rules, in their order:
    again, at growing intervals.
 7. A node without a heartbeat is silent. Changes are read and repositories polled one at a time per repository; logs
    of ended attempts are packed. Candidates from outside are settled (see `outside`), commits of our own are made
-   (see `making_plan`).
+   (see `making_plan`); what the deploy loop asks of a batch is looked up (see `looking`).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from scheduler.decisions import (
     End,
     Finish,
     GiveUp,
+    LookAtBatch,
     MakeCommit,
     MakeReady,
     MarkSilent,
@@ -46,6 +47,7 @@ from scheduler.decisions import (
     Retry,
     Skip,
     log_key,
+    look_key,
     repository_key,
 )
 from scheduler.view import AttemptView, JobView, RunView, Snapshot
@@ -84,6 +86,11 @@ def plan(snapshot: Snapshot, now: datetime) -> Plan:
         PackLog(attempt, "the attempt is over")
         for attempt in snapshot.unpacked_logs
         if log_key(attempt) not in snapshot.busy
+    ]
+    decided += [
+        LookAtBatch(rollout, "the deploy loop asks")
+        for rollout in snapshot.looks
+        if look_key(rollout) not in snapshot.busy
     ]
     decided += [found for each in snapshot.submissions if (found := outside.settled(each, now)) is not None]
     decided += of_made(snapshot, now)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, or_, select, union_all
 
 from farmgate import states
 from farmgate.settings import SchedulerSettings
-from farmgate.store import attempts, intakes, jobs, logs, made, submissions
+from farmgate.store import attempts, intakes, jobs, logs, looks, made, submissions
 from farmgate.store.schema import Utc
 from farmgate.store.schema import attempts as attempts_table
 from farmgate.store.schema import intakes as intakes_table
@@ -68,6 +68,7 @@ def snapshot(
         intakes=tuple(IntakeView(*values) for values in intakes.pending(connection)),
         repositories=_repositories(connection),
         unpacked_logs=tuple(logs.unpacked(connection, LOGS_AT_ONCE)),
+        looks=tuple(looks.unanswered(connection)),
         submissions=tuple(standing(connection, row) for row in submissions.waiting(connection)),
         made=making.views(connection),
         busy=busy,
@@ -133,6 +134,7 @@ _ANYTHING: Final = union_all(
     .subquery()
     .select(),
     select(made_table.c.id).where(made_table.c.state.in_(made.BEFORE_DELIVERY)).limit(1).subquery().select(),
+    looks.any_unanswered().subquery().select(),
     select(attempts_table.c.id).where(attempts_table.c.log_blob.is_(None)).limit(1).subquery().select(),
     select(nodes_table.c.id)
     .where(

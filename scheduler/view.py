@@ -143,6 +143,7 @@ class Snapshot:
     intakes: tuple[IntakeView, ...] = ()
     repositories: tuple[RepositoryView, ...] = ()
     unpacked_logs: tuple[int, ...] = ()
+    looks: tuple[int, ...] = ()  # rollouts whose batch is to be looked at
     submissions: tuple[Standing, ...] = ()  # candidates from outside that wait
     made: tuple[MadeView, ...] = ()  # commits of our own that are not delivered yet
     busy: frozenset[str] = field(default_factory=frozenset)  # background work under way, by key

@@ -71,6 +71,11 @@ class MortalTarget:
         self._target = target
         self._called = called
 
+    def ready(self, order: Order) -> Sequence[str]:
+        found = self._target.ready(order)
+        self._called("ready")
+        return found
+
     def prepare(self, order: Order) -> Outcome:
         return self._after("prepare", self._target.prepare(order))
 

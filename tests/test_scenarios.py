@@ -112,6 +112,9 @@ def check(world: World, fact: str, wanted: Any, says: str) -> None:
         case "active_in":
             found = {lane: [each.state for each in world.rollouts_in(lane)][-1] for lane in wanted}
             assert found == wanted, f"{says}\n{found}"
+        case "asks":
+            said = [each.reason or "" for each in world.rollouts_in() if each.state == "asking"]
+            assert any(wanted in reason for reason in said), f"{says}\nasked: {said}"
         case "told_of_ends":
             assert len(world.told("hold.ended")) == wanted, f"{says}\n{world.told('hold.ended')}"
         case "delivered_once":

@@ -212,12 +212,14 @@ class World:
         breaks_staging: Iterable[str] = (),
         fails_once: Iterable[str] = (),
         security: Iterable[str] = (),
+        irreversible: Mapping[str, str] | None = None,
         fixes: Mapping[str, str] | None = None,
         mends: Mapping[str, str] | None = None,
         webhook: str = "once",
     ) -> None:
         """Commits on main in one push. `fixes`: commit -> the commit whose breakage it mends, and says so;
         `mends`: the same, and says nothing;
+        `irreversible`: commit -> why it cannot be taken back, as its message says;
         `fails_once`: whose tests fail at their first attempt."""
         before = self.history.resolve("main")
         for name in names:
@@ -234,6 +236,8 @@ class World:
             if fixes and name in fixes:
                 files |= {f"broken/{lane}/{fixes[name]}": None for lane in self.lanes}
                 message = f"{name}\n\nFixes-commit: {self.shas[fixes[name]]}"
+            if irreversible and name in irreversible:
+                message += f"\n\nIrreversible: {irreversible[name]}"
             if name in security:
                 message += "\n\nSecurity-fix: CVE-2026-0001"
             if mends and name in mends:
@@ -249,6 +253,15 @@ class World:
         paths = self.history.changed_paths(above, before)
         self._commit(f"back-{name}", {path: _text(self.history.read(above, path)) for path in paths}, "better so")
         self.tell(before)
+
+    def lose_artifact(self, name: str) -> None:
+        """What a commit's release needs is gone from wherever it was kept."""
+        for place in self.places.of_lane.values():
+            place.gone.add(self.shas[name])
+
+    def find_artifact(self, name: str) -> None:
+        for place in self.places.of_lane.values():
+            place.gone.discard(self.shas[name])
 
     def say_fixed(self, fix: str, fixes: str) -> None:
         """A person names the commit that fixes another one."""

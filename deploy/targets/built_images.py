@@ -83,6 +83,22 @@ def pull(client: Any, image: str, registry: Registry | None) -> None:
         raise TargetError(f"the image {image} is not on this host and cannot be pulled: {said}{remedy}") from error
 
 
+def unavailable(client: Any, image: str, registry: Registry | None) -> tuple[str, ...]:
+    """In words: that an image is neither on this host nor in its registry. Pulls nothing."""
+    from docker.errors import APIError, ImageNotFound
+
+    login = registry.login_of(image) if registry is not None else None
+    try:
+        client.images.get(image)
+    except ImageNotFound:
+        try:
+            client.images.get_registry_data(image, auth_config=login)
+        except APIError as error:
+            said = str(error.explanation or error)[:200]
+            return (f"the image {image} is not on this host, and its registry says: {said}",)
+    return ()
+
+
 def _called(blobs: Blobs, digest: str, name: str) -> str:
     """Rule 4. Raises TargetError."""
     with contents.opened(blobs, digest) as stream:
@@ -90,6 +106,20 @@ def _called(blobs: Blobs, digest: str, name: str) -> str:
     if REFERENCE.fullmatch(text) is None:
         raise TargetError(f"the artifact {pushed_artifact(name)} ({digest}) names no image by digest: {text[:100]!r}")
     return text
+
+
+def lacking(client: Any, blobs: Blobs, package: Package, name: str, registry: Registry | None) -> tuple[str, ...]:
+    """In words: that the image is not there any more, where it was pushed to or where its archive was kept."""
+    pushed = package.artifacts.get(pushed_artifact(name))
+    try:
+        if pushed is not None:
+            return unavailable(client, _called(blobs, pushed.removeprefix("sha256:"), name), registry)
+        digest = digest_of(package, name)
+    except TargetError as error:
+        return (f"the built image {name!r} of {package.sha[:12]}: {error}",)
+    if blobs.exists(digest):
+        return ()
+    return (f"the built image {name!r} of {package.sha[:12]} (sha256:{digest}) is gone from the blob store",)
 
 
 def digest_of(package: Package, name: str) -> str:

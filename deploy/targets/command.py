@@ -57,6 +57,9 @@ class CommandRunTarget:
         self._fence = fence
         self._programs = programs or LocalPrograms(folder)
 
+    def ready(self, order: Order) -> Sequence[str]:
+        return contents.lacking(self._blobs, order.old) if order.old is not None else ()
+
     def prepare(self, order: Order) -> Outcome:
         self._fence.enter(order.epoch)
         self._fetch(order.new)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import BinaryIO
 
 from deploy.targets import archive
-from deploy.targets.protocol import Package
+from deploy.targets.protocol import Order, Package
 from farmgate.blobs import Blobs
 from farmgate.errors import BlobsUnreachable, DamagedBlob, NotFound, TargetError
 
@@ -42,3 +42,24 @@ def files(blobs: Blobs, digest: str, name: str, stream: BinaryIO) -> Iterator[ar
     with opened(blobs, digest) as probe:
         packed = archive.is_archive(probe)
     return archive.members(stream, name) if packed else archive.single(stream, name, blobs.size(digest))
+
+
+def lacking(blobs: Blobs, package: Package) -> tuple[str, ...]:
+    """In words: what of a package's artifact is not there any more. Raises BlobsUnreachable."""
+    try:
+        digest = digest_of(package)
+    except TargetError as error:
+        return (str(error),)
+    if digest is None or blobs.exists(digest):
+        return ()
+    return (f"{package.target.artifact} of {package.sha[:12]} (sha256:{digest}) is gone from the blob store",)
+
+
+def strangers(shares: Mapping[int, int], order: Order) -> tuple[str, ...]:
+    """In words: who serves and is neither what is live nor what comes. A place that was left half applied."""
+    known = {package.rollout_id for package in (order.new, order.old) if package is not None}
+    return tuple(
+        f"a release that is not live serves {share} %: the place was left half applied"
+        for rollout, share in sorted(shares.items())
+        if share and rollout not in known
+    )

@@ -24,7 +24,7 @@ from typing import Final, ParamSpec, TypeVar
 
 import pytest
 
-from deploy.targets.protocol import Ended, Order, Outcome, Package, Target
+from deploy.targets.protocol import Ended, KnowsWayBack, Order, Outcome, Package, Target
 from farmgate.errors import StaleEpoch
 
 P = ParamSpec("P")
@@ -67,6 +67,7 @@ class Rig:
     """A place of some kind. `package`: a release by number, from 1, of the commit `sha(number)`. `live`: what is live.
 
     `broken`: a release that does not come up, where the target can know that; `evidence`: what it then must say.
+    `lose`: takes away what a release needs to come back, where `ready` can know that.
     """
 
     make: Callable[[], Target]
@@ -75,6 +76,7 @@ class Rig:
     broken: Callable[[int], Package] | None = None
     evidence: str = ""
     dying: Callable[[Death], Target] | None = None
+    lose: Callable[[Package], object] | None = None
 
     def order(self, new: Package, old: Package | None, epoch: int = 1) -> Order:
         """From `old` to `new`."""
@@ -183,6 +185,19 @@ class TargetContract(_Rigged):
         after = rig.make().observe(rig.order(first, None))
         assert (after.instances, after.shares) == (before.instances, before.shares)
         assert rig.live() == first.sha
+
+    def test_a_way_back_is_there_until_what_it_needs_is_gone(self, rig: Rig) -> None:
+        target = rig.make()
+        if not isinstance(target, KnowsWayBack):
+            return  # nobody is told before the start: the restore tells
+        first = rig.bring_up(1, None)
+        order = rig.order(rig.package(2), first)
+        assert tuple(target.ready(order)) == ()
+        if rig.lose is not None:
+            rig.lose(first)
+            (words,) = target.ready(order)
+            assert first.sha[:12] in words
+        assert rig.live() == first.sha, "looking changes nothing"
 
     def test_a_release_that_does_not_come_up_is_told_and_taken_back(self, rig: Rig) -> None:
         if rig.broken is None:

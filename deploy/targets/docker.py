@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import socket
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -103,6 +103,18 @@ class DockerRunner:
                     yield from container.logs(
                         stream=True, follow=False, since=since.timestamp() if since is not None else None
                     )
+
+    def lacking(self, package: Package) -> Sequence[str]:
+        target, lacks = package.target, contents.lacking(self._blobs, package)
+        if not isinstance(target, DockerTarget):
+            return (*lacks, f"{package.sha[:12]} was made for a {target.type} target, not for containers")
+        with _speaking():
+            if target.built is not None:
+                named = (self._client, self._blobs, package, target.built, self._registry)
+                return (*lacks, *built_images.lacking(*named))
+            if target.image is None:
+                return lacks
+            return (*lacks, *built_images.unavailable(self._client, target.image, self._registry))
 
     def remove(self, rollout_id: int) -> None:
         from docker.errors import NotFound

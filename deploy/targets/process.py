@@ -17,7 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -80,6 +80,9 @@ class ProcessRunner:
                 start = max(0, start - size)
                 while piece := opened.read(_PIECE):
                     yield piece
+
+    def lacking(self, package: Package) -> Sequence[str]:
+        return contents.lacking(self._blobs, package)
 
     def remove(self, rollout_id: int) -> None:
         home = self._folder / str(rollout_id)

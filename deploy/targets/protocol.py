@@ -2,6 +2,7 @@
 
 The order of calls, of one rollout on one lane:
 
+    ready                                               what stands against a way back; it may be left out
     prepare -> shift(20) -> shift(100) -> finish        the new release is live, the old one is gone
     prepare -> shift(20) -> restore                     as before `prepare`
     observe, tend, watch                                at any time; they look, and mend what died
@@ -22,7 +23,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -107,6 +108,16 @@ class KeepsLogs(Protocol):
     def log(self, package: Package, since: datetime | None) -> Iterable[bytes]:
         """What all instances of a release wrote since then (None: since they began), in pieces, one instance after the
         other, each ending with a line. Raises TargetError."""
+        ...
+
+
+@runtime_checkable
+class KnowsWayBack(Protocol):
+    """A target that can say, before anything is touched, whether it could go back."""
+
+    def ready(self, order: Order) -> Sequence[str]:
+        """What stands against a way back to `order.old`, in words; empty: nothing. Its digests must be there, and
+        nobody but it may serve. Changes nothing. Raises TargetError: nobody can tell now."""
         ...
 
 

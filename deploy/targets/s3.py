@@ -20,7 +20,7 @@ import hashlib
 import json
 import mimetypes
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import IO, Any, BinaryIO, Final, cast
 
 from deploy.targets import contents
@@ -69,6 +69,15 @@ class S3SiteTarget:
         self._blobs = blobs
         self._fence = fence
         self._lane = lane
+
+    def ready(self, order: Order) -> Sequence[str]:
+        if order.old is None:
+            return ()
+        current, digest = self._current(_site(order.old)), contents.digest_of(order.old) or ""
+        manifest = self._bucket.record(f"{_RELEASES}{digest}.json")
+        kept = manifest is not None and manifest.get("whole")
+        shares = {int(current["rollout"]): 100} if current is not None else {}
+        return (*(() if kept else contents.lacking(self._blobs, order.old)), *contents.strangers(shares, order))
 
     def prepare(self, order: Order) -> Outcome:
         self._enter(order)

@@ -10,11 +10,12 @@ Rules:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from deploy.checks import Answer, Question, Verdict
+from deploy.targets.contents import strangers
 from deploy.targets.protocol import Ended, Instance, Observed, Order, Outcome, Package
 from farmgate.errors import StaleEpoch, TargetError
 from farmgate.policy import Check
@@ -31,6 +32,7 @@ class Place:
     broken: set[str] = field(default_factory=set)
     breaks: Callable[[str], bool] | None = None
     stillborn: set[str] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)  # commits whose artifacts are not there any more
     goes_on: dict[str, Outcome] = field(default_factory=dict)  # commit -> what a shift of it answers meanwhile
     silent: set[str] = field(default_factory=set)
     logs: dict[str, str] = field(default_factory=dict)  # commit -> what its instances wrote
@@ -50,6 +52,14 @@ class ScriptedTarget:
 
     def __init__(self, place: Place) -> None:
         self.place = place
+
+    def ready(self, order: Order) -> Sequence[str]:
+        if self.place.faults["ready"] > 0:
+            self.place.faults["ready"] -= 1
+            raise TargetError("scripted: ready is out of order")
+        gone = order.old is not None and order.old.sha in self.place.gone
+        lacks = (f"the artifact of {order.old.sha[:12]} is gone",) if gone and order.old is not None else ()
+        return (*lacks, *strangers(self.place.shares, order))
 
     def prepare(self, order: Order) -> Outcome:
         self._enter("prepare", order)

@@ -137,6 +137,10 @@ class SshTargetRun:
         self._clock = clock
         self._tended = folder / "tended"
 
+    def ready(self, order: Order) -> Sequence[str]:
+        lacks = contents.lacking(self._blobs, order.old) if order.old is not None else ()
+        return (*lacks, *contents.strangers(self.observe(order).shares, order))
+
     def prepare(self, order: Order) -> Outcome:
         self._fence.enter(order.epoch)
         hosts = _target(order.new).all_hosts

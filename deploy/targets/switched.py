@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -18,6 +18,7 @@ import httpx
 
 from deploy.switch import Route, Switch
 from deploy.targets import given
+from deploy.targets.contents import strangers
 from deploy.targets.fence import Fence
 from deploy.targets.protocol import DONE, Ended, Instance, Observed, Order, Outcome, Package
 from deploy.targets.site import Site
@@ -50,6 +51,10 @@ class Runner(Protocol):
         """What an instance wrote since then, in pieces: the newest LOG_LIMIT_BYTES at most."""
         ...
 
+    def lacking(self, package: Package) -> Sequence[str]:
+        """In words: what of the package could not be started again, since it is gone."""
+        ...
+
     def remove(self, rollout_id: int) -> None:
         """Stop and remove the instances and files of a rollout."""
         ...
@@ -76,6 +81,10 @@ class SwitchedTarget:
         self._fence = fence
         self._listen = listen
         self._clock = clock
+
+    def ready(self, order: Order) -> Sequence[str]:
+        lacks = self._runner.lacking(order.old) if order.old is not None else ()
+        return (*lacks, *strangers(self._switch.shares(), order))
 
     def prepare(self, order: Order) -> Outcome:
         self._fence.enter(order.epoch)

@@ -80,6 +80,7 @@ def _head(out: Console, row: Row) -> None:
 def _active(out: Console, rollout: Row) -> None:
     under_way = show.between(rollout["created_at"], None)
     out.print(f"\nrollout {rollout['number']} ({rollout['kind']}) {rollout['state']}, {under_way} under way")
+    questions(out, rollout)
     for wave in rollout["waves"]:
         out.print(f"  wave {wave['number']}: {wave['share']} %, {wave['state']}")
         for check in wave["checks"]:
@@ -135,3 +136,25 @@ def _history(out: Console, history: Sequence[Row]) -> None:
         why = f": {rollout['reason']}" if rollout["reason"] else ""
         head = f"{rollout['number']:4} {rollout['kind']} {rollout['state']}"
         out.print(show.clean(f"{head}: {show.short(rollout['until_sha'])}, {carried}, {took}{why}"))
+
+
+_ASKED = {"start": "before its start", "back": "whether to take it back", "wave": "of a wave"}
+
+
+def questions(out: Console, rollout: Row) -> None:
+    """Who approved, what was asked, who answered what, when."""
+    for words in rollout["carries"]:
+        out.print(show.clean(f"  found before its start: {words}"))
+    for each in rollout["approvals"]:
+        reason = f": {each['reason']}" if each["reason"] else ""
+        when = f"{show.short(each['until_sha'])}, {show.ago(each['created_at'])}"
+        back = ", taken back since" if each["withdrawn_at"] else ""
+        out.print(show.clean(f"  {each['approved_by']} approved up to {when}{back}{reason}"))
+    for each in rollout["questions"]:
+        out.print(
+            show.clean(f"  asked {_ASKED[each['kind']]}: {each['words']}"), style=None if each["answer"] else "yellow"
+        )
+        if each["by"]:
+            out.print(show.clean(f"    {each['by']} said {each['answer']}, {show.ago(each['at'])}: {each['reason']}"))
+        else:
+            out.print("    nobody answered" + ("" if each["answer"] else " yet"))

@@ -228,16 +228,24 @@ def unhold(lane: Lane, json: Json = False) -> None:
 @app.command()
 def decide(
     lane: Lane,
-    verdict: Annotated[str, typer.Argument(metavar="good|sick", help="What you saw.", show_default=False)],
+    verdict: Annotated[
+        str,
+        typer.Argument(
+            metavar="good|sick",
+            help="good: let it start, go on. sick: do not start it, take it back.",
+            show_default=False,
+        ),
+    ],
     reason: Reason,
     json: Json = False,
 ) -> None:
-    """Answer a rollout that asks, because its checks could not tell."""
+    """Answer a rollout that asks: before its start, of a wave, or whether to take back what cannot be."""
     if verdict not in ("good", "sick"):
         raise typer.BadParameter("say good or sick", param_hint="verdict")
     with door.connect() as farm:
         answer = farm.decide(*split(lane), verdict, reason)
-    return show.as_json(answer) if json else show.console().print(f"{lane}: rollout {answer['number']} is {verdict}")
+    told = f"{lane}: rollout {answer['number']} was answered: {verdict}"
+    return show.as_json(answer) if json else show.console().print(told)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from farmgate.cli import door, show
+from farmgate.cli import door, lane_report, show
 from farmgate.cli.lanes import Lane, split
 from farmgate.cli.show import Json
 
@@ -41,6 +41,7 @@ def rollout(
     _say(out, f"  built and tested by {built}")
     for check in (row["outside"] or {}).get("checks", ()):
         _say(out, f"    {check['name']}: {check['result']}")
+    lane_report.questions(out, row)
     for wave in row["waves"]:
         _say(out, f"  wave {wave['number']}: {wave['share']} %, {wave['state']}")
         for check in wave["checks"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from farmgate.git.fake import FakeHistory
-from farmgate.git.history import READ_LIMIT, GitCommit, History, Workshop
+from farmgate.git.history import READ_LIMIT, Change, GitCommit, History, Workshop
 from farmgate.git.making import Clash
 from farmgate.git.mirror import Mirror
 from farmgate.git.node import NodeMirror
@@ -13,6 +13,7 @@ __all__ = [
     "ADVERTISEMENT_TYPE",
     "READ_LIMIT",
     "RESULT_TYPE",
+    "Change",
     "Clash",
     "FakeHistory",
     "GitCommit",

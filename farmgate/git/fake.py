@@ -10,7 +10,7 @@ from itertools import islice
 
 from farmgate.errors import NotAFile
 from farmgate.git.command import missing
-from farmgate.git.history import READ_LIMIT, GitCommit, Patch
+from farmgate.git.history import READ_LIMIT, Change, GitCommit, Patch
 from farmgate.git.making import Clash, clash, picked_message, taken_back_message
 from farmgate.git.trees import FOLDER, Entry, chosen
 from farmgate.refs import HEADS, TAGS, is_sha
@@ -161,6 +161,20 @@ class FakeHistory:
             for commit in known
             if all(parent in self._commits for parent in commit.parents[:1])
         }
+
+    def apart(self, a: str, b: str, *, limit: int) -> tuple[GitCommit, ...]:
+        found = self.commits(self._reach(self.commit(a).sha) ^ self._reach(self.commit(b).sha))
+        return tuple(sorted(found, key=lambda commit: commit.committed_at, reverse=True))[:limit]
+
+    def differences(self, pairs: Sequence[tuple[str, str]]) -> tuple[dict[str, Change], ...]:
+        def held(sha: str, path: str) -> str | None:
+            data = self._files[sha].get(path)
+            return None if data is None else _digest(data)
+
+        return tuple(
+            {path: Change(held(one, path), held(other, path)) for path in self.changed_paths(one, other)}
+            for one, other in pairs
+        )
 
     def tree_entries(self, sha: str, patterns: Sequence[str]) -> tuple[Entry, ...]:
         files = self._files[self.commit(sha).sha]

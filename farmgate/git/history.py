@@ -37,6 +37,14 @@ class GitCommit:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A path that differs between two trees: what is there before and after, as hashes; None: nothing."""
+
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Patch:
     """What a commit changes: the same `id` wherever it is applied. `inverse`: the id of what takes it back."""
 
@@ -93,6 +101,14 @@ class History(Protocol):
 
     def paths_of(self, shas: Sequence[str]) -> Mapping[str, Sequence[str]]:
         """The paths that each commit changes against its first parent, sorted; without commits that are not there."""
+        ...
+
+    def apart(self, a: str, b: str, *, limit: int) -> tuple[GitCommit, ...]:
+        """What one of two commits contains and the other does not, by every parent; the newest `limit` of them."""
+        ...
+
+    def differences(self, pairs: Sequence[tuple[str, str]]) -> Sequence[Mapping[str, Change]]:
+        """For each pair of commits, the paths in which their trees differ."""
         ...
 
     def tree_entries(self, sha: str, patterns: Sequence[str]) -> Sequence[Entry]:

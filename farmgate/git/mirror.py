@@ -30,7 +30,7 @@ from farmgate.git.command import (
     without_login,
     without_password,
 )
-from farmgate.git.history import READ_LIMIT, GitCommit, Patch
+from farmgate.git.history import READ_LIMIT, Change, GitCommit, Patch
 from farmgate.git.lock import locked
 from farmgate.git.making import Clash, Workbench
 from farmgate.git.objects import GitObject, ObjectReader, TreeEntry, parse_commit, tree_entries, tree_entry
@@ -231,6 +231,27 @@ class Mirror:
                 found[current].append(name)
         return {sha: sorted(paths) for sha, paths in found.items()}
 
+    def apart(self, a: str, b: str, *, limit: int) -> tuple[GitCommit, ...]:
+        self.commits((a, b))
+        out = self._git("rev-list", f"--max-count={limit}", f"{a}...{b}")
+        return self.commits(out.decode().split())
+
+    def differences(self, pairs: Sequence[tuple[str, str]]) -> tuple[dict[str, Change], ...]:
+        found: list[dict[str, Change]] = [{} for _ in pairs]
+        trees = [(self.commit(one).tree, self.commit(other).tree) for one, other in pairs]
+        asked = "".join(f"{one} {other}\n" for one, other in trees).encode()
+        names = ("--stdin", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-ext-diff")
+        out = self._git("diff-tree", *names, stdin=asked).split(b"\0") if pairs else []
+        at, parts = -1, iter(out)
+        for part in parts:
+            *trees_asked, change = part.split(b"\n")  # a line of two trees before what differs between them
+            at += len(trees_asked)
+            if change:
+                _, _, before, after, _ = change.decode().split(" ")
+                path = next(parts).decode(errors="replace")
+                found[at][path] = Change(_there(before), _there(after))
+        return tuple(found)
+
     def tree_entries(self, sha: str, patterns: Sequence[str]) -> tuple[Entry, ...]:
         digits = len(sha)
 
@@ -293,6 +314,10 @@ class Mirror:
             return git(*arguments, within=self.path, stdin=stdin, timeout=self._timeout)
         except GitFailed as failure:
             raise NotInRepository(f"{self.path.name}: {failure}") from None
+
+
+def _there(digits: str) -> str | None:
+    return digits if digits.strip("0") else None
 
 
 def create_bare(path: Path, *, digits: int = 40) -> None:

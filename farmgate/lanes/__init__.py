@@ -39,6 +39,7 @@ from farmgate.lanes.view import (
     Verified,
     fixes_in,
     fixes_security,
+    irreversible_in,
     useful,
 )
 
@@ -79,6 +80,7 @@ __all__ = [
     "gate",
     "half",
     "hotfix_waits_for",
+    "irreversible_in",
     "is_author",
     "is_eligible",
     "may_begin",

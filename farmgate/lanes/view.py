@@ -234,6 +234,8 @@ class LaneView:
 _REVERTS: Final = re.compile(r"this reverts commits?\s+((?:[0-9a-f]{7,64}(?:\s*,?\s*(?:and\s+)?)?)+)", re.IGNORECASE)
 _FIXES: Final = re.compile(r"^fixes-commit:[ \t]*([0-9a-f]{7,64})\b", re.IGNORECASE | re.MULTILINE)
 _SECURITY: Final = re.compile(r"^security-fix:[ \t]*\S", re.IGNORECASE | re.MULTILINE)
+LONGEST_WHY: Final = 200
+_IRREVERSIBLE: Final = re.compile(r"^irreversible:[ \t]*(\S.*)$", re.IGNORECASE | re.MULTILINE)
 _HASH: Final = re.compile(r"\b[0-9a-f]{7,64}\b")
 
 
@@ -246,3 +248,9 @@ def fixes_in(message: str) -> tuple[str, ...]:
 def fixes_security(message: str) -> bool:
     """True if a message says so: `Security-fix: CVE-2026-1234`."""
     return _SECURITY.search(message) is not None
+
+
+def irreversible_in(message: str) -> str | None:
+    """Why a message says that its commit cannot be taken back: `Irreversible: drops the old column`."""
+    found = _IRREVERSIBLE.search(message)
+    return " ".join(found[1].split())[:LONGEST_WHY] if found is not None else None

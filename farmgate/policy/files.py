@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from farmgate.pipeline.values import Name
+from farmgate.pipeline.values import Name, Patterns
 from farmgate.policy.check_files import CheckFiles
 from farmgate.policy.pace import BudgetFile, FreezeFile, WindowFile, Zone
 from farmgate.policy.values import Address, Branch, Count, RepositoryName, SomeSpan, Span, Written
@@ -126,6 +126,7 @@ class LaneFile(Written):
     waves: Annotated[tuple[WaveFile, ...], Field(min_length=1, max_length=50)] = (WaveFile(share=100),)
     checks: CheckFiles = ()
     ask_for: SomeSpan = timedelta(hours=1)
+    irreversible: Patterns = ()
     on_culprit: Literal["hold", "next"] = "next"
     target: TargetAsWritten | None = None
 

@@ -81,6 +81,7 @@ class LanePolicy(Frozen):
     waves: tuple[Wave, ...] = (Wave(share=100, soak=timedelta(0)),)
     checks: tuple[Check, ...] = ()
     ask_for: timedelta = timedelta(hours=1)  # how long a person may take to decide; then it is taken back
+    irreversible: tuple[str, ...] = ()  # paths whose change cannot be taken back, as patterns
     on_culprit: Literal["hold", "next"] = "next"  # when a culprit is found and banned: stop, or go on around it
     target: Target
 

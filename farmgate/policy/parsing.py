@@ -60,6 +60,7 @@ def _lane(file: PolicyFile, name: str, lane: LaneFile, target: Target) -> LanePo
         waves=tuple(_wave(wave) for wave in lane.waves),
         checks=tuple(check.kept() for check in lane.checks),
         ask_for=lane.ask_for,
+        irreversible=lane.irreversible,
         on_culprit=lane.on_culprit,
         target=target,
     )

@@ -329,7 +329,8 @@ def note(
 
 
 def decide(connection: Connection, rollout: Rollout, verdict: str, decided_by: str, reason: str, now: datetime) -> bool:
-    """A person's verdict (good or sick) on the wave that asks; False if there is one already. Raises LostRace."""
+    """A person's answer (good or sick) to what is asked: before the start, of the wave, or whether to take it back.
+    False if there is one already. Raises LostRace."""
     asking = select(rollouts.c.id).where(
         rollouts.c.id == rollout.id, rollouts.c.state == states.Rollout.ASKING, rollouts.c.wave == rollout.wave
     )
@@ -337,7 +338,7 @@ def decide(connection: Connection, rollout: Rollout, verdict: str, decided_by: s
         raise LostRace(f"rollout {rollout.number} does not ask any more")
     values = {
         "rollout_id": rollout.id,
-        "key": f"wave-{rollout.wave}/decision",
+        "key": f"{question(connection, rollout)}/decision",
         "epoch": rollout.epoch,
         "started_at": now,
         "finished_at": now,
@@ -345,6 +346,19 @@ def decide(connection: Connection, rollout: Rollout, verdict: str, decided_by: s
         "detail": {"by": decided_by, "reason": reason},
     }
     return insert_if_absent(connection, journal, values, "rollout_id", "key")
+
+
+def question(connection: Connection, rollout: Rollout) -> str:
+    """What a rollout that asks is asking: `start`, `back-1` and so on (whether to take it back), or its wave."""
+    if rollout.started_at is None:
+        return "start"
+    back = select(journal.c.key).where(
+        journal.c.rollout_id == rollout.id,
+        journal.c.key.like("back-%"),
+        journal.c.key.not_like("%/%"),
+        journal.c.outcome.is_(None),
+    )
+    return str(connection.execute(back).scalar() or f"wave-{rollout.wave}")
 
 
 def _own(connection: Connection, rollout: Rollout) -> None:
@@ -394,7 +408,8 @@ def outcomes(connection: Connection, lane_id: int, limit: int) -> list[bool]:
     return [state is states.Rollout.GOOD for state in found]
 
 
-def prolong(connection: Connection, rollout: Rollout, deadline: datetime) -> None:
-    """Give it more time. Raises LostRace."""
+def prolong(connection: Connection, rollout: Rollout, deadline: datetime, *, reason: str | None = None) -> None:
+    """Give it more time; `reason`: what it waits for from now on. Raises LostRace."""
     _own(connection, rollout)
-    connection.execute(update(rollouts).where(rollouts.c.id == rollout.id).values(deadline=deadline))
+    values = {"deadline": deadline} if reason is None else {"deadline": deadline, "reason": reason}
+    connection.execute(update(rollouts).where(rollouts.c.id == rollout.id).values(**values))

@@ -1085,3 +1085,18 @@ carriers = Table(
     Column("reason", Text, nullable=False),
     _when("said_at"),
 )
+
+# --- what a batch carries ---
+
+batch_looks = Table(
+    "batch_looks",
+    metadata,
+    _ref("rollout_id", "rollouts.id", primary_key=True),
+    _ref("repository_id", "repositories.id"),
+    Column("since_sha", SHA, nullable=False),
+    Column("until_sha", SHA, nullable=False),
+    Column("patterns", JSON, nullable=False),
+    _when("asked_at"),
+    _when("answered_at", nullable=True, index=True),
+    Column("found", JSON, nullable=False),
+)

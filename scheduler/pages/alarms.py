@@ -8,6 +8,7 @@ from datetime import datetime
 
 from farmgate import states
 from farmgate.models import Hold, HoldKind, Job, Node, Rollout, Run, SearchRow
+from scheduler import asking
 from scheduler.pages import words
 
 
@@ -41,15 +42,16 @@ def of_lane(
     holds: Sequence[Hold],
     search: SearchRow | None,
     now: datetime,
+    asks: str = "wave",
 ) -> Iterator[Alarm]:
-    """Of one lane; `last` is its newest rollout."""
+    """Of one lane; `last` is its newest rollout. `asks`: what it asks, if it does (`scheduler.asking`)."""
     if active is not None and active.state is states.Rollout.ASKING:
         yield Alarm(
             "ask",
             "hand",
-            f"{name} asks: is rollout #{active.number} good?",
+            f"{name} asks: {asking.title(asks, active.number, 'this lane')}",
             active.reason or "Its checks could not tell.",
-            f"Look at what runs there and decide; without a decision it is taken back {_when(active.deadline, now)}.",
+            f"{asking.advice(asks)} {asking.LATE[asks].capitalize()} {_when(active.deadline, now)}.",
             href,
             (Button("Decide", f"{href}/decide"),),
         )

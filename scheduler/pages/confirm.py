@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from farmgate import states
 from farmgate.errors import Conflict
 from farmgate.store import bans, cancelling, jobs, lanes, nodes, rollouts, runs
-from scheduler import answers, approvals_api
+from scheduler import answers, approvals_api, asking
 from scheduler.auth import Admin, Person, Writer
 from scheduler.context import Context
 from scheduler.pages import lane, words
@@ -190,12 +190,14 @@ def add(pages: APIRouter, context: Context, show: Show) -> None:
             if active is None or active.state is not states.Rollout.ASKING:
                 raise Conflict(f"{application}/{environment} does not ask any more")
             where = f"/lanes/{application}/{environment}"
+            kind = asking.asked(connection, active)
+            good, sick = asking.ANSWERS[kind]
             submits = [
-                {"label": "It is good: go on", "danger": False, "name": "verdict", "value": "good"},
-                {"label": "It is sick: take it back", "danger": True, "name": "verdict", "value": "sick"},
+                {"label": good, "danger": False, "name": "verdict", "value": "good"},
+                {"label": sick, "danger": True, "name": "verdict", "value": "sick"},
             ]
-            lines = [active.reason or "Its checks could not tell.", "Look at what runs there, then decide."]
-            title = f"Is rollout #{active.number} of {application} / {environment} good?"
+            lines = [active.reason or "Its checks could not tell.", asking.advice(kind)]
+            title = asking.title(kind, active.number, f"{application} / {environment}")
             return asked(title, f"{where}/decide", where, "", *lines, reason=KEPT, submits=submits)
 
         return show(request, person, "confirm.html", read)

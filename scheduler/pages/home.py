@@ -23,7 +23,7 @@ from farmgate.store import (
     searches,
 )
 from farmgate.store.schema import branch_commits, commits, rollout_commits
-from scheduler import lane_reading, views
+from scheduler import asking, lane_reading, views
 from scheduler.bodies import RunSummary
 from scheduler.pages import alarms
 
@@ -85,7 +85,9 @@ def _cell(connection: Connection, lane: Lane, now: datetime, found: list[alarms.
     standing = holds.standing(connection, lane.id, now)
     name = f"{lane.application} / {lane.environment}"
     search = searches.open_of(connection, lane.id)
-    found.extend(alarms.of_lane(name, href(lane), active, last, standing, search, now))
+    found.extend(
+        alarms.of_lane(name, href(lane), active, last, standing, search, now, asking.asked(connection, active))
+    )
     waiting, oldest = _waiting(connection, lane, active)
     bad = last is not None and last.state in (states.Rollout.SICK, states.Rollout.STUCK)
     return {

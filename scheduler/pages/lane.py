@@ -29,7 +29,7 @@ from farmgate.store import (
     rollouts,
     searches,
 )
-from scheduler import lane_reading, made_reading
+from scheduler import asking, lane_reading, made_reading
 from scheduler.pages import alarms, home, vulnerabilities, words
 
 SHOWN_COMMITS = 200
@@ -52,8 +52,13 @@ _SAID = (
     "unknown_in_a_row",
     "tellings",
     "link",
+    "go_on",
+    "verdict",
 )
 _STEPS = {
+    "ready": "Look for the way back",
+    "start": "Asks before the start",
+    "start/decision": "The answer before the start",
     "prepare": "Prepare the new release",
     "verdict": "Verdict",
     "finish": "Drain and remove the old release",
@@ -75,7 +80,8 @@ def read(connection: Connection, application: str, environment: str, now: dateti
     last = past[0] if past else None
     waiting = [told for told in reversed(explain(view, now)) if not _on_its_way(told, active)]
     common = _common(waiting)
-    found = list(alarms.of_lane(name, home.href(lane), active, last, standing, search, now))
+    asks = asking.asked(connection, active)
+    found = list(alarms.of_lane(name, home.href(lane), active, last, standing, search, now, asks))
     found.extend(alarms.of_stops([hold for hold in standing if hold.kind is HoldKind.STOP], now))
     ended = holds.ended(connection, lane.id, now - lane_reading.TOLD_ENDED, now)
     found.extend(alarms.of_ended(name, home.href(lane), ended, now))
@@ -252,6 +258,8 @@ def _step(entry: JournalEntry, row: Rollout) -> dict[str, Any]:
 def step_words(key: str, waves: Sequence[Mapping[str, Any]], detail: Mapping[str, Any]) -> str:
     """A journal key as people say it."""
     match = _WAVE.match(key)
+    if match is None and key.startswith("back-"):
+        return "Asks whether to take it back" if "/" not in key else f"{detail.get('by', 'somebody')} answered"
     if match is None:
         return _STEPS.get(key) or _reason(key.replace("/", ": ").replace("-", " "))
     number, what = int(match[1]), match[2]

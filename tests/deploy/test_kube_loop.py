@@ -43,7 +43,9 @@ def test_a_commit_becomes_live_in_a_cluster_and_what_differs_is_shown(tmp_path: 
         (tmp_path / "deploy").mkdir()
         targets = RealTargets(tmp_path / "deploy", shop.blobs, clock, embedded=False)
         signals = LocalSignals(clock)
-        context = Context(store, targets, RealProber(), clock, signals, AtOnce(), "here", timedelta(seconds=1))
+        context = Context(
+            store, targets, RealProber(), clock, signals, AtOnce(), "here", timedelta(seconds=1), asks_scheduler=False
+        )
         with store.writing() as connection:
             repository = rows.connect(connection, clock.now())
             rows.apply(connection, POLICY.format(kubeconfig=shop.kubeconfig), clock.now())

@@ -52,7 +52,9 @@ class Farm:
         signals = LocalSignals(self.clock)
         prober = ScriptedProber(self.place)
         tick, lease = timedelta(minutes=minutes), timedelta(minutes=6 * minutes)
-        return Deployer(Context(self.store, self, prober, self.clock, signals, AtOnce(), name, tick, lease))
+        return Deployer(
+            Context(self.store, self, prober, self.clock, signals, AtOnce(), name, tick, lease, asks_scheduler=False)
+        )
 
     def of(self, lane_id: int, policy: LanePolicy) -> ScriptedTarget:
         return ScriptedTarget(self.place)

@@ -12,13 +12,18 @@ from deploy.decisions import (
     AbandonSearch,
     Advance,
     Ask,
+    AskAgain,
+    AskBack,
     AskChecks,
+    AskStart,
     BanCulprit,
     BeginFinish,
     BeginStep,
     Cancel,
     EndSick,
+    EndUnready,
     Finish,
+    GoOn,
     NarrowSearch,
     OpenSearch,
     PlaceHold,
@@ -31,9 +36,10 @@ from deploy.decisions import (
 )
 from deploy.plan import STEP_TRIES, UNKNOWN_LOOKS, RolloutView, patience, plan_rollout
 from deploy.plan_lanes import plan_lane
+from deploy.plan_start import LOOK_WITHIN
 from farmgate import lanes, states
-from farmgate.lanes import Active, LaneView, QueuedCommit, StandingHold
-from farmgate.models import HoldKind, JournalEntry, Rollout, RolloutKind
+from farmgate.lanes import Active, LaneView, Live, QueuedCommit, StandingHold
+from farmgate.models import BatchLook, HoldKind, JournalEntry, Rollout, RolloutKind
 from farmgate.policy import (
     CanaryCheck,
     Check,
@@ -111,6 +117,26 @@ def view(state: str, *journal: JournalEntry, order: bool = False, **changed: Any
     return RolloutView(replace(rollout, **changed), POLICY, seen, ORDER if order else None, lane)
 
 
+def looked(
+    seen: RolloutView, found: dict[str, Any] | None, *, ago: timedelta = timedelta(0), live: Live | None = None
+) -> RolloutView:
+    """With what the history said of the batch; None: nothing yet."""
+    answered = NOW if found is not None else None
+    look = BatchLook(1, 1, "1" * 40, COMMITS[1].sha, [], NOW - ago, answered, found or {})
+    return replace(seen, look=look, lane=replace(seen.lane, live=live or LIVE))
+
+
+def lacks(*words: str) -> JournalEntry:
+    return entry("ready", detail={"lacks": list(words)})
+
+
+READY = lacks()
+AWAY = entry("ready", "error", 60, {"tries": 1})
+LIVE = Live(1, 1, "1" * 40, 1, 1, NOW)
+WELL: dict[str, Any] = {"ancestor": True, "irreversible": [], "undone": []}
+ONE_WAY = {**WELL, "irreversible": [{"sha": "3" * 40, "title": "migrate", "why": "it drops a column"}]}
+UNDONE = {"sha": "2" * 40, "title": "a fix", "how": "every change of it is undone by 333333333333", "paths": ["a"]}
+BACK = entry("back-1", None, detail={"verdict": "sick", "words": "500", "go_on": "", "check": CHECK, "wave": 0})
 PREPARED = entry("prepare")
 SHIFTED = (PREPARED, entry("wave-0/shift", ago=20))
 JUST = (PREPARED, entry("wave-0/shift", ago=4))
@@ -118,7 +144,109 @@ LAST = (PREPARED, entry("wave-1/shift", ago=20))
 HEALTHY = answers("healthy", 1)
 LATER = entry("wave-1/check-0", None, detail={**HEALTHY.detail})
 TABLE: list[tuple[str, RolloutView, type, dict[str, Any]]] = [
-    ("a rollout that was cut is begun", view("pending"), Start, {}),
+    ("a rollout that was cut looks for its way back first", view("pending"), BeginStep, {"key": "ready"}),
+    ("where nothing was live there is none to look for", view("pending", from_release_id=None), Start, {}),
+    ("it is begun once the way back is there", view("pending", READY), Start, {}),
+    ("a rollback is begun at once", view("pending", kind=RolloutKind.ROLLBACK), Start, {}),
+    ("a digest that is gone asks a person", view("pending", lacks("gone")), AskStart, {"against": ("gone",)}),
+    ("an engine that is away is asked again", view("pending", AWAY), BeginStep, {"tries": 2}),
+    (
+        "one that stays away asks a person",
+        view("pending", entry("ready", "error", 60, {"tries": STEP_TRIES, "words": "no engine"})),
+        AskStart,
+        {"against": ("nobody can tell whether the way back is there: no engine",)},
+    ),
+    ("what it carries is waited for", looked(view("pending", READY), None), Rest, {"until": NOW + LOOK_WITHIN}),
+    ("but not for ever", looked(view("pending", READY), None, ago=LOOK_WITHIN), AskStart, {}),
+    ("all is well with what it carries", looked(view("pending", READY), WELL), Start, {}),
+    ("it would drop what is live", looked(view("pending", READY), {**WELL, "ancestor": False}), AskStart, {}),
+    (
+        "a person agreed to that loss",
+        looked(view("pending", READY), {**WELL, "ancestor": False}, live=replace(LIVE, gone=True)),
+        Start,
+        {},
+    ),
+    ("it undoes another silently", looked(view("pending", READY), {**WELL, "undone": [UNDONE]}), AskStart, {}),
+    ("it cannot be taken back", looked(view("pending", READY), ONE_WAY), AskStart, {}),
+    ("nobody has answered yet", view("asking", entry("start", None), started_at=None), Rest, {"until": AHEAD}),
+    (
+        "a person lets it start",
+        view("asking", entry("start", None), entry("start/decision", "good"), started_at=None),
+        Start,
+        {},
+    ),
+    (
+        "a person does not",
+        view("asking", entry("start", None), entry("start/decision", "sick"), started_at=None),
+        EndUnready,
+        {},
+    ),
+    ("nobody answers in time", view("asking", entry("start", None), started_at=None, deadline=GONE), EndUnready, {}),
+    ("an order ends what asks", view("asking", entry("start", None), started_at=None, order=True), Cancel, {}),
+    (
+        "what cannot be taken back asks first",
+        looked(view("running", *SHIFTED, answers("sick", 1, sick_in_a_row=2)), ONE_WAY),
+        AskBack,
+        {"key": "back-1"},
+    ),
+    (
+        "so does a step of it that failed",
+        looked(view("running", entry("prepare", "failed", detail={"tries": 1, "words": "no"})), ONE_WAY),
+        AskBack,
+        {},
+    ),
+    (
+        "it takes too long",
+        looked(view("running", PREPARED, deadline=GONE), ONE_WAY),
+        AskBack,
+        {},
+    ),
+    ("an order goes over it", looked(view("running", *SHIFTED, order=True), ONE_WAY), Restore, {"verdict": "aborted"}),
+    (
+        "nobody answers that: it pages again",
+        looked(view("asking", *SHIFTED, BACK, deadline=GONE), ONE_WAY),
+        AskAgain,
+        {},
+    ),
+    (
+        "a person takes it back anyway",
+        looked(view("asking", *SHIFTED, BACK, entry("back-1/decision", "sick")), ONE_WAY),
+        Restore,
+        {"verdict": "sick"},
+    ),
+    (
+        "a person goes on: the wave counts as good",
+        looked(view("asking", *SHIFTED, BACK, entry("back-1/decision", "good")), ONE_WAY),
+        Advance,
+        {"wave": 0},
+    ),
+    (
+        "a person goes on: the step is begun again",
+        looked(
+            view("asking", replace(BACK, detail={**BACK.detail, "go_on": "prepare"}), entry("back-1/decision", "good")),
+            ONE_WAY,
+        ),
+        GoOn,
+        {"step": "prepare"},
+    ),
+    (
+        "nobody decides on a wave of it",
+        looked(view("asking", *SHIFTED, deadline=GONE), ONE_WAY),
+        AskBack,
+        {},
+    ),
+    (
+        "a person who was told decides",
+        looked(view("asking", *SHIFTED, entry("wave-0/decision", "sick")), ONE_WAY),
+        Restore,
+        {"verdict": "sick"},
+    ),
+    (
+        "a rollback asks where it crosses what cannot be taken back",
+        replace(view("pending", kind=RolloutKind.ROLLBACK), crossed=("it drops a column",)),
+        AskStart,
+        {},
+    ),
     ("an order ends one that is not begun", view("pending", order=True), Cancel, {}),
     ("it is prepared first", view("running"), BeginStep, {"key": "prepare", "tries": 1}),
     ("a step that a dead controller began is begun again", view("running", entry("prepare", None)), BeginStep,
@@ -245,7 +373,7 @@ def test_a_search_that_a_closed_lane_keeps_waiting_has_a_day_when_it_opens() -> 
 def test_a_step_that_may_take_long_by_policy_is_not_taken_back_for_it() -> None:
     days = POLICY.model_copy(update={"target": CommandTarget(shift=("x",), restore=("x",), timeout=timedelta(days=2))})
     assert patience(days) > timedelta(days=2)
-    seen = replace(view("pending"), policy=days)
+    seen = replace(view("pending", READY), policy=days)
     decision = plan_rollout(seen, NOW)
     assert isinstance(decision, Start)
     assert decision.deadline > NOW + timedelta(days=2)
@@ -341,8 +469,8 @@ def test_a_check_that_looks_back_is_first_asked_when_all_it_sees_came_after_the_
 
 
 def test_a_wave_has_the_time_that_its_slowest_check_needs() -> None:
-    begun = plan_rollout(replace(view("pending"), policy=asked_by(QUERY)), NOW)
-    plain = plan_rollout(view("pending"), NOW)
+    begun = plan_rollout(replace(view("pending", READY), policy=asked_by(QUERY)), NOW)
+    plain = plan_rollout(view("pending", READY), NOW)
     assert isinstance(begun, Start)
     assert isinstance(plain, Start)
     assert begun.deadline - plain.deadline == timedelta(minutes=5)

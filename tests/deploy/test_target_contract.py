@@ -67,7 +67,13 @@ def _rig(kind: str, request: pytest.FixtureRequest, folder: Path, port: int) -> 
         def serving() -> str:
             return "".join(name for name, share in place.serving.items() if share == 100)
 
-        return Rig(lambda: ScriptedTarget(place), lambda n: Package(n, sha(n), {}, target), serving, stillborn)
+        return Rig(
+            lambda: ScriptedTarget(place),
+            lambda n: Package(n, sha(n), {}, target),
+            serving,
+            stillborn,
+            lose=lambda package: place.gone.add(package.sha),
+        )
     if kind == "command":
         stored = blobs.put([b"the artifact"]).sha256
         place_folder = folder / "place"
@@ -87,6 +93,7 @@ def _rig(kind: str, request: pytest.FixtureRequest, folder: Path, port: int) -> 
             lambda: CommandRunTarget(folder / "lane", blobs, Fence(folder / "lane")),
             lambda n: Package(n, sha(n), artifacts, program),
             named,
+            lose=lambda package: blobs.delete(stored),
         )
     farm = "t" + "".join(letter for letter in random_token().lower() if letter.isalnum())[:7]
     image = request.getfixturevalue("busybox_image") if kind == "docker" else ""
@@ -117,7 +124,10 @@ def _rig(kind: str, request: pytest.FixtureRequest, folder: Path, port: int) -> 
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
             return str(answer.read().decode())
 
-    return Rig(make, package, answered, lambda n: package(n, broken=True), "it broke")
+    def lose(package: Package) -> None:
+        blobs.delete(package.artifacts["a.tgz"].removeprefix("sha256:"))
+
+    return Rig(make, package, answered, lambda n: package(n, broken=True), "it broke", lose=lose)
 
 
 @pytest.mark.parametrize("rig", [PROCESS, DOCKER], indirect=True)
@@ -203,6 +213,14 @@ def test_a_restore_starts_the_old_release_again_if_it_is_gone(rig: Rig, tmp_path
     ProcessRunner(tmp_path / "lane", MemoryBlobs(), SystemClock()).remove(1)
     assert target.restore(order).ended is Ended.DONE
     assert rig.live() == first.sha
+
+
+def test_a_place_that_was_left_half_applied_is_told_before_the_start(tmp_path: Path) -> None:
+    place, program = Place(), CommandTarget(shift=("true",), restore=("true",))
+    packages = [Package(number, sha(number), {}, program) for number in (1, 2, 3)]
+    place.up, place.shares = {1: sha(1), 2: sha(2)}, {1: 80, 2: 20}
+    (words,) = ScriptedTarget(place).ready(Order("x/y", 1, packages[2], packages[0]))
+    assert words == "a release that is not live serves 20 %: the place was left half applied"
 
 
 def test_the_artifact_that_is_gone_is_infrastructure_and_not_the_change(tmp_path: Path) -> None:

@@ -219,6 +219,38 @@ def test_changed_paths_are_told_between_trees(place: Place) -> None:
     assert list(history.changed_paths(one, one)) == []
 
 
+def test_what_only_one_of_two_commits_contains_is_told_by_every_parent(place: Place) -> None:
+    base = place.add("base")
+    left = place.add("left", {"l": "1"})
+    right = place.add("right", {"r": "1"}, branch="right", parents=[base])
+    merge = place.add("merge", {"r": "1"}, parents=[left, right])
+    alone = place.add("alone", branch="right", parents=[right])
+    history = place.seen()
+    assert {commit.sha for commit in history.apart(left, merge, limit=100)} == {right, merge}
+    assert {commit.sha for commit in history.apart(merge, left, limit=100)} == {right, merge}
+    assert {commit.sha for commit in history.apart(left, alone, limit=100)} == {left, right, alone}
+    assert history.apart(left, left, limit=100) == ()
+    assert len(history.apart(left, merge, limit=1)) == 1
+
+
+def test_differences_say_what_is_there_before_and_after(place: Place) -> None:
+    one = place.add("one", {"a": "1", "d/b": "1", "same": "1"})
+    two = place.add("two", {"a": "2", "c d": "1", "ü": "x"})
+    three = place.add("three", {"a": "1", "d/b": None})
+    history = place.seen()
+    there, nothing, back = history.differences([(one, two), (two, two), (two, three)])
+    assert there.keys() == {"a", "c d", "ü"}
+    assert nothing == {}
+    assert back.keys() == {"a", "d/b"}
+    assert there["a"].before == back["a"].after
+    assert there["a"].after == back["a"].before
+    assert there["a"].before != there["a"].after
+    assert there["c d"].before is None
+    assert there["c d"].after == there["a"].before, "the same content has the same hash"
+    assert back["d/b"].after is None
+    assert history.differences([]) == ()
+
+
 def test_a_patch_has_the_same_id_wherever_it_is_applied(place: Place) -> None:
     base = place.add("base", {"a": "1\n", "b": "1\n"})
     change = place.add("change", {"a": "2\n"})

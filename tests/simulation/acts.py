@@ -9,6 +9,7 @@
 {kill: 0, minutes: 1} {away: 0, minutes: 1}                           a deploy process dies; stands still
 {at_write: 3, do: {...}} {at_call: 2, do: {...}}                      then, in the middle of what the loop does
 {approve: production, by: alice} {stop: all} {freeze: production, in: 60, minutes: 5} {jump: 90} ...   see `orders`
+{push: [a], one_way: [a]} {gone: a} {back_again: a} {historian: away}
 {outage: production} {ends: production} {silent: a} {speaks: a} {faults: 2, call: shift} {no_way_back: production}
 """
 
@@ -51,6 +52,7 @@ def _push(farm: Farm, line: Line) -> None:
         red=line.get("red", ()),
         authors=line.get("authors"),
         secures=line.get("secures", ()),
+        one_way=line.get("one_way", ()),
     )
     _greens(farm, names, line)
 
@@ -224,6 +226,22 @@ def _faults(farm: Farm, line: Line) -> None:
         place.faults[line["call"]] += line["faults"]
 
 
+def _gone(farm: Farm, line: Line) -> None:
+    """A commit's artifact vanishes everywhere."""
+    for place in farm.places.values():
+        place.gone.add(sha_of(farm, line["gone"]))
+
+
+def _back_again(farm: Farm, line: Line) -> None:
+    for place in farm.places.values():
+        place.gone.discard(sha_of(farm, line["back_again"]))
+
+
+def _historian(farm: Farm, line: Line) -> None:
+    """Who says what batches carry goes away, or is there again."""
+    farm.historian_away = line["historian"] == "away"
+
+
 def _no_way_back(farm: Farm, line: Line) -> None:
     farm.places[line["no_way_back"]].restore_fails = True
 
@@ -260,6 +278,9 @@ ACTS: Mapping[str, Callable[[Farm, Line], None]] = {
     "silent": _silent,
     "speaks": _speaks,
     "faults": _faults,
+    "gone": _gone,
+    "back_again": _back_again,
+    "historian": _historian,
     "no_way_back": _no_way_back,
     "way_back": _way_back,
     "approve": orders.approve,

@@ -27,9 +27,9 @@ from deploy.context import Context as DeployContext
 from deploy.loop import Deployer
 from deploy.targets.scripted import Place, ScriptedProber, ScriptedTarget
 from farmgate.clock import VirtualClock
-from farmgate.models import Lane, Release, Rollout, TokenKind
+from farmgate.models import JournalEntry, Lane, Release, Rollout, TokenKind
 from farmgate.policy import Check, CommandCheck, CommandTarget, LanePolicy
-from farmgate.store import candidates, lanes, releases, repositories, rollouts
+from farmgate.store import candidates, lanes, looks, releases, repositories, rollouts
 from farmgate.store.database import Store
 from farmgate.store.migrate import migrate
 from farmgate.store.schema import tokens
@@ -63,7 +63,8 @@ class CreepingClock(VirtualClock):
 @dataclass(frozen=True, slots=True)
 class Known:
     """A commit as the story knows it, whatever the store says. `breaks`: the lanes it breaks by itself; `ill`: the
-    commits whose breakage it holds, by lane; `red`: it never turns green."""
+    commits whose breakage it holds, by lane; `red`: it never turns green;
+    `one_way`: it cannot be taken back."""
 
     name: str
     sha: str
@@ -72,6 +73,7 @@ class Known:
     breaks: frozenset[str] = frozenset()
     ill: frozenset[tuple[str, str]] = frozenset()
     red: bool = False
+    one_way: bool = False
 
     def is_ill(self, lane: str) -> bool:
         return any(where == lane for where, _ in self.ill)
@@ -170,6 +172,7 @@ class Farm:
         self.doubtful: set[str] = set()  # lanes where what a check said need not be true, or a person overruled it
         self.looked: dict[tuple[str, str], Any] = {}  # what was shown to whom of a lane, to be approved later
         self.times_tell = True  # False: the clock was set back, so times do not tell what came before what
+        self.historian_away = False  # nobody says what batches carry
         self.steps = 0
         self.lives = 0
         self.watch: Callable[[Farm], None] = lambda farm: None
@@ -260,6 +263,7 @@ class Farm:
         says: str = "",
         authors: Mapping[str, str] | None = None,
         secures: Sequence[str] = (),
+        one_way: Sequence[str] = (),
     ) -> None:
         """Commits on main, whose checks begin. `mends`: the commit whose breakage the first of them takes away."""
         now = self.clock.now()
@@ -272,6 +276,7 @@ class Farm:
                 if mends and name == names[0]:
                     ill -= {(lane, mends) for lane in self.lanes}
                 known = Known(name, "", parent.name if parent else None, 0, own, frozenset(ill), name in red)
+                known = replace(known, one_way=name in one_way)
                 told = f"{says}\nSecurity-fix: a weakness" if name in secures else says
                 self._record(connection, known, parent, (authors or {}).get(name, "Ada"), told, now)
                 for lane in (stillborn or {}).get(name, ()):
@@ -340,6 +345,8 @@ class Farm:
             for name in due:
                 self.turn_green(name)
             times = [until, *(at for at, _ in self.green), *self.tick()]
+            if self.answer_looks():
+                times.append(self.clock.now())
             self.look()
             now = self.clock.now()
             if now >= until:
@@ -349,6 +356,8 @@ class Farm:
     def moment(self) -> None:
         """Every process looks once; then it is as late as the first of them wants to look again."""
         wake = min(self.tick())
+        if self.answer_looks():
+            wake = self.clock.now()
         self.look()
         now = self.clock.now()
         if wake < now + IDLE - timedelta(minutes=1):
@@ -384,6 +393,32 @@ class Farm:
             pause = min(pause, LEASE / 3)
         return self.clock.now() + pause
 
+    def answer_looks(self) -> bool:
+        """What the scheduler does: say what the batches carry, from the history; False if nobody asks."""
+        if self.historian_away:
+            return False
+        with self.store.reading() as connection:
+            asked = [looks.of_rollout(connection, each) for each in looks.unanswered(connection)]
+        for each in asked:
+            assert each is not None
+            since, until = self.past(each.since_sha), self.past(each.until_sha)
+            apart = [self.by_sha[sha] for sha in (since.keys() ^ until.keys())]
+            closed = [{"sha": one.sha, "title": one.name, "why": "it drops a column"} for one in apart if one.one_way]
+            found = {"ancestor": each.since_sha in until, "irreversible": closed, "undone": []}
+            with self.store.writing() as connection:
+                looks.answer(connection, each.rollout_id, found, self.clock.now())
+            self.signals.wake(DEPLOY)
+        return bool(asked)
+
+    def past(self, sha: str) -> dict[str, Known]:
+        """A commit and all before it."""
+        found: dict[str, Known] = {}
+        at: str | None = self.by_sha[sha].name
+        while at is not None:
+            found[self.known[at].sha] = self.known[at]
+            at = self.known[at].parent
+        return found
+
     def look(self) -> None:
         self.steps += 1
         self.watch(self)
@@ -405,6 +440,12 @@ class Farm:
         """Oldest first."""
         with self.store.reading() as connection:
             return rollouts.latest(connection, self.ids[name], 10_000)[::-1]
+
+    def journal_in(self, name: str) -> list[JournalEntry]:
+        """Of the newest rollout."""
+        newest = self.rollouts_in(name)[-1]
+        with self.store.reading() as connection:
+            return rollouts.entries(connection, newest.id)
 
     def outcomes_in(self, name: str) -> list[str]:
         """Every rollout in order: `forward good d`."""

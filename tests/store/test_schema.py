@@ -82,6 +82,7 @@ KINDS = {
     "handovers": models.HandoverRow,
     "made": models.Made,
     "carriers": models.Carrier,
+    "batch_looks": models.BatchLook,
 }
 TABLES = sorted(metadata.tables.values(), key=lambda table: table.name)
 

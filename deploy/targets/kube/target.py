@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from deploy.targets import contents
 from deploy.targets.kube import applying, canary, judging, watching
 from deploy.targets.kube.applying import Lane
 from deploy.targets.kube.differences import difference
@@ -50,6 +51,10 @@ class KubernetesRun:
         self._blobs = blobs
         self._clock = clock
         self._connect = connect
+
+    def ready(self, order: Order) -> Sequence[str]:
+        """The manifests; whether the images are still in their registry only the cluster's nodes can ask."""
+        return contents.lacking(self._blobs, order.old) if order.old is not None else ()
 
     def prepare(self, order: Order) -> Outcome:
         lanes = self._entered(order, kubernetes(order.new))
