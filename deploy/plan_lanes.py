@@ -4,7 +4,9 @@ Rules:
 1. A search whose time is nearly over gets more where the lane's windows alone kept it waiting; else it is given up, and
    what is still suspected is banned.
 2. A live commit that is gone from its branch holds the lane until a person has agreed.
-3. A person's order to roll back goes first. Then the lane cuts a batch, ends its search, or waits (`farmgate.lanes`).
+3. A person's order to roll back goes first. Then what is live and turned red is held or taken back, as the policy says
+   (`on_late_red`), unless the lane is held already or somebody lifted the hold that said so.
+4. Then the lane cuts a batch, ends its search, or waits (`farmgate.lanes`).
 """
 
 from __future__ import annotations
@@ -40,8 +42,11 @@ def plan_lane(view: LaneView, order: Mapping[str, Any] | None, loss: str, now: d
             return _overdue(view)
     if view.unacknowledged_loss and not any(hold.reason == loss for hold in view.holds):
         return PlaceHold(loss, None)
+    red = _turned_red(view, now)
     if order is not None:
         return CutRollback(order["release_id"], order["asked_by"], order["reason"])
+    if red is not None:
+        return red
     match lanes.cut(view, now):
         case Cut() as cut:
             return CutBatch(cut)
@@ -53,6 +58,16 @@ def plan_lane(view: LaneView, order: Mapping[str, Any] | None, loss: str, now: d
             return Rest(until, "; ".join(reason.words for reason in reasons))
         case other:
             assert_never(other)
+
+
+def _turned_red(view: LaneView, now: datetime) -> PlaceHold | CutRollback | None:
+    """What rule 3 says of what turned red."""
+    red, wanted = view.turned_red, view.policy.on_late_red
+    if red is None or wanted == "tell" or red.settled or any(hold.begins <= now for hold in view.holds):
+        return None
+    if wanted == "restore" and red.back_to is not None:
+        return CutRollback(red.back_to, "farmgate", red.reason)
+    return PlaceHold(red.reason, None)
 
 
 def _overdue(view: LaneView) -> AbandonSearch:

@@ -1107,3 +1107,21 @@ class BatchLook:
     asked_at: datetime
     answered_at: datetime | None
     found: dict[str, Any]  # ancestor, irreversible, undone, trouble: scheduler.looking
+
+
+@dataclass(frozen=True, slots=True)
+class LateRed:
+    """A check that says no of a commit that is a candidate already."""
+
+    id: int
+    repository_id: int
+    sha: str
+    source: str  # run: ours; else who says so
+    check: str  # the job's name, or what the source calls it
+    run_id: int | None
+    reason: str
+    told_by: str
+    since: datetime
+    over_at: datetime | None
+    over_by: str | None
+    over_reason: str | None

@@ -16,7 +16,7 @@ import structlog
 from farmgate import states
 from farmgate.errors import BrokerUnreachable, LostRace
 from farmgate.store import attempts, cancelling, events, intakes, jobs, nodes, runs, superseding
-from scheduler import answers, batch_looks, handing_over, intake, making, packing, polling, submitting
+from scheduler import answers, batch_looks, handing_over, intake, late_red, making, packing, polling, submitting
 from scheduler.background import Background
 from scheduler.context import DEPLOY, Context
 from scheduler.decisions import (
@@ -181,7 +181,6 @@ def act(context: Context, background: Background, decision: Decision) -> None:
 def finish(context: Context, decision: Finish) -> None:
     """End a run; a green one of a trusted branch becomes a candidate in the same transaction."""
     now = context.clock.now()
-    made = False
     with context.store.writing() as connection:
         run = runs.by_id(connection, decision.run_id)
         green = decision.state is states.Run.PASSED
@@ -190,7 +189,8 @@ def finish(context: Context, decision: Finish) -> None:
         events.record(
             connection, now, "run.finished", f"run/{run.id}", ACTOR, f"{decision.state} {reason or ''}".strip()
         )
+        made = late_red.of_run(connection, run, decision.state, now)
         if green:
-            made = handing_over.hand_over(connection, run, now)
+            made = handing_over.hand_over(connection, run, now) or made
     if made:
         context.deploy_signals.wake(DEPLOY)

@@ -251,6 +251,7 @@ class CommitBody(BaseModel):
     runs: list[RunSummary]
     candidate: dict[str, str] | None
     lanes: list[dict[str, object]]
+    red: list[dict[str, object]]  # checks that said no of it after it was a candidate
 
 
 class NodeBody(BaseModel):

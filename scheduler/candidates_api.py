@@ -21,10 +21,11 @@ from farmgate.errors import Forbidden
 from farmgate.models import Candidate, Submission
 from farmgate.store import candidates, repositories, submissions
 from farmgate.store.intakes import storable
-from scheduler import outside
+from scheduler import late_red, outside
 from scheduler.auth import Known, Person, Principal
 from scheduler.blob_streams import named
 from scheduler.context import Context
+from scheduler.lane_bodies import LateRedBody
 from scheduler.streams import pieces
 from scheduler.submitting import standing, submit
 
@@ -32,6 +33,7 @@ UPLOADS_AT_ONCE = 8
 MOST_CHECKS = 500
 MOST_ARTIFACTS = 200
 Name = Annotated[str, Path(max_length=100)]
+Digits = Annotated[str, Path(pattern="^[0-9a-fA-F]{4,64}$")]
 
 
 class CheckSaid(BaseModel):
@@ -79,6 +81,25 @@ class NewSubmission(BaseModel):
         if bad:
             raise ValueError("a name is not plain text of at most 500 characters")
         return value
+
+
+class RedSaid(BaseModel):
+    """Who says no of a candidate, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    check: str = Field(min_length=1, max_length=200)
+    reason: str = Field(min_length=1, max_length=1000)
+    source: str = Field("a person", pattern="^([a-z0-9][a-z0-9._-]{0,99}|a person)$")
+
+
+class GreenSaid(BaseModel):
+    """That it is good again, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    check: str | None = Field(None, min_length=1, max_length=200)
+    reason: str = Field(min_length=1, max_length=1000)
 
 
 class SubmissionBody(BaseModel):
@@ -173,6 +194,20 @@ def router(context: Context) -> APIRouter:
         )
         response.status_code = 201 if new else 200
         return submission_body(context, row, repository)
+
+    @routes.post("/{repository}/{sha}/red")
+    def turned_red(who: Known, repository: Name, sha: Digits, body: RedSaid) -> list[LateRedBody]:
+        """A check says no of a commit that is a candidate already: a nightly, one that ended late."""
+        _may(who, repository)
+        return late_red.say(
+            context, repository, sha, body.source, storable(body.check), storable(body.reason), who.name
+        )
+
+    @routes.post("/{repository}/{sha}/green")
+    def green_again(who: Known, repository: Name, sha: Digits, body: GreenSaid) -> list[LateRedBody]:
+        """It says yes now, or you know better; without `check`, all that stand against the commit."""
+        _may(who, repository)
+        return late_red.forgive(context, repository, sha, body.check, storable(body.reason), who.name)
 
     return routes
 

@@ -13,6 +13,21 @@ from farmgate.quantities import duration
 from scheduler.made_bodies import BroughtBody, MadeBody
 
 
+class LateRedBody(BaseModel):
+    """A check that says no of a commit that was a candidate already. `over_at`: it says yes since, or a person does."""
+
+    sha: str
+    source: str
+    check: str
+    run_id: int | None
+    reason: str
+    told_by: str
+    since: datetime
+    over_at: datetime | None
+    over_by: str | None
+    over_reason: str | None
+
+
 class LiveBody(BaseModel):
     """What is live: the commit, and the rollout that took it there."""
 
@@ -23,6 +38,7 @@ class LiveBody(BaseModel):
     since: datetime
     rollout: int
     artifacts: dict[str, str]
+    red: list[LateRedBody] = []  # checks that say no of it since it went live
 
 
 class HoldBody(BaseModel):

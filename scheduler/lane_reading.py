@@ -21,6 +21,7 @@ from farmgate.store import (
     holds,
     lane_views,
     lanes,
+    late_reds,
     looks,
     made,
     releases,
@@ -39,6 +40,7 @@ from scheduler.lane_bodies import (
     JournalBody,
     LaneBody,
     LaneDetail,
+    LateRedBody,
     LiveBody,
     PreviewBody,
     RolloutBody,
@@ -133,6 +135,11 @@ def problem(connection: Connection, lane: Lane, active: Rollout | None, standing
         return f"rollout {active.number} asks: {active.reason}"
     if active is not None and active.state is states.Rollout.RESTORING:
         return f"rollout {active.number} is being taken back: {active.reason}"
+    live = releases.live_of(connection, lane.id)
+    red = late_reds.standing(connection, lane.repository_id, [live.sha]) if live is not None else []
+    if red:
+        checks = ", ".join(dict.fromkeys(each.check for each in reversed(red)))
+        return f"live and red since {red[-1].since:%Y-%m-%d %H:%M} UTC, by {checks}: {red[-1].reason}"
     if standing:
         words = "every lane is stopped" if standing[0].kind is HoldKind.STOP else "held"
         return f"{words} by {standing[0].created_by}: {standing[0].reason}"
@@ -160,6 +167,10 @@ def live_body(connection: Connection, lane: Lane) -> LiveBody | None:
         since=release.live_from,
         rollout=rollouts.by_id(connection, release.rollout_id).number,
         artifacts=release.artifacts,
+        red=[
+            LateRedBody.model_validate(each, from_attributes=True)
+            for each in late_reds.standing(connection, lane.repository_id, [release.sha])
+        ],
     )
 
 

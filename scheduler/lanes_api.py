@@ -19,7 +19,7 @@ from farmgate.errors import Conflict, Forbidden
 from farmgate.lanes import carried
 from farmgate.models import Lane, Rollout, RolloutKind
 from farmgate.policy import LanePolicy, parse
-from farmgate.store import bans, events, fixes, lanes, looks, made, releases, repositories, rollouts
+from farmgate.store import bans, events, fixes, lanes, late_reds, looks, made, releases, repositories, rollouts
 from scheduler import lane_reading
 from scheduler.auth import Admin, Person, Writer
 from scheduler.context import Context
@@ -247,6 +247,10 @@ def _going_back(connection: Connection, lane: Lane, to: int | None) -> tuple[Rol
         raise Conflict(f"nothing is live in {name} that could be taken back")
     if to is not None:
         release = releases.by_rollout_number(connection, lane.id, to)
+        red = late_reds.standing(connection, lane.repository_id, [release.sha])
+        if red and release.id != live.id:
+            said = f"rollout {to} left {release.sha[:12]} live, and {red[-1].check} says no of it since"
+            raise Conflict(f"{said}: choose another, or say that it is good (farmgate candidate green)")
     else:
         earlier = releases.before(connection, live)
         if earlier is None:

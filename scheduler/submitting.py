@@ -13,7 +13,8 @@ from farmgate import states
 from farmgate.audit import digest
 from farmgate.errors import BadPayload, BlobsUnreachable
 from farmgate.models import Submission
-from farmgate.store import candidates, events, repositories, submissions
+from farmgate.store import candidates, events, late_reds, repositories, submissions
+from scheduler import late_red
 from scheduler.blob_streams import named
 from scheduler.context import DEPLOY, Context
 from scheduler.decisions import Settle
@@ -70,6 +71,10 @@ def submit(
             "deadline": now + PATIENCE,
         }
         row, new = submissions.put(connection, values)
+        if new and red:  # where it is a candidate already, by another's word
+            reason = f"{source} says so: {url}" if url else f"{source} says so"
+            late = late_reds.put(connection, of.id, sha, source, red, reason, who, now)
+            late_red.tell_red(connection, of.id, sha, late, who, now)
         if new:
             told = f"{source}: {sha[:12]}, {len(checks)} checks, {len(artifacts)} artifacts"
             events.record(connection, now, "candidate.submitted", f"repository/{of.name}", who, told, after=said)

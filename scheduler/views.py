@@ -12,7 +12,7 @@ from farmgate import models, states
 from farmgate.git.command import without_password
 from farmgate.models import Answer, Attempt, Commit, Job, Repository, Run, Step
 from farmgate.settings import SchedulerSettings
-from farmgate.store import answers, attempts, candidates, intakes, jobs, lanes, nodes, repositories, runs
+from farmgate.store import answers, attempts, candidates, intakes, jobs, lanes, late_reds, nodes, repositories, runs
 from scheduler import outlook
 from scheduler.bodies import (
     ArtifactBody,
@@ -323,6 +323,7 @@ def commit_body(connection: Connection, of: Repository, prefix: str) -> CommitBo
         ],
         runs=summaries(connection, runs.of_commit(connection, of.id, commit.sha)),
         candidate=None if candidate is None else candidate.artifacts,
+        red=[dataclasses.asdict(each) for each in late_reds.of_commit(connection, of.id, commit.sha)],
         lanes=[dataclasses.asdict(place) for place in lanes.where_is(connection, of.id, commit.sha)],
     )
 

@@ -116,6 +116,47 @@ def submit(
     leave(Exit.FAILED if row["state"] in ("refused", "expired") else Exit.OK)
 
 
+Commit = Annotated[str, typer.Argument(metavar="COMMIT", help="A commit, or its first digits.", show_default=False)]
+Why = Annotated[str, typer.Option(help="Why. It is kept.", show_default=False)]
+
+
+@app.command()
+def red(
+    repository: Repo,
+    commit: Commit,
+    check: Annotated[str, typer.Option(help="The check that says no: nightly, load-test.", show_default=False)],
+    reason: Why,
+    source: Annotated[str, typer.Option(help="The system that ran it.")] = "a person",
+    json: Json = False,
+) -> None:
+    """Say that a candidate turned red: a check that ended late, a nightly. Lanes where it is live say so."""
+    with door.connect() as farm:
+        rows = farm.turned_red(repository, commit, {"check": check, "reason": reason, "source": source})
+    if json:
+        return show.as_json(rows)
+    standing = [each for each in rows if each["over_at"] is None]
+    told = ", ".join(each["check"] for each in standing) if standing else "it is no candidate: nothing to take back"
+    return show.console().print(
+        show.clean(f"{repository} {commit}: red by {told}" if standing else f"{commit}: {told}")
+    )
+
+
+@app.command()
+def green(
+    repository: Repo,
+    commit: Commit,
+    reason: Why,
+    check: Annotated[str | None, typer.Option(help="Only this check. Default: all that say no.")] = None,
+    json: Json = False,
+) -> None:
+    """Say that a candidate that turned red is good again, on your word."""
+    with door.connect() as farm:
+        rows = farm.green_again(repository, commit, {"check": check, "reason": reason})
+    left = [each["check"] for each in rows if each["over_at"] is None]
+    told = f"still red by {', '.join(left)}" if left else "a candidate again"
+    return show.as_json(rows) if json else show.console().print(show.clean(f"{repository} {commit}: {told}"))
+
+
 def _pair(text: str, option: str) -> tuple[str, str]:
     name, equals, value = text.rpartition("=") if option == "--check" else text.partition("=")
     if not (name and equals and value) or re.search(r"[\r\n]", text):

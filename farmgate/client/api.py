@@ -468,6 +468,15 @@ class Api:
     def submit_candidate(self, repository: str, body: Row) -> Row:
         return self._post(f"/api/candidates/{_part(repository)}", body)
 
+    def turned_red(self, repository: str, sha: str, body: Row) -> list[Row]:
+        said: list[Row] = self._call("POST", f"/api/candidates/{_part(repository)}/{_part(sha)}/red", json=body).json()
+        return said
+
+    def green_again(self, repository: str, sha: str, body: Row) -> list[Row]:
+        path = f"/api/candidates/{_part(repository)}/{_part(sha)}/green"
+        said: list[Row] = self._call("POST", path, json=body).json()
+        return said
+
     # --- the ledger ---
 
     def ledger_rollout(self, application: str, environment: str, number: int) -> Row:

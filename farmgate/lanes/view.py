@@ -95,6 +95,18 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnedRed:
+    """A check that says no of what is live. `reason`: of the hold or the rollback that follows; `back_to`: the good
+    release before; `settled`: somebody lifted the hold that said so."""
+
+    check: str
+    since: datetime
+    reason: str
+    back_to: int | None = None
+    settled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Verified:
     """A good release of a followed lane."""
 
@@ -223,6 +235,7 @@ class LaneView:
     unproven: Mapping[int, str] = field(default_factory=dict)  # candidates without the provenance that the lane wants
     hotfix: OpenHotfix | None = None
     brought: tuple[Brought, ...] = ()  # by made commits that are live, and must not be lost
+    turned_red: TurnedRed | None = None  # what is live, after it went live
     unacknowledged_loss: bool = False  # the live commit is gone, and no person said that this is all right
 
     @property

@@ -127,6 +127,7 @@ class LaneFile(Written):
     checks: CheckFiles = ()
     ask_for: SomeSpan = timedelta(hours=1)
     irreversible: Patterns = ()
+    on_late_red: Literal["tell", "hold", "restore"] = "tell"
     on_culprit: Literal["hold", "next"] = "next"
     target: TargetAsWritten | None = None
 

@@ -61,6 +61,7 @@ def _lane(file: PolicyFile, name: str, lane: LaneFile, target: Target) -> LanePo
         checks=tuple(check.kept() for check in lane.checks),
         ask_for=lane.ask_for,
         irreversible=lane.irreversible,
+        on_late_red=lane.on_late_red,
         on_culprit=lane.on_culprit,
         target=target,
     )

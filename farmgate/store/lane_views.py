@@ -27,6 +27,7 @@ from farmgate.lanes import (
     QueuedCommit,
     StandingBan,
     StandingHold,
+    TurnedRed,
     Verified,
     fixes_security,
     useful,
@@ -42,6 +43,7 @@ from farmgate.store import (
     fixes,
     holds,
     lanes,
+    late_reds,
     made,
     releases,
     rollouts,
@@ -50,6 +52,7 @@ from farmgate.store import (
 from farmgate.store import candidates as candidate_rows
 from farmgate.store.schema import branch_commits, candidates, commits, runs
 from farmgate.store.schema import lanes as lane_table
+from farmgate.store.schema import late_reds as red_table
 from farmgate.store.schema import releases as release_table
 
 _RECORDED: Final = 20
@@ -100,6 +103,7 @@ def view(connection: Connection, lane: Lane, now: datetime, *, full: bool = Fals
         unproven=_unproven(connection, lane, policy, judged),
         hotfix=hotfix,
         brought=made.brought(connection, lane.repository_id, policy.branch, live.sha) if live is not None else (),
+        turned_red=_turned_red(connection, lane, policy),
         unacknowledged_loss=live is not None
         and live.gone
         and not holds.was_lifted(connection, lane.id, loss_reason(live.sha, policy.branch)),
@@ -112,6 +116,19 @@ def _unproven(connection: Connection, lane: Lane, policy: LanePolicy, queue: Seq
         return {}
     wanted = [(each.candidate_id, each.sha) for each in queue if each.candidate_id is not None]
     return attestations.missing(connection, lane.repository_id, wanted, policy.provenance.keys)
+
+
+def _turned_red(connection: Connection, lane: Lane, policy: LanePolicy) -> TurnedRed | None:
+    """The first check that says no of what is live."""
+    live = releases.live_of(connection, lane.id)
+    found = late_reds.standing(connection, lane.repository_id, [live.sha]) if live is not None else []
+    if live is None or not found:
+        return None
+    first = found[-1]
+    reason = f"{live.sha[:12]}, which is live, is red since {first.since:%Y-%m-%d %H:%M} UTC: {first.check}"
+    back = releases.before(connection, live)
+    settled = policy.on_late_red != "tell" and holds.was_lifted(connection, lane.id, reason)
+    return TurnedRed(first.check, first.since, reason, back.id if back is not None else None, settled)
 
 
 def loss_reason(sha: str, branch: str) -> str:
@@ -200,7 +217,11 @@ def verified(connection: Connection, lane: Lane, policy: LanePolicy, base: int) 
             select(branch_commits.c.position, release_table.c.live_from)
             .join(release_table, release_table.c.sha == branch_commits.c.sha)
             .where(
-                _branch(lane, policy), branch_commits.c.position > base, _stands(), release_table.c.lane_id == followed
+                _branch(lane, policy),
+                branch_commits.c.position > base,
+                _stands(),
+                release_table.c.lane_id == followed,
+                release_table.c.sha.not_in(late_reds.shas(lane.repository_id)),
             )
         )
         found[name] = useful(Verified(row.position, row.live_from) for row in rows)
@@ -319,8 +340,15 @@ def _all(lane: Lane, policy: LanePolicy) -> Select[Any]:
         .group_by(runs.c.sha)
         .subquery()
     )
+    red = (
+        select(red_table.c.sha, func.min(red_table.c.check).label("check"))
+        .where(red_table.c.repository_id == lane.repository_id, red_table.c.over_at.is_(None))
+        .group_by(red_table.c.sha)
+        .subquery()
+    )
     return (
         select(
+            red.c.check.label("red_check"),
             branch_commits.c.position,
             branch_commits.c.sha,
             commits.c.title,
@@ -335,6 +363,7 @@ def _all(lane: Lane, policy: LanePolicy) -> Select[Any]:
         .join(candidates, _candidate(), isouter=True)
         .join(newest_run, newest_run.c.sha == branch_commits.c.sha, isouter=True)
         .join(runs, runs.c.id == newest_run.c.id, isouter=True)
+        .join(red, red.c.sha == branch_commits.c.sha, isouter=True)
         .where(_branch(lane, policy))
         .order_by(branch_commits.c.position)
     )
@@ -355,13 +384,16 @@ _CHECKS: Final = {
 def _shown(row: Row[Any], named_by: dict[str, tuple[str, ...]]) -> QueuedCommit:
     state = row.run_state
     checks = Checks.UNSEEN if state is None else _CHECKS.get(state, Checks.RED)
+    reason = None if state in (None, states.Run.FAILED) else f"its run is {state}"
+    if row.red_check is not None:
+        checks, reason = Checks.RED, f"{row.red_check} turned red after it was a candidate"
     return QueuedCommit(
         position=row.position,
         sha=row.sha,
         title=row.title or "",
         author=row.author_name or "",
         checks=Checks.GREEN if row.candidate_id is not None else checks,
-        checks_reason=None if state in (None, states.Run.FAILED) else f"its run is {state}",
+        checks_reason=reason,
         candidate_id=row.candidate_id,
         green_at=row.green_at,
         seen_at=row.seen_at,
@@ -379,7 +411,9 @@ def _stands() -> Any:
 
 
 def _candidate() -> Any:
-    return and_(candidates.c.repository_id == branch_commits.c.repository_id, candidates.c.sha == branch_commits.c.sha)
+    """One that did not turn red since."""
+    same = and_(candidates.c.repository_id == branch_commits.c.repository_id, candidates.c.sha == branch_commits.c.sha)
+    return and_(same, candidates.c.sha.not_in(late_reds.shas(candidates.c.repository_id)))
 
 
 def _commit() -> Any:

@@ -22,8 +22,8 @@ from farmgate.store.schema import batch_looks, rollouts
 
 
 def ask(connection: Connection, rollout: Rollout, repository_id: int, patterns: Sequence[str], now: datetime) -> None:
-    """Ask of a rollout that was just cut. Where nothing was live there is nothing to compare with. Of a made commit that
-    is live (a hotfix) what it stands on is compared: what it brought is guarded by rules of its own."""
+    """Ask of a rollout that was just cut. Where nothing was live there is nothing to compare with. Of a made commit
+    that is live (a hotfix) what it stands on is compared: what it brought is guarded by rules of its own."""
     if rollout.since_sha is None:
         return
     values = {"rollout_id": rollout.id, "repository_id": repository_id, "patterns": list(patterns)}

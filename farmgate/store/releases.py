@@ -11,7 +11,7 @@ from farmgate.errors import NotFound
 from farmgate.models import Release, Rollout
 from farmgate.store import made
 from farmgate.store.database import many, newest, one
-from farmgate.store.schema import lanes, releases, rollouts
+from farmgate.store.schema import lanes, late_reds, releases, rollouts
 
 
 def publish(
@@ -73,8 +73,8 @@ def by_rollout_number(connection: Connection, lane_id: int, number: int) -> Rele
 
 
 def before(connection: Connection, live: Release) -> Release | None:
-    """The newest release with another commit, earlier in history than the one that is live: where to go back to. Of a
-    made commit, that is what it stands on."""
+    """Where to go back to: the newest release with another commit, earlier in history than the one that is live, whose
+    checks did not turn red since. Of a made commit, that is what it stands on."""
     of = connection.execute(select(lanes.c.repository_id).where(lanes.c.id == live.lane_id)).scalar_one()
     below = made.chain(connection, of, live.sha)[:1]
     earlier = and_(releases.c.position < live.position, releases.c.sha != live.sha)
@@ -82,7 +82,9 @@ def before(connection: Connection, live: Release) -> Release | None:
         connection,
         Release,
         newest(releases).where(
-            releases.c.lane_id == live.lane_id, releases.c.sha == below[0].onto if below else earlier
+            releases.c.lane_id == live.lane_id,
+            releases.c.sha == below[0].onto if below else earlier,
+            releases.c.sha.not_in(_red(live.lane_id)),
         ),
     )
 
@@ -97,3 +99,8 @@ def retire(connection: Connection, lane_id: int, now: datetime) -> None:
 def latest(connection: Connection, lane_id: int, limit: int = 50) -> list[Release]:
     """The newest first."""
     return many(connection, Release, newest(releases).where(releases.c.lane_id == lane_id).limit(limit))
+
+
+def _red(lane_id: int) -> Any:
+    of = select(lanes.c.repository_id).where(lanes.c.id == lane_id).scalar_subquery()
+    return select(late_reds.c.sha).where(late_reds.c.repository_id == of, late_reds.c.over_at.is_(None))

@@ -1100,3 +1100,23 @@ batch_looks = Table(
     _when("answered_at", nullable=True, index=True),
     Column("found", JSON, nullable=False),
 )
+
+# --- candidates that turned red ---
+
+late_reds = Table(
+    "late_reds",
+    metadata,
+    _id(),
+    _ref("repository_id", "repositories.id"),
+    Column("sha", SHA, nullable=False),
+    Column("source", String(100), nullable=False),
+    Column("check", String(200), nullable=False),
+    Column("run_id", BigInteger().with_variant(Integer, "sqlite")),
+    Column("reason", Text, nullable=False),
+    Column("told_by", Text, nullable=False),
+    _when("since"),
+    _when("over_at", nullable=True),
+    Column("over_by", Text),
+    Column("over_reason", Text),
+    Index("ix_late_reds_of_commit", "repository_id", "sha"),
+)

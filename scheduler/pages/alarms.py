@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from farmgate import states
-from farmgate.models import Hold, HoldKind, Job, Node, Rollout, Run, SearchRow
+from farmgate.models import Hold, HoldKind, Job, LateRed, Node, Rollout, Run, SearchRow
 from scheduler import asking
 from scheduler.pages import words
 
@@ -129,6 +129,21 @@ def of_ended(name: str, href: str, ended: Sequence[Hold], now: datetime) -> Iter
         yield Alarm(
             "busy", "clock", words_, hold.reason, "Nothing to do, unless it should stand: then hold again.", href
         )
+
+
+def of_red(name: str, href: str, found: Sequence[LateRed], wanted: str, now: datetime) -> Iterator[Alarm]:
+    """Of a lane whose live commit turned red; newest first. `wanted`: what its policy says then."""
+    if not found:
+        return
+    first = found[-1]
+    checks = ", ".join(dict.fromkeys(each.check for each in reversed(found)))
+    todo = {
+        "tell": "Roll back, or let its fix through. Nothing is done by itself here.",
+        "hold": "The lane holds itself until somebody lifts that.",
+        "restore": "It goes back to the good release before, unless the lane is held.",
+    }
+    since = f"{first.since:%Y-%m-%d %H:%M} UTC"
+    yield Alarm("bad", "cross", f"{name}: live and red since {since}, by {checks}", first.reason, todo[wanted], href)
 
 
 def of_questions(asking: Sequence[Job], held: Sequence[Run], now: datetime) -> Iterator[Alarm]:

@@ -15,6 +15,7 @@ from farmgate.store import (
     jobs,
     lane_views,
     lanes,
+    late_reds,
     nodes,
     releases,
     repositories,
@@ -88,6 +89,7 @@ def _cell(connection: Connection, lane: Lane, now: datetime, found: list[alarms.
     found.extend(
         alarms.of_lane(name, href(lane), active, last, standing, search, now, asking.asked(connection, active))
     )
+    found.extend(red_alarms(connection, lane, now))
     waiting, oldest = _waiting(connection, lane, active)
     bad = last is not None and last.state in (states.Rollout.SICK, states.Rollout.STUCK)
     return {
@@ -165,3 +167,11 @@ def _waiting(connection: Connection, lane: Lane, active: Rollout | None) -> tupl
         )
     ).one()
     return int(row[0]), row[1]
+
+
+def red_alarms(connection: Connection, lane: Lane, now: datetime) -> list[alarms.Alarm]:
+    """That what is live in a lane turned red."""
+    live = releases.live_of(connection, lane.id)
+    found = late_reds.standing(connection, lane.repository_id, [live.sha]) if live is not None else []
+    name = f"{lane.application} / {lane.environment}"
+    return list(alarms.of_red(name, href(lane), found, lanes.policy_of(lane).on_late_red, now))

@@ -82,6 +82,7 @@ def read(connection: Connection, application: str, environment: str, now: dateti
     common = _common(waiting)
     asks = asking.asked(connection, active)
     found = list(alarms.of_lane(name, home.href(lane), active, last, standing, search, now, asks))
+    found.extend(home.red_alarms(connection, lane, now))
     found.extend(alarms.of_stops([hold for hold in standing if hold.kind is HoldKind.STOP], now))
     ended = holds.ended(connection, lane.id, now - lane_reading.TOLD_ENDED, now)
     found.extend(alarms.of_ended(name, home.href(lane), ended, now))

@@ -14,7 +14,7 @@ from farmgate import states
 from farmgate.errors import FarmgateError
 from farmgate.models import Answer, Artifact, Attempt, Job, JobKind, Repository, Run, Step
 from farmgate.pipeline import FILE_NAME
-from farmgate.store import answers, attempts, jobs, lanes, nodes, repositories, runs
+from farmgate.store import answers, attempts, jobs, lanes, late_reds, nodes, repositories, runs
 from scheduler import outlook, report_reading, views
 from scheduler.context import Context
 from scheduler.outlook import Outlook
@@ -126,6 +126,7 @@ def read(
         },
         "results": report_reading.of_run(connection, run_id, now),
         "lanes": where(connection, run.repository_id, run.sha),
+        "turned_red": late_reds.standing(connection, run.repository_id, [run.sha]),
         "jobs": told,
         "shown": (first + [job for job in worth_showing if job not in first])[:SHOWN_JOBS],
         "listed": listed[:LISTED_JOBS],

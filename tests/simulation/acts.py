@@ -4,6 +4,7 @@
                                      authors: {a: bob}, secures: [b]      else Ada wrote it; b fixes a weakness
 {revert: a} {fix: a} {force: 2, commits: [x]}
 {advance: 60} {moment: 1}                              seconds; one look of each process, and the time until its next
+{turns_red: a} {green_again: a}
 {hold: production, minutes: 5} {lift_hold: production} {rollback: production, to: 1} {lift_ban: production}
 {decide: good, lane: production} {policy: production, max_commits: 2}  ...                       see `policies`
 {kill: 0, minutes: 1} {away: 0, minutes: 1}                           a deploy process dies; stands still
@@ -22,7 +23,7 @@ from datetime import timedelta
 from deploy.context import LOOP as DEPLOY
 from farmgate.errors import FarmgateError
 from farmgate.policy import LanePolicy
-from farmgate.store import bans, candidates, lanes, rollouts
+from farmgate.store import bans, candidates, lanes, late_reds, rollouts
 from scheduler import holds_api, lanes_api
 from tests.simulated import Crash
 from tests.simulation import orders, policies
@@ -104,6 +105,20 @@ def _twice(farm: Farm, line: Line) -> None:
         if candidates.of_commit(connection, 1, sha) is None:
             raise Refused
         candidates.put(connection, 1, sha, {"app": "sha256:0"}, farm.clock.now(), run_id=None)
+    farm.signals.wake(DEPLOY)
+
+
+def _turns_red(farm: Farm, line: Line) -> None:
+    """A late check says no of a commit."""
+    with farm.store.writing() as connection:
+        checks, now = [line.get("check", "nightly")], farm.clock.now()
+        late_reds.put(connection, 1, sha_of(farm, line["turns_red"]), "nightly", checks, "it leaks", WHO, now)
+    farm.signals.wake(DEPLOY)
+
+
+def _green_again(farm: Farm, line: Line) -> None:
+    with farm.store.writing() as connection:
+        late_reds.end(connection, 1, sha_of(farm, line["green_again"]), WHO, "a flake", farm.clock.now())
     farm.signals.wake(DEPLOY)
 
 
@@ -264,6 +279,8 @@ ACTS: Mapping[str, Callable[[Farm, Line], None]] = {
     "fix": _fix,
     "force": _force,
     "again": _twice,
+    "turns_red": _turns_red,
+    "green_again": _green_again,
     "advance": _advance,
     "hold": _hold,
     "lift_hold": _lift_hold,

@@ -1,7 +1,7 @@
 """A lane's policy as a line of a story says it, in JSON's words.
 
 max_commits: 2 | adaptive: [start, least, most]       settle: 10     minimum_interval: 60      seconds
-waves: [20, 100], soak: 60                            follows: [staging]      on_culprit: hold
+waves: [20, 100], soak: 60                            follows: [staging]      on_culprit: hold    on_late_red: restore
 windows: [["22:30", "04:00", Europe/Berlin], ...]     daily
 freezes: [[60, 300], ...]                             begins and ends so many seconds from now
 budget: [2, 600], spares: security                    so many rollouts in so many seconds
@@ -36,7 +36,7 @@ def changes(said: Mapping[str, Any], now: datetime) -> dict[str, Any]:
                 found[key] = tuple(Wave(share=share, soak=soak) for share in value)
             case "follows":
                 found[key] = tuple(value)
-            case "on_culprit":
+            case "on_culprit" | "on_late_red":
                 found[key] = value
             case "windows":
                 found[key] = tuple(_window(*each) for each in value)

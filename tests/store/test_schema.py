@@ -83,6 +83,7 @@ KINDS = {
     "made": models.Made,
     "carriers": models.Carrier,
     "batch_looks": models.BatchLook,
+    "late_reds": models.LateRed,
 }
 TABLES = sorted(metadata.tables.values(), key=lambda table: table.name)
 
