@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as plain_json
 from pathlib import Path
 from typing import Annotated
 
@@ -53,7 +52,7 @@ def verify(
     except NotGenuine as error:
         show.console().print(show.clean(f"it does not hold: {error}"))
         leave(Exit.FAILED)
-    show.console().print(show.clean(plain_json.dumps(statement, indent=2, ensure_ascii=False)))
+    show.as_json(statement)
     leave(Exit.OK)
 
 

@@ -262,8 +262,8 @@ def _packages(packages: Sequence[Row]) -> str:
 
 
 def _progress(row: Row) -> str:
-    share = f"{100 * row['read_bytes'] // max(1, row['size_bytes'])} %"
-    said = {"waiting": "waits", "reading": f"read {share}, {row['documents']} documents"}
+    share = 10 * (10 * row["read_bytes"] // max(1, row["size_bytes"]))  # in tens: a line for each change
+    said = {"waiting": "waits", "reading": f"read {share} %"}
     return said.get(row["state"], f"{row['state']} the farm's packages" if row["state"] == "matching" else row["state"])
 
 

@@ -521,8 +521,7 @@ class Api:
         return self._rows("/api/provenance/keys")
 
     def rotate_provenance(self) -> list[Row]:
-        made = self._call("POST", "/api/provenance/rotate", json={})
-        assert isinstance(made, list)
+        made: list[Row] = self._call("POST", "/api/provenance/rotate", json={}).json()
         return made
 
     def provenance_of(self, repository: str, sha: str) -> list[Row]:

@@ -11,6 +11,7 @@ import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 
@@ -68,6 +69,7 @@ def rated(osv_id: str, vectors: Iterable[str], words: Iterable[object]) -> Rated
     return best
 
 
+@lru_cache(maxsize=10_000)  # a few thousand vectors tell of most vulnerabilities
 def _of_score(vector: str) -> Rated:
     text = vector.strip()
     kind = "CVSS4" if text.startswith("CVSS:4") else "CVSS3" if text.startswith("CVSS:3") else "CVSS2"

@@ -260,3 +260,36 @@ def test_a_package_says_where_it_is_live(world: World) -> None:
         page = world.farm.http.get("/where", params={"what": asked}, headers={"Accept": "text/html"})
         assert page.status_code == 200
         assert "<b>;" not in page.text
+
+
+def test_the_list_of_a_build_is_that_of_its_last_attempts_that_count(world: World) -> None:
+    from farmgate.models import ReportKind
+    from tests.store.rows import a_job, a_node, a_run, add, an_attempt
+
+    now, blobs = world.farm.clock.now(), world.farm.context.blobs
+    with world.farm.store.writing() as connection:
+        run, node = a_run(connection, 1, rows.sha(1), now, states.Run.PASSED), a_node(connection, now)
+        job = a_job(connection, run, now, states.Job.PASSED, attempt=2)
+        for number, version, counts in ((1, "3.1.0", True), (2, "3.1.4", True)):
+            attempt = an_attempt(connection, job, node, now, number, states.Attempt.PASSED)
+            values = {"variant": "test", "ref": "refs/heads/main", "sha": rows.sha(1), "tree": rows.sha(0)}
+            ids = {"attempt_id": attempt, "job_id": job, "run_id": run, "repository_id": 1}
+            told = {"kind": ReportKind.COMPONENTS, "complete": True, "counts": counts, "figures": {}, "sealed_at": now}
+            report = add(connection, schema.reports, **ids, **values, **told)
+            stored = blobs.put([bom(f"pkg:pypi/jinja2@{version}")])
+            connection.execute(
+                schema.report_files.insert().values(
+                    report_id=report,
+                    number=0,
+                    path="out/bom.json",
+                    size_bytes=stored.size_bytes,
+                    sha256=stored.sha256,
+                    modified_at=now,
+                )
+            )
+        here = schema.candidates.c.sha == rows.sha(1)
+        connection.execute(schema.candidates.update().where(here).values(run_id=run))
+    world.settle()
+    world.deliver(1)
+    answer = world.farm.http.get("/api/where", params={"package": "jinja2"}).json()
+    assert [each["what"] for each in answer["places"]] == ["jinja2 3.1.4 (PyPI)"]
