@@ -7,6 +7,7 @@ from typing import cast
 from sqlalchemy import insert
 
 from farmgate import states
+from farmgate.policy import Approvals
 from farmgate.store import lanes, made, repositories, schema
 from scheduler import making
 from tests.pages.farm import Farm, OneHistory, TestClient
@@ -15,12 +16,12 @@ from tests.store import rows
 LANE = "/lanes/shop/production"
 
 
-def live_and_fix(farm: Farm) -> tuple[str, str]:
+def live_and_fix(farm: Farm, **policy: object) -> tuple[str, str]:
     """A lane whose live commit is in the mirror, and a fix on a branch of its own."""
     history = cast("OneHistory", farm.context.mirrors).history
     live = history.add("Checkout", {".farmgate.yml": "jobs: {test: {steps: [make]}}\n", "cart": "1"})
     fix = history.add("Charge once", {"cart": "2"}, branch="fix", parents=[live], author="Grace")
-    lane = farm.lane()
+    lane = farm.lane(**policy)
     with farm.context.store.writing() as connection:
         rows.a_commit(connection, farm.repository, live, 1, farm.ago(90))
         made_of = rows.a_candidate(connection, farm.repository, live, farm.ago(80))
@@ -80,3 +81,23 @@ def test_a_live_hotfix_that_the_branch_does_not_contain_is_shown(farm: Farm, cli
     with farm.context.store.writing() as connection:
         repositories.place(connection, farm.repository, "main", 3, fix)
     assert "it is the commit itself" in client.get(LANE).text
+
+
+def test_a_lane_that_asks_people_lets_them_approve_exactly_the_hotfix(farm: Farm, client: TestClient) -> None:
+    _, fix = live_and_fix(farm, approvals=Approvals(count=1))
+    client.post(f"{LANE}/hotfix", data={"commits": fix, "reason": "it burns"})
+    making.make(farm.context, 1)
+    assert "is not tested yet" in client.get(f"{LANE}/approve").text
+    with farm.context.store.writing() as connection:
+        row = made.by_id(connection, 1)
+        assert row.sha is not None
+        rows.a_candidate(connection, farm.repository, row.sha, farm.ago(20))
+        made.ready(connection, row)
+    shown = client.get(f"{LANE}/approve").text
+    assert "Charge once" in shown
+    stale = client.post(f"{LANE}/approve", data={"since": "0" * 40, "until": row.sha})
+    assert stale.status_code == 409
+    assert "needs 1 approval" in client.get(LANE).text
+    farm.token("write", name="ada")
+    assert client.post(f"{LANE}/approve", data={"since": row.onto, "until": row.sha}).status_code == 303
+    assert "needs 1 approval" not in client.get(LANE).text
