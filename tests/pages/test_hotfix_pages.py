@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from sqlalchemy import insert
 
@@ -16,7 +16,7 @@ from tests.store import rows
 LANE = "/lanes/shop/production"
 
 
-def live_and_fix(farm: Farm, **policy: object) -> tuple[str, str]:
+def live_and_fix(farm: Farm, **policy: Any) -> tuple[str, str]:
     """A lane whose live commit is in the mirror, and a fix on a branch of its own."""
     history = cast("OneHistory", farm.context.mirrors).history
     live = history.add("Checkout", {".farmgate.yml": "jobs: {test: {steps: [make]}}\n", "cart": "1"})
