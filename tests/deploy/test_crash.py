@@ -18,7 +18,7 @@ from farmgate.clock import SystemClock, stopwatch
 from farmgate.models import Rollout
 from farmgate.settings import environment_for_child
 from farmgate.store import lanes as lane_rows
-from farmgate.store import releases, repositories, rollouts
+from farmgate.store import looks, releases, repositories, rollouts
 from tests.databases import prepared
 from tests.deploy import rows
 from tests.deploy.parts import SERVICE, archive, load
@@ -83,8 +83,17 @@ class Farm:
         deadline = stopwatch() + within
         assert callable(fact)
         while not fact():
+            self.say_what_is_carried()
             assert stopwatch() < deadline, (self.folder / "deploy.log").read_text(errors="replace")[-3000:]
             self.clock.sleep(timedelta(milliseconds=50))
+
+    def say_what_is_carried(self) -> None:
+        """No scheduler runs here, and the deploy loop asks one before each start."""
+        with self.store.reading() as connection:
+            asked = looks.unanswered(connection)
+        for rollout in asked:
+            with self.store.writing() as connection:
+                looks.answer(connection, rollout, {"ancestor": True}, self.clock.now())
 
     def under_way(self) -> bool:
         last = self.last()

@@ -237,7 +237,9 @@ class Lane:
         self.farm = farm
         self.given = GivenSecrets(farm.store, lambda: farm.vault.keyring)
         signals, prober = LocalSignals(farm.clock), ScriptedProber(Place())
-        self.deployer = Deployer(Context(farm.store, self, prober, farm.clock, signals, AtOnce(), "first"))
+        self.deployer = Deployer(
+            Context(farm.store, self, prober, farm.clock, signals, AtOnce(), "first", asks_scheduler=False)
+        )
         with farm.store.writing() as connection:
             rows.connect(connection, farm.clock.now())
             rows.apply(connection, POLICY, farm.clock.now())

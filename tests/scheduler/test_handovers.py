@@ -53,7 +53,9 @@ class World:
 
     def controller(self, name: str) -> Deployer:
         signals, prober = LocalSignals(self.clock), ScriptedProber(Place())
-        return Deployer(Context(self.farm.store, self, prober, self.clock, signals, AtOnce(), name))
+        return Deployer(
+            Context(self.farm.store, self, prober, self.clock, signals, AtOnce(), name, asks_scheduler=False)
+        )
 
     def of(self, lane_id: int, policy: LanePolicy) -> HandedOverTarget:
         given = GivenSecrets(self.farm.store, lambda: self.farm.vault.keyring)
