@@ -173,6 +173,7 @@ class Farm:
         self.looked: dict[tuple[str, str], Any] = {}  # what was shown to whom of a lane, to be approved later
         self.times_tell = True  # False: the clock was set back, so times do not tell what came before what
         self.historian_away = False  # nobody says what batches carry
+        self.asks_again = LEASE / 3  # how soon a process asks again that does not lead
         self.steps = 0
         self.lives = 0
         self.watch: Callable[[Farm], None] = lambda farm: None
@@ -390,7 +391,7 @@ class Farm:
             self.look()
             return self.clock.now()
         if loop.deployer.epoch is None:
-            pause = min(pause, LEASE / 3)
+            pause = min(pause, self.asks_again)
         return self.clock.now() + pause
 
     def answer_looks(self) -> bool:
