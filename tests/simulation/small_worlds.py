@@ -47,6 +47,7 @@ _TABLES: Final = (
     t.releases,
     t.rollouts,
     t.rollout_commits,
+    t.batch_looks,
 )
 _SAME: Final = frozenset({"policy"})
 """Never changed in these worlds."""
