@@ -9,42 +9,51 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
 from sqlalchemy import Connection
 
-from deploy import people
+from deploy import apply_together, people, snapshot, together
 from deploy.context import SCHEDULER, Context
 from deploy.decisions import (
+    AbandonJointSearch,
     AbandonSearch,
     Advance,
+    Arrive,
     Ask,
     AskAgain,
     AskBack,
     AskStart,
     BanCulprit,
+    BanTogether,
     BeginFinish,
     Cancel,
-    Consequence,
     CutBatch,
     CutRollback,
+    CutTogether,
     EndSick,
     EndUnready,
     Finish,
+    FinishTogether,
     GoOn,
+    JointConsequence,
     LaneDecision,
     NarrowSearch,
     OpenSearch,
     PlaceHold,
     Prolong,
+    ProlongJointSearch,
     ProlongSearch,
     Restore,
     Start,
     Stick,
 )
-from deploy.plan import PATIENCE, RolloutView
+from deploy.plan import PATIENCE
+from deploy.rollout_view import RolloutView
 from deploy.snapshot import Seen
+from deploy.writing import ACTOR, new_rollout, subject_of, tell
 from farmgate import lanes as rules
 from farmgate import states
 from farmgate.errors import LostRace, NotFound
@@ -58,6 +67,8 @@ from farmgate.store import (
     events,
     handovers,
     holds,
+    joints,
+    lane_groups,
     lane_views,
     lanes,
     looks,
@@ -68,10 +79,22 @@ from farmgate.store import (
 )
 from farmgate.store import made as made_rows
 
-ACTOR = "farmgate"
 Asking = Ask | AskStart | AskBack | AskAgain
 Move = (
-    Start | Cancel | Prolong | Advance | BeginFinish | Asking | EndUnready | GoOn | Restore | Finish | EndSick | Stick
+    Start
+    | Cancel
+    | Prolong
+    | Advance
+    | BeginFinish
+    | Arrive
+    | FinishTogether
+    | Asking
+    | EndUnready
+    | GoOn
+    | Restore
+    | Finish
+    | EndSick
+    | Stick
 )
 
 
@@ -82,17 +105,22 @@ def to_lane(context: Context, seen: Seen, epoch: int, decision: LaneDecision) ->
         match decision:
             case CutBatch():
                 _cut(connection, seen, epoch, decision, now, asks=context.asks_scheduler)
-            case CutRollback():
+            case CutRollback(together=()):
                 _cut_rollback(connection, seen, epoch, decision, now)
+            case CutRollback():
+                _cut_rollbacks(connection, seen, epoch, decision, now)
             case PlaceHold() | BanCulprit() | AbandonSearch():
                 lanes.take(connection, seen.lane.id, epoch)
                 _follow(connection, seen.lane, seen.view, decision, None, now)
             case ProlongSearch(search_id, deadline):
                 lanes.take(connection, seen.lane.id, epoch)
                 searches.prolong(connection, search_id, deadline)
+            case CutTogether() | BanTogether() | ProlongJointSearch() | AbandonJointSearch():
+                asks = context.asks_scheduler
+                apply_together.to_group(connection, seen.lane, epoch, decision, _ban_together, now, asks=asks)
             case _:
                 assert_never(decision)
-    if isinstance(decision, CutBatch) and context.asks_scheduler:
+    if isinstance(decision, CutBatch | CutTogether) and context.asks_scheduler:
         context.signals.wake(SCHEDULER)
 
 
@@ -106,7 +134,7 @@ def to_rollout(context: Context, seen: Seen, rollout: RolloutView, decision: Mov
 def tell_ended_holds(context: Context, found: Sequence[Lane]) -> None:
     """Holds that ended by themselves say so, once."""
     now = context.clock.now()
-    subjects = {lane.id: _subject(lane) for lane in found}
+    subjects = {lane.id: subject_of(lane) for lane in found}
     with context.store.writing() as connection:
         for hold in holds.tell_ended(connection, now):
             subject = subjects.get(hold.lane_id, "lanes") if hold.lane_id is not None else "lanes"
@@ -125,41 +153,26 @@ def _cut(connection: Connection, seen: Seen, epoch: int, decision: CutBatch, now
     lanes.take(connection, seen.lane.id, epoch)
     lane = lanes.by_id(connection, seen.lane.id)
     view = lane_views.view(connection, lane, now)
-    cut, live, policy = rules.cut(view, now), view.live, view.policy
+    cut = rules.cut(view, now)
     if not isinstance(cut, rules.Cut):
         raise LostRace(f"the cut up to {decision.cut.commit.sha[:12]} is not what the lane wants any more")
-    if cut.commit.candidate_id is None:
-        raise LostRace("the candidate of the cut is gone")
-    new = rollouts.NewRollout(
-        lane=lane,
-        kind=cut.kind,
-        candidate_id=cut.commit.candidate_id,
-        since_position=cut.since,
-        since_sha=live.sha if live is not None else None,
-        until_position=cut.commit.position,
-        until_sha=cut.commit.sha,
-        from_release_id=live.release_id if live is not None else None,
-        search_id=cut.search_id,
-        policy=lane.policy,
-        branch=policy.branch,
-        asked_by=ACTOR,
-        reason=None,
-        patience=PATIENCE,
-    )
+    new = new_rollout(lane, view, cut.commit, cut.kind, cut.search_id)
     made = rollouts.cut(connection, new, epoch, now)
     if asks:
-        looks.ask(connection, made, lane.repository_id, policy.irreversible, now)
+        looks.ask(connection, made, lane.repository_id, view.policy.irreversible, now)
     if cut.search_id is not None:
         searches.count(connection, cut.search_id)
     if cut.made_id is not None:
         made_rows.deliver(connection, cut.made_id, cut.commit.sha, made.id, now)
     number = rollouts.sizes(connection, [made.id]).get(made.id, 0)
     text = f"rollout {made.number} ({cut.kind}): {number} commits up to {cut.commit.sha[:12]}"
-    events.record(connection, now, "rollout.cut", _subject(seen.lane), ACTOR, text)
+    events.record(connection, now, "rollout.cut", subject_of(seen.lane), ACTOR, text)
 
 
-def _cut_rollback(connection: Connection, seen: Seen, epoch: int, decision: CutRollback, now: datetime) -> None:
-    subject, live = _subject(seen.lane), seen.view.live
+def _cut_rollback(
+    connection: Connection, seen: Seen, epoch: int, decision: CutRollback, now: datetime
+) -> Rollout | None:
+    subject, live = subject_of(seen.lane), seen.view.live
     lanes.take(connection, seen.lane.id, epoch)
     lanes.clear_rollback(connection, seen.lane.id)
     try:
@@ -168,12 +181,12 @@ def _cut_rollback(connection: Connection, seen: Seen, epoch: int, decision: CutR
         release = None
     stays = release is not None and live is not None and release.id == live.release_id
     if stays and _keep_back(connection, seen, decision, now):
-        return
+        return None
     if release is None or release.lane_id != seen.lane.id or live is None or release.id == live.release_id:
         said = "the rollback has nowhere to go: that release is live already, or is none of this lane"
         events.record(connection, now, "rollback.refused", subject, decision.asked_by, said)
-        return
-    searches.abandon(connection, seen.lane.id, now)
+        return None
+    _abandon_searches(connection, seen.lane.id, now)
     policy = seen.view.policy
     soak = policy.waves[-1].soak
     waves = (Wave(share=100, soak=soak),)
@@ -197,6 +210,33 @@ def _cut_rollback(connection: Connection, seen: Seen, epoch: int, decision: CutR
     made = rollouts.cut(connection, new, epoch, now)
     text = f"rollout {made.number}: back to {release.sha[:12]}: {decision.reason}"
     events.record(connection, now, "rollback.cut", subject, decision.asked_by, text)
+    return made
+
+
+def _cut_rollbacks(connection: Connection, seen: Seen, epoch: int, decision: CutRollback, now: datetime) -> None:
+    """The rollbacks that one order is about, as one joint rollout. Raises LostRace while another rollout ends there."""
+    members = [lanes.by_name(connection, *name.split("/", 1)) for name in decision.together]
+    apply_together.take(connection, [each.id for each in members], epoch)
+    order = lanes.by_id(connection, seen.lane.id).rollback or {}
+    made: dict[int, Rollout] = {}
+    for place, member in enumerate(members):
+        if (member.rollback or {}).get("asked_at") != order.get("asked_at"):
+            continue  # it is done here, or somebody has ordered something else since
+        if rollouts.active_of(connection, member.id) is not None:
+            raise LostRace(f"a rollout is under way in {member.application}/{member.environment}")
+        assert member.rollback is not None
+        own = replace(decision, release_id=member.rollback["release_id"])
+        rollout = _cut_rollback(connection, snapshot.read(connection, member, now), epoch, own, now)
+        if rollout is not None:
+            made[place] = rollout
+    group = lane_groups.of_lane(connection, seen.lane.id)
+    if made and group is not None:
+        joints.tie(connection, group.id, RolloutKind.ROLLBACK, made, now)
+
+
+def _abandon_searches(connection: Connection, lane_id: int, now: datetime) -> None:
+    searches.abandon(connection, lane_id, now)
+    joints.abandon(connection, lane_id, now)
 
 
 def _keep_back(connection: Connection, seen: Seen, order: CutRollback, now: datetime) -> bool:
@@ -205,7 +245,7 @@ def _keep_back(connection: Connection, seen: Seen, order: CutRollback, now: date
     ended = last is not None and last.state in (states.Rollout.SICK, states.Rollout.CANCELLED)
     if last is None or not ended or last.kind is RolloutKind.ROLLBACK or last.from_release_id != order.release_id:
         return False
-    searches.abandon(connection, seen.lane.id, now)
+    _abandon_searches(connection, seen.lane.id, now)
     covers = [commit.sha for commit in rollouts.commits_of(connection, [last.id])]
     reason = f"taken back by {order.asked_by}: {order.reason}"
     at = last.until_position
@@ -214,7 +254,7 @@ def _keep_back(connection: Connection, seen: Seen, order: CutRollback, now: date
 
 
 def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move, now: datetime) -> None:
-    rollout, subject = view.rollout, _subject(seen.lane)
+    rollout, subject = view.rollout, subject_of(seen.lane)
     match decision:
         case Start(deadline):
             kept = people.settle_start(connection, view, now)
@@ -222,11 +262,13 @@ def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move,
         case Prolong(deadline):
             rollouts.prolong(connection, rollout, deadline)
         case Cancel(reason):
+            if together.is_bound(view):
+                apply_together.take_back_others(connection, view, reason, now + PATIENCE, now)
             people.settle_start(connection, view, now)
             rollouts.moved(connection, rollout, states.Rollout.CANCELLED, finished_at=now, reason=reason)
             made_rows.delivered(connection, rollout.id, states.Made.CANCELLED, reason, now)
-            searches.abandon(connection, seen.lane.id, now)
-            _tell(connection, now, "rollout.cancelled", subject, rollout.number, reason)
+            _abandon_searches(connection, seen.lane.id, now)
+            tell(connection, now, "rollout.cancelled", subject, rollout.number, reason)
         case Advance(wave, deadline):
             people.settle_checks(connection, view, now)
             if rollout.state is states.Rollout.ASKING:
@@ -235,59 +277,75 @@ def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move,
             else:
                 rollouts.next_wave(connection, rollout, deadline)
             share = view.policy.waves[wave].share
-            _tell(connection, now, "rollout.wave", subject, rollout.number, f"good at {share} %")
+            tell(connection, now, "rollout.wave", subject, rollout.number, f"good at {share} %")
         case BeginFinish(deadline):
             people.settle_checks(connection, view, now)
             rollouts.moved(connection, rollout, states.Rollout.FINISHING, deadline=deadline, reason=_kept(rollout))
+        case Arrive(deadline):
+            rollouts.note(connection, rollout, together.ARRIVED, now, "done", {"words": "every wave was good"})
+            if rollout.state is states.Rollout.ASKING:
+                rollouts.moved(connection, rollout, states.Rollout.RUNNING, deadline=deadline, reason=_kept(rollout))
+            else:
+                rollouts.prolong(connection, rollout, deadline)
+            tell(connection, now, "rollout.wave", subject, rollout.number, "good; it waits for those it goes with")
+        case FinishTogether(deadline):
+            apply_together.finish(connection, view, deadline, now)
         case Ask(words, deadline, check):
             if check is not None:
                 people.ask(connection, view, check, words, now)
             rollouts.moved(connection, rollout, states.Rollout.ASKING, deadline=deadline, reason=words)
             asks = "cannot tell, decide" if check is None else "asks"
-            _tell(connection, now, "rollout.asking", subject, rollout.number, f"{asks}: {words}")
+            tell(connection, now, "rollout.asking", subject, rollout.number, f"{asks}: {words}")
         case AskStart(against, deadline):
             words = "; ".join(against)
             detail = {"against": list(against), "words": words, "reason": rollout.reason}
             rollouts.note(connection, rollout, "start", now, None, detail)
             rollouts.moved(connection, rollout, states.Rollout.ASKING, deadline=deadline, reason=words)
-            _tell(connection, now, "rollout.asking", subject, rollout.number, f"asks before it starts: {words}")
+            tell(connection, now, "rollout.asking", subject, rollout.number, f"asks before it starts: {words}")
         case EndUnready(reason, hold):
+            if together.is_bound(view):
+                apply_together.take_back_others(connection, view, reason, now + PATIENCE, now)
             people.settle_start(connection, view, now)
             rollouts.moved(connection, rollout, states.Rollout.CANCELLED, finished_at=now, reason=reason)
-            _tell(connection, now, "rollout.cancelled", subject, rollout.number, reason)
+            tell(connection, now, "rollout.cancelled", subject, rollout.number, reason)
             _follow(connection, seen.lane, seen.view, hold, rollout.id, now)
         case AskBack(key, words, deadline, detail):
             rollouts.note(connection, rollout, key, now, None, detail)
             _ask_on(connection, rollout, words, deadline)
-            _tell(connection, now, "page", subject, rollout.number, words)
+            tell(connection, now, "page", subject, rollout.number, words)
         case AskAgain(words, deadline):
             rollouts.prolong(connection, rollout, deadline)
-            _tell(connection, now, "page", subject, rollout.number, words)
+            tell(connection, now, "page", subject, rollout.number, words)
         case GoOn(step, deadline):
             people.settle_back(connection, view, now)
             if step in view.journal:
                 rollouts.note(connection, rollout, step, now, None, {"tries": 0})
             rollouts.moved(connection, rollout, states.Rollout.RUNNING, deadline=deadline, reason=None)
-            _tell(connection, now, "rollout.goes_on", subject, rollout.number, "a person wants it to go on")
+            tell(connection, now, "rollout.goes_on", subject, rollout.number, "a person wants it to go on")
         case Restore(verdict, words, deadline, detail):
             people.settle_back(connection, view, now)
             people.answer(connection, view, now)
+            if together.is_bound(view):
+                apply_together.take_back_others(connection, view, words, deadline, now)
             rollouts.note(connection, rollout, "verdict", now, verdict, detail)
             rollouts.moved(connection, rollout, states.Rollout.RESTORING, deadline=deadline, reason=words)
-            _tell(connection, now, "rollout.restoring", subject, rollout.number, f"{verdict}: {words}")
+            tell(connection, now, "rollout.restoring", subject, rollout.number, f"{verdict}: {words}")
         case Finish(words):
             _good(connection, seen, view, words, now)
         case EndSick(words, consequences):
             rollouts.moved(connection, rollout, states.Rollout.SICK, finished_at=now, reason=words)
             made_rows.delivered(connection, rollout.id, states.Made.SICK, words, now)
-            _tell(connection, now, "rollout.sick", subject, rollout.number, f"taken back: {words}")
+            tell(connection, now, "rollout.sick", subject, rollout.number, f"taken back: {words}")
             for consequence in consequences:
+                if isinstance(consequence, JointConsequence):
+                    apply_together.follow(connection, view, consequence, _ban_together, now)
+                    continue
                 _follow(connection, seen.lane, seen.view, consequence, rollout.id, now)
         case Stick(words):
             rollouts.moved(connection, rollout, states.Rollout.STUCK, finished_at=now, reason=words)
             made_rows.delivered(connection, rollout.id, states.Made.SICK, words, now)
             holds.place(connection, seen.lane.id, f"rollout {rollout.number} is stuck: {words}", ACTOR, now)
-            _tell(connection, now, "page", subject, rollout.number, f"stuck, a person is needed: {words}")
+            tell(connection, now, "page", subject, rollout.number, f"stuck, a person is needed: {words}")
         case _:
             assert_never(decision)
 
@@ -301,7 +359,7 @@ def _ask_on(connection: Connection, rollout: Rollout, words: str, deadline: date
 
 
 def _good(connection: Connection, seen: Seen, view: RolloutView, words: str, now: datetime) -> None:
-    rollout, subject, live = view.rollout, _subject(seen.lane), seen.view.live
+    rollout, subject, live = view.rollout, subject_of(seen.lane), seen.view.live
     candidate = candidates.by_id(connection, rollout.candidate_id)
     if candidate is None:
         raise NotFound(f"candidate {rollout.candidate_id} is gone")
@@ -311,9 +369,9 @@ def _good(connection: Connection, seen: Seen, view: RolloutView, words: str, now
     config = with_digests(view.policy.target.model_dump(mode="json"), digests)
     releases.publish(connection, rollout, candidate.artifacts, config, now)
     made_rows.delivered(connection, rollout.id, states.Made.LIVE, None, now)
-    _tell(connection, now, "rollout.good", subject, rollout.number, f"{rollout.until_sha[:12]} is live")
+    tell(connection, now, "rollout.good", subject, rollout.number, f"{rollout.until_sha[:12]} is live")
     if words:
-        _tell(connection, now, "page", subject, rollout.number, words)
+        tell(connection, now, "page", subject, rollout.number, words)
     if rollout.search_id is not None:
         searches.narrow(connection, rollout.search_id, since=rollout.until_position)
     if rollout.kind is RolloutKind.ROLLBACK and live is not None and rollouts.takes_back(connection, rollout):
@@ -327,11 +385,11 @@ def _follow(
     connection: Connection,
     lane: Lane,
     view: LaneView,
-    consequence: Consequence,
+    consequence: PlaceHold | BanCulprit | OpenSearch | NarrowSearch | AbandonSearch,
     rollout_id: int | None,
     now: datetime,
 ) -> None:
-    subject = _subject(lane)
+    subject = subject_of(lane)
     match consequence:
         case PlaceHold(reason, until):
             holds.place(connection, lane.id, reason, ACTOR, now, until)
@@ -379,7 +437,15 @@ def _ban_culprit(
     if view.policy.on_culprit == "hold":
         told = f"the culprit {culprit.sha[:12]} was found and banned: lift this hold to let the lane go on without it"
         holds.place(connection, lane.id, told, ACTOR, now)
-        events.record(connection, now, "lane.held", _subject(lane), ACTOR, told)
+        events.record(connection, now, "lane.held", subject_of(lane), ACTOR, told)
+
+
+def _ban_together(
+    connection: Connection, lane: Lane, view: LaneView, culprit: Culprit, reason: str, now: datetime
+) -> None:
+    """The culprit of a joint batch, in one of its lanes; the evidence is the last rollout of it there."""
+    last = next((each for each in rollouts.finished(connection, lane.id, 1)), None)
+    _ban_culprit(connection, lane, view, culprit, reason, last.id if last is not None else None, now)
 
 
 def _ban(
@@ -398,17 +464,9 @@ def _ban(
     author = f" by {commit.author_name} <{commit.author_email}>: {commit.title}" if commit is not None else ""
     more = f" (and {len(covers) - 1} more)" if len(covers) > 1 else ""
     text = f"{sha[:12]}{author}{more} is banned: {reason}"
-    events.record(connection, now, "commit.banned", _subject(lane), by, text)
-
-
-def _tell(connection: Connection, now: datetime, kind: str, subject: str, number: int, text: str) -> None:
-    events.record(connection, now, kind, subject, ACTOR, f"rollout {number}: {text}")
+    events.record(connection, now, "commit.banned", subject_of(lane), by, text)
 
 
 def _kept(rollout: Rollout) -> str | None:
     """Why a person ordered it stays; what it asked is answered."""
     return rollout.reason if rollout.state is not states.Rollout.ASKING else None
-
-
-def _subject(lane: Lane) -> str:
-    return f"lane/{lane.application}/{lane.environment}"

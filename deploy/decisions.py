@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from farmgate.lanes import Culprit, Cut
+from farmgate.lanes import Culprit, Cut, JointCulprit, JointCut, Point
 
 # --- of a lane -------------------------------------------------------------------------------------------------------
 
@@ -26,6 +26,14 @@ class CutRollback:
     release_id: int
     asked_by: str
     reason: str
+    together: tuple[str, ...] = ()  # the lanes that go back with it
+
+
+@dataclass(frozen=True, slots=True)
+class CutTogether:
+    """Begin a joint rollout of the lane's group."""
+
+    cut: JointCut
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +86,51 @@ class AbandonSearch:
     suspects: Culprit | None = None
 
 
-LaneDecision = CutBatch | CutRollback | PlaceHold | BanCulprit | AbandonSearch | ProlongSearch
-Consequence = PlaceHold | BanCulprit | OpenSearch | NarrowSearch | AbandonSearch
+@dataclass(frozen=True, slots=True)
+class BanTogether:
+    """Ban what a group's search, or a joint batch of one point, found. Without lanes: it is gone from its branch."""
+
+    culprit: JointCulprit
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenJointSearch:
+    """Seal the joint batch that went sick and look for its culprit."""
+
+    joint_id: int
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NarrowJointSearch:
+    """The culprit is among the first `sick` points."""
+
+    search_id: int
+    sick: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProlongJointSearch:
+    """The group is closed past its search's deadline: it has until then."""
+
+    search_id: int
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AbandonJointSearch:
+    """The group's search ends without a culprit; `suspects`: what is still suspected, to be banned."""
+
+    search_id: int
+    reason: str
+    suspects: tuple[JointCulprit, ...] = ()
+
+
+JointConsequence = BanTogether | OpenJointSearch | NarrowJointSearch
+JointDecision = CutTogether | BanTogether | ProlongJointSearch | AbandonJointSearch
+LaneDecision = CutBatch | CutRollback | PlaceHold | BanCulprit | AbandonSearch | ProlongSearch | JointDecision
+Consequence = PlaceHold | BanCulprit | OpenSearch | NarrowSearch | AbandonSearch | JointConsequence
 
 # --- of a rollout ----------------------------------------------------------------------------------------------------
 
@@ -133,6 +184,20 @@ class Advance:
 @dataclass(frozen=True, slots=True)
 class BeginFinish:
     """The last wave is good: the old release may go."""
+
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Arrive:
+    """Every wave is good here: it waits for the others of its joint rollout, and its checks go on."""
+
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FinishTogether:
+    """Every lane of the joint rollout has arrived: all their old releases may go, at once."""
 
     deadline: datetime
 
@@ -237,6 +302,8 @@ RolloutDecision = (
     | AskChecks
     | Advance
     | BeginFinish
+    | Arrive
+    | FinishTogether
     | Ask
     | AskStart
     | EndUnready

@@ -26,8 +26,10 @@ from deploy.decisions import (
     BeginStep,
     Rest,
 )
-from deploy.plan import RolloutView, plan_rollout
+from deploy.plan import plan_rollout
 from deploy.plan_lanes import plan_lane
+from deploy.rollout_view import RolloutView
+from deploy.writing import ACTOR
 from farmgate import states
 from farmgate.errors import FarmgateError, LostRace
 from farmgate.models import Lane, Leader, RolloutKind
@@ -165,12 +167,14 @@ class Deployer:
                 self._lease = None  # a newer controller has it: we do not lead any more
                 return None
             if seen.rollout is None:
-                decision = plan_lane(seen.view, seen.lane.rollback, seen.loss, now)
+                decision = plan_lane(seen.view, seen.lane.rollback, seen.loss, now, follows=seen.follows)
                 if isinstance(decision, Rest):
                     self._tend(seen, epoch, now)
                     return decision.until
                 self._take(seen.lane, epoch)
                 apply.to_lane(self._context, seen, epoch, decision)
+                if seen.view.mates:
+                    self._context.signals.wake(LOOP)  # it may have been about the others too
                 continue
             if seen.rollout.rollout.epoch < epoch or seen.lane.epoch < epoch:
                 self._take_over(seen.lane, seen.rollout, epoch)
@@ -183,6 +187,8 @@ class Deployer:
                     return None
                 continue
             apply.to_rollout(self._context, seen, seen.rollout, move)
+            if seen.rollout.joint is not None:
+                self._context.signals.wake(LOOP)
         return self._context.clock.now()
 
     def _take(self, lane: Lane, epoch: int) -> None:
@@ -253,7 +259,7 @@ class Deployer:
         if trouble.times == 1:
             with self._context.store.writing() as connection:
                 text = f"the deploy loop failed here and tries again: {type(error).__name__}: {error}"
-                events.record(connection, now, "lane.trouble", f"lane/{name}", apply.ACTOR, text)
+                events.record(connection, now, "lane.trouble", f"lane/{name}", ACTOR, text)
         return trouble.until
 
 

@@ -13,8 +13,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from deploy.plan import RolloutView
 from deploy.plan_start import open_question
+from deploy.rollout_view import RolloutView
 from farmgate.models import JournalEntry
 from farmgate.policy import PersonCheck
 from farmgate.store import rollouts

@@ -23,18 +23,21 @@ Rules:
 10. While every lane is stopped, nothing is given another wave or finished; checks go on, and what goes sick is taken
     back. A rollback goes on.
 11. Before the start, and where the way back is closed, a person is asked: the rules of `plan_start`.
+12. In a joint rollout it waits for the others where `deploy.together` says so, and its time does not run out meanwhile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from deploy import together
 from deploy.checks import Verdict
 from deploy.decisions import (
     Advance,
+    Arrive,
     Ask,
     AskBack,
     AskChecks,
@@ -45,6 +48,7 @@ from deploy.decisions import (
     Consequence,
     EndSick,
     Finish,
+    FinishTogether,
     GoOn,
     NarrowSearch,
     OpenSearch,
@@ -57,10 +61,11 @@ from deploy.decisions import (
     Stick,
 )
 from deploy.plan_start import GO_ON, ask_back, back_answer, may_start, open_question, start_answered, why_closed
+from deploy.rollout_view import RolloutView
 from deploy.targets.protocol import Ended
 from farmgate import lanes, states
-from farmgate.lanes import Culprit, Cut, LaneView, StandingHold
-from farmgate.models import BatchLook, HoldKind, JournalEntry, Rollout, RolloutKind
+from farmgate.lanes import Culprit, Cut, StandingHold
+from farmgate.models import HoldKind, JournalEntry, RolloutKind
 from farmgate.policy import Check, HttpCheck, LanePolicy, PersonCheck, check_of
 
 STEP_TRIES: Final = 5
@@ -73,24 +78,6 @@ REPLACED: Final = "replaced"
 _LEAP: Final = timedelta(minutes=5)
 HOLD_UNTOLD: Final = timedelta(hours=1)
 HOLD_NOT_TO_BLAME: Final = timedelta(minutes=15)
-
-
-@dataclass(frozen=True, slots=True)
-class RolloutView:
-    """A rollout at one moment. `policy`: as it stood at the cut. `order`: a rollback that a person asked for.
-
-    `tellings`: how often another tool that has it told something by itself; a step notes what it had heard.
-    `look`: what its batch carries, if that was asked. `crossed`: what a rollback crosses that cannot be taken back.
-    """
-
-    rollout: Rollout
-    policy: LanePolicy
-    journal: Mapping[str, JournalEntry]
-    order: Mapping[str, Any] | None
-    lane: LaneView
-    tellings: int = 0
-    look: BatchLook | None = None
-    crossed: tuple[str, ...] = ()
 
 
 def plan_rollout(view: RolloutView, now: datetime) -> RolloutDecision:
@@ -131,12 +118,19 @@ def _starting(view: RolloutView, now: datetime) -> RolloutDecision:
 def _running(view: RolloutView, now: datetime) -> RolloutDecision:
     if view.order is not None:
         return _back(view, "aborted", _aborted(view.order), now)
-    if _stopped(view, now) is not None and view.rollout.deadline < now + PATIENCE:
+    lost = together.taken_back(view)
+    if lost is not None:
+        return _back(view, together.VERDICT, lost, now)
+    held_up = _stopped(view, now) is not None or together.waits(view) is not None
+    if held_up and view.rollout.deadline < now + PATIENCE:
         return Prolong(now + _wave_patience(view.policy, view.rollout.wave))
     if now >= view.rollout.deadline and not _may_have_come(view):
         return _back(view, Verdict.UNTOLD, "it took longer than it may", now, go_on="more time")
     wave = view.rollout.wave
     for key in ("prepare", f"wave-{wave}/shift"):
+        waits = together.before_shift(view) if key == "wave-0/shift" and key not in view.journal else None
+        if waits is not None:
+            return Rest(view.rollout.deadline - PATIENCE, waits)
         entry = _step(view, key, now)
         if not isinstance(entry, JournalEntry):
             return _instead(view, key, now) or entry
@@ -180,6 +174,8 @@ def _instead(view: RolloutView, key: str, now: datetime) -> RolloutDecision | No
         or view.rollout.kind is not RolloutKind.FORWARD
     ):
         return None
+    if view.joint is not None:
+        return None
     if now < view.rollout.created_at + view.policy.minimum_interval:
         return None
     newer = lanes.cut(replace(view.lane, active=None), now)
@@ -214,12 +210,15 @@ def _soaking(view: RolloutView, shifted: datetime, now: datetime) -> RolloutDeci
         enough = last is not None and last >= over - check.every and detail["last"] == Verdict.HEALTHY
         good = good and enough
         ask_at = last + check.every if last is not None else shifted + check.settles
-        if ask_at <= now and not (enough and now >= over):
+        if ask_at <= now and (together.has_arrived(view) or not (enough and now >= over)):
             due.append(index)
         else:
             wake.append(ask_at)
-    if untold is not None:
+    arrived = together.has_arrived(view)
+    if untold is not None and not (arrived and f"wave-{wave}/decision" in view.journal):
         return Ask(f"{untold}{_closed_words(view)}", now + view.policy.ask_for)
+    if arrived:
+        return _arrived(view, due, wake, now)
     if good and now >= over:
         return _passed(view, now) if person is None else _ask_person(view, *person, now)
     if due:
@@ -241,10 +240,41 @@ def _closed_words(view: RolloutView) -> str:
     return f"; mind that it cannot be taken back: {'; '.join(closed)}" if closed else ""
 
 
-def _passed(view: RolloutView, now: datetime) -> Advance | BeginFinish:
+def _arrived(view: RolloutView, due: list[int], wake: list[datetime], now: datetime) -> RolloutDecision:
+    """Rule 12: every wave was good; while the others are not so far, the checks go on."""
+    waits, stop = together.before_finish(view), _stopped(view, now)
+    if waits is None and stop is None:
+        return _witnessed(view, now)
+    if due:
+        return AskChecks(view.rollout.wave, tuple(due))
+    why = waits if waits is not None else _stop_words(stop) if stop is not None else ""
+    return Rest(min([*wake, view.rollout.deadline - PATIENCE]), why)
+
+
+def _witnessed(view: RolloutView, now: datetime) -> RolloutDecision:
+    """Rule 12: lanes that take no part are asked too, before all is finished."""
+    wave = view.rollout.wave
+    for lane_id, name in view.joint.witnesses if view.joint is not None else ():
+        entry = _step(view, together.witness_key(lane_id), now)
+        if not isinstance(entry, JournalEntry):
+            return entry
+        if entry.outcome == Verdict.HEALTHY:
+            continue
+        said = f"{name}, where nothing changed: {entry.detail.get('words', '')}"
+        if entry.outcome == Verdict.SICK:
+            check = check_of(entry.detail["check"])
+            return _back(view, Verdict.SICK, said, now, wave=wave, check=check, witness=lane_id)
+        if f"wave-{wave}/decision" not in view.journal:
+            return Ask(said, now + view.policy.ask_for)
+    return FinishTogether(now + patience(view.policy))
+
+
+def _passed(view: RolloutView, now: datetime) -> Advance | Arrive | BeginFinish:
     wave = view.rollout.wave
     if wave + 1 < len(view.policy.waves):
         return Advance(wave, now + _wave_patience(view.policy, wave + 1))
+    if together.is_bound(view):
+        return Arrive(now + _wave_patience(view.policy, wave))
     return BeginFinish(now + patience(view.policy))
 
 
@@ -311,14 +341,21 @@ def _restoring(view: RolloutView, now: datetime) -> RolloutDecision:
     words = str(verdict.detail.get("words", ""))
     if view.rollout.kind is RolloutKind.ROLLBACK and verdict.outcome != "aborted":
         return Stick(f"the rollback failed: {words}")
+    waits = together.before_restore(view)
+    if waits is not None:
+        return _wait_back(view, waits, now)
     entry = _step(view, "restore", now)
     if not isinstance(entry, JournalEntry):
         return Stick(f"it could not be taken back in time, after: {words}") if now >= view.rollout.deadline else entry
     if entry.outcome != "done":
         return Stick(f"it could not be taken back: {entry.detail.get('words', '')}; after: {words}")
-    clears = _clears(verdict) if view.rollout.from_release_id is not None else None
+    waits = together.before_verdict(view)
+    if waits is not None:
+        return _wait_back(view, waits, now)
+    askable = view.rollout.from_release_id is not None or "witness" in verdict.detail
+    clears = _clears(verdict) if askable else None
     if verdict.outcome == Verdict.SICK and clears is not None:
-        from_then = (entry.finished_at or now) + clears
+        from_then = together.back_since(view, entry.finished_at or now) + clears
         if now < from_then and "control" not in view.journal:
             return Rest(from_then, "until the failed check says something of what was live before")
         control = _step(view, "control", now)
@@ -331,6 +368,13 @@ def _restoring(view: RolloutView, now: datetime) -> RolloutDecision:
             )
             return EndSick(reason, (PlaceHold(reason, now + HOLD_NOT_TO_BLAME),))
     return EndSick(words, _consequences(view, verdict.outcome or "", words, now))
+
+
+def _wait_back(view: RolloutView, waits: str, now: datetime) -> Prolong | Rest:
+    """Rule 12: the others go back first; there is time enough left when they have."""
+    spare = patience(view.policy) - PATIENCE / 2
+    late = view.rollout.deadline < now + spare
+    return Prolong(now + patience(view.policy)) if late else Rest(view.rollout.deadline - spare, waits)
 
 
 def _clears(verdict: JournalEntry) -> timedelta | None:
@@ -346,6 +390,8 @@ def _consequences(view: RolloutView, verdict: str, words: str, now: datetime) ->
         return (PlaceHold(reason, now + HOLD_UNTOLD),)
     if verdict != Verdict.SICK or rollout.kind in (RolloutKind.ROLLBACK, RolloutKind.HOTFIX):
         return ()
+    if view.joint is not None:
+        return together.consequences(view, words)
     if rollout.kind is RolloutKind.SEARCH and rollout.search_id is not None:
         return (NarrowSearch(rollout.search_id, rollout.until_position),)
     points = lanes.points(view.lane, rollout.since_position, rollout.until_position, rollout.until_sha)

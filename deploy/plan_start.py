@@ -24,7 +24,7 @@ from farmgate.lanes import carried
 from farmgate.models import JournalEntry, RolloutKind
 
 if TYPE_CHECKING:
-    from deploy.plan import RolloutView
+    from deploy.rollout_view import RolloutView
 
 LOOK_WITHIN: Final = timedelta(minutes=5)
 """The scheduler has this long to say what a batch carries; then a person is asked."""
@@ -75,7 +75,12 @@ def start_answered(view: RolloutView, now: datetime) -> EndUnready | Cancel | Re
 
 
 def why_closed(view: RolloutView) -> tuple[str, ...]:
-    """Why this rollout is not taken back by itself; empty: it is."""
+    """Why this rollout, or one that would be taken back with it, is not taken back by itself; empty: it is."""
+    others = [other for _, other in view.joint.others] if view.joint is not None else []
+    return tuple(dict.fromkeys(why for each in (view, *others) for why in _closed(each)))
+
+
+def _closed(view: RolloutView) -> tuple[str, ...]:
     begun = "prepare" in view.journal and view.rollout.from_release_id is not None
     if view.look is None or not begun or view.rollout.kind is RolloutKind.ROLLBACK:
         return ()

@@ -18,11 +18,12 @@ import structlog
 
 from deploy.checks import Answer, Question, Subject, Verdict
 from deploy.context import Context
-from deploy.plan import RolloutView
+from deploy.rollout_view import RolloutView
 from deploy.targets.protocol import Ended, Instance, KeepsLogs, KnowsWayBack, Observed, Order, Outcome, Package, Target
+from deploy.together import WITNESS
 from farmgate.errors import FarmgateError, LostRace, NotFound, StaleEpoch
 from farmgate.models import JournalEntry, Release, Rollout
-from farmgate.policy import Check, LanePolicy, check_of
+from farmgate.policy import CanaryCheck, Check, LanePolicy, PersonCheck, check_of
 from farmgate.store import attestations, candidates, lanes, releases, rollouts
 
 log = structlog.get_logger()
@@ -62,8 +63,13 @@ def do_step(context: Context, view: RolloutView, key: str, tries: int) -> None:
     """Do the step that the journal says has begun, and write how it ended."""
     outcome: str
     try:
-        if key == "control":
-            answer = _control(context, work(context, view), view.journal["verdict"], first_shift(view))
+        if key == "control" or key.startswith(WITNESS):
+            verdict, since = view.journal.get("verdict"), first_shift(view)
+            asked = verdict.detail.get("witness") if verdict is not None else int(key.removeprefix(WITNESS))
+            if asked is not None:
+                answer = _witness(context, view, asked, since)
+            else:
+                answer = _control(context, work(context, view), view.journal["verdict"], since)
             outcome, words, figures = str(answer.verdict), answer.words, answer.figures
         elif key == "ready":
             lacks = _lacks(context, view)
@@ -157,6 +163,37 @@ def _control(context: Context, work: Work, verdict: JournalEntry, since: datetim
         if answer.verdict is Verdict.HEALTHY:
             return answer
     return answer
+
+
+def _witness(context: Context, view: RolloutView, lane_id: int, since: datetime) -> Answer:
+    """The checks of a lane that takes no part, of what is live there: each is healthy as soon as one answer is. Those
+    that compare, or ask a person, have nothing to look at."""
+    with context.store.reading() as connection:
+        lane, live = lanes.by_id(connection, lane_id), releases.live_of(connection, lane_id)
+    if live is None:
+        return Answer(Verdict.HEALTHY, "nothing is live there any more")
+    policy = lanes.policy_of(lane)
+    policy = policy.model_copy(update={"target": lanes.target_of(live.config)})
+    order = Order(policy.name, view.rollout.epoch, package_of(live), None)
+    doing = Work(view.rollout, policy, order, context.targets.of(lane_id, policy))
+    for check in policy.checks_of(len(policy.waves) - 1):
+        if isinstance(check, CanaryCheck | PersonCheck):
+            continue
+        answer = Answer(Verdict.UNTOLD, "nobody was asked")
+        for attempt in range(check.failures):
+            if attempt:
+                context.clock.sleep(check.every)
+            there = subject(doing, order.new, doing.target.observe(order))
+            assert there is not None
+            said = context.prober.ask(check, Question(there, context.clock.now(), shifted_at=since, log_since=since))
+            if said.verdict is Verdict.HEALTHY or answer.verdict is not Verdict.SICK:
+                answer = said
+            if said.verdict is Verdict.HEALTHY:
+                break
+        if answer.verdict is not Verdict.HEALTHY:
+            words = f"{check.name}: {answer.words}"
+            return Answer(answer.verdict, words, {**answer.figures, "check": check.model_dump(mode="json")})
+    return Answer(Verdict.HEALTHY, "")
 
 
 def ask_checks(context: Context, view: RolloutView, wave: int, indices: tuple[int, ...]) -> None:

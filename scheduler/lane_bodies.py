@@ -276,6 +276,7 @@ class LaneDetail(BaseModel):
     rollback: dict[str, Any] | None
     problem: str | None
     advice: str | None
+    group: str | None  # of the lanes that it goes together with
     policy: dict[str, Any]
     policy_version: int
 
@@ -298,6 +299,14 @@ class RollbackAsked(BaseModel):
 
     to: int | None = None
     reason: str = Field(min_length=1, max_length=1000)
+    together: bool | None = None  # with its group, or alone: must be said where the lane is in one
+
+
+class WithItBody(BaseModel):
+    """A lane of the group that goes back too, and where to."""
+
+    lane: str
+    to_sha: str
 
 
 class RollbackBody(BaseModel):
@@ -308,6 +317,7 @@ class RollbackBody(BaseModel):
     to_rollout: int
     takes_back: list[CarriedBody]
     crosses: list[str]  # what cannot be taken back: the rollout asks once more before it begins
+    together: list[WithItBody] = []
 
 
 def _with_zone(value: datetime | None) -> datetime | None:

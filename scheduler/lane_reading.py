@@ -119,6 +119,7 @@ def detail(connection: Connection, lane: Lane, now: datetime, *, history: int = 
         rollback=lane.rollback,
         problem=problem(connection, lane, active, standing),
         advice=rules.falls_behind(view, now),
+        group=view.together.name if view.together is not None else None,
         policy=lane.policy,
         policy_version=lane.policy_version,
     )

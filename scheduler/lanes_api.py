@@ -20,7 +20,7 @@ from farmgate.lanes import carried
 from farmgate.models import Lane, Rollout, RolloutKind
 from farmgate.policy import LanePolicy, parse
 from farmgate.store import bans, events, fixes, lanes, late_reds, looks, made, releases, repositories, rollouts
-from scheduler import lane_reading
+from scheduler import back, lane_reading
 from scheduler.auth import Admin, Person, Writer
 from scheduler.context import Context
 from scheduler.lane_bodies import (
@@ -38,6 +38,7 @@ from scheduler.lane_bodies import (
     RollbackBody,
     RolloutBody,
     RolloutDetail,
+    WithItBody,
 )
 
 
@@ -129,7 +130,7 @@ def _acting(routes: APIRouter, context: Context) -> None:
 
     @routes.post(f"{lane_path}/rollback", status_code=202)
     def post_rollback(application: str, environment: str, asked: RollbackAsked, who: Writer) -> RollbackBody:
-        return roll_back(context, application, environment, asked.to, asked.reason, who.name)
+        return roll_back(context, application, environment, asked.to, asked.reason, who.name, together=asked.together)
 
     @routes.post(f"{lane_path}/decide")
     def post_decision(application: str, environment: str, asked: DecisionAsked, who: Writer) -> RolloutBody:
@@ -155,8 +156,11 @@ def roll_back(
     reason: str,
     who: str,
     live_seen: int | None = None,
+    *,
+    together: bool | None = None,
 ) -> RollbackBody:
-    """Order a rollback. `live_seen`: the rollout that the person saw as live. Raises Conflict, NotFound."""
+    """Order a rollback. `live_seen`: the rollout that the person saw as live; `together`: with the lanes of its group,
+    or alone, which must be said where there are any. Raises Conflict, NotFound."""
     now = context.clock.now()
     with context.store.writing() as connection:
         lane = lanes.by_name(connection, application, environment)
@@ -165,10 +169,20 @@ def roll_back(
         if live_seen is not None and changed:
             raise Conflict("what is live has changed since you looked: look again at what would be taken back")
         body, release_id = _going_back(connection, lane, to)
-        lanes.order_rollback(connection, lane.id, release_id, who, reason, now)
-        told = f"back to {body.to_sha[:12]} (rollout {body.to_rollout}): {reason}"
-        after = {"release": release_id, "sha": body.to_sha}
-        events.record(connection, now, "lane.rollback", f"lane/{body.lane}", who, told, after=after)
+        goes = back.lanes_of(connection, lane, release_id, together)
+        for member, target in goes:
+            named = [back.name_of(each) for each, _ in goes] if len(goes) > 1 else []
+            lanes.order_rollback(connection, member.id, target, who, reason, now, named)
+            release = releases.by_id(connection, target)
+            number = rollouts.by_id(connection, release.rollout_id).number
+            told = f"back to {release.sha[:12]} (rollout {number}): {reason}"
+            after = {"release": target, "sha": release.sha}
+            events.record(connection, now, "lane.rollback", f"lane/{back.name_of(member)}", who, told, after=after)
+        body.together = [
+            WithItBody(lane=back.name_of(member), to_sha=releases.by_id(connection, target).sha)
+            for member, target in goes
+            if member.id != lane.id
+        ]
     context.acted_on_lanes()
     return body
 

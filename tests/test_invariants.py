@@ -126,7 +126,7 @@ def look(store: Store, change: Callable[[Farm], object] | None = None, now: date
 
 
 def test_the_sentences_are_those_of_the_design_in_order() -> None:
-    assert list(invariants.INVARIANTS) == [f"I{number}" for number in range(1, 18)]
+    assert list(invariants.INVARIANTS) == [f"I{number}" for number in range(1, 19)]
     assert all(invariants.sentence(name).endswith(".") for name in invariants.INVARIANTS)
 
 
@@ -261,6 +261,25 @@ def an_older_epoch(farm: Farm) -> None:
     farm.update(t.rollouts, farm.rollout, epoch=7)
 
 
+def half_finished(farm: Farm) -> None:
+    """The good rollout goes together with one that was taken back."""
+    farm.commit(4)
+    other = farm.deliver(2, 3, 4, states.Rollout.SICK, from_release_id=farm.release)
+    group = rows.add(farm.connection, t.lane_groups, name="all", version=1, created_at=NOW)
+    joint = rows.add(
+        farm.connection,
+        t.joints,
+        group_id=group,
+        number=1,
+        kind=RolloutKind.FORWARD,
+        search_id=None,
+        upto=None,
+        created_at=NOW,
+    )
+    for place, rollout in enumerate((farm.rollout, other)):
+        farm.connection.execute(t.joint_rollouts.insert().values(rollout_id=rollout, joint_id=joint, place=place))
+
+
 FORBIDDEN: list[tuple[str, Callable[[Farm], object]]] = [
     ("I1", lambda farm: farm.update(t.intakes, farm.intake, after="8" * 40)),
     ("I1", lambda farm: farm.update(t.intakes, farm.intake, state=states.Intake.REJECTED)),
@@ -299,6 +318,7 @@ FORBIDDEN: list[tuple[str, Callable[[Farm], object]]] = [
     ("I16", cut_although_held),
     ("I16", taken_back_and_free),
     ("I17", an_older_epoch),
+    ("I18", half_finished),
 ]
 
 

@@ -13,6 +13,7 @@ from farmgate.cli import (
     caches,
     candidates,
     door,
+    groups,
     hotfixes,
     identities,
     importing,
@@ -78,6 +79,8 @@ app.add_typer(templates.app, name="template", rich_help_panel=BUILD)
 app.add_typer(caches.app, name="cache", rich_help_panel=BUILD)
 app.command(rich_help_panel=DELIVER)(lanes.lanes)
 app.add_typer(lanes.app, name="lane", rich_help_panel=DELIVER)
+app.command(rich_help_panel=DELIVER)(groups.groups)
+app.add_typer(groups.app, name="group", rich_help_panel=DELIVER)
 app.command(rich_help_panel=DELIVER)(lanes.rollback)
 lanes.app.command("diff")(ledger.diff)
 lanes.app.command("hotfix")(hotfixes.hotfix)

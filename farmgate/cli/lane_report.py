@@ -59,6 +59,8 @@ def _head(out: Console, row: Row) -> None:
         )
     else:
         out.print(f"{name}: nothing live yet")
+    if row["group"]:
+        out.print(f"  goes together with the lanes of group {row['group']}: farmgate group show {row['group']}")
     if row["listen"]:
         out.print(f"  answers at {row['listen']}")
     if row["problem"]:

@@ -38,17 +38,23 @@ def rollback(
     lane: Lane,
     reason: Reason,
     to: Annotated[int | None, typer.Option(help="The rollout to go back to. Default: the last good one.")] = None,
+    together: Annotated[
+        bool | None,
+        typer.Option("--together/--alone", help="With the lanes of its group, or not; to be said where there are any."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Go back to an earlier good release; what is taken back may not ship again until it is fixed."""
     with door.connect() as farm:
-        answer = farm.roll_back(*split(lane), reason, to)
+        answer = farm.roll_back(*split(lane), reason, to, together)
     if json:
         return show.as_json(answer)
     out = show.console()
     out.print(f"{lane} goes back to {show.short(answer['to_sha'])} of rollout {answer['to_rollout']}. It takes back:")
     for commit in answer["takes_back"]:
         out.print(show.clean(f"  {show.short(commit['sha'])} {commit['title']} ({commit['author']})"))
+    for other in answer["together"]:
+        out.print(f"With it, {other['lane']} goes back to {show.short(other['to_sha'])}")
     return None
 
 
@@ -67,7 +73,7 @@ def apply(
 ) -> None:
     """Give the lanes of an application their policy: all of the file or nothing."""
     with door.connect() as farm:
-        answer = farm.apply_policy(_text(file), str(file))
+        answer = farm.apply_policy(text_of(file), str(file))
     if json:
         return show.as_json(answer)
     out = show.console()
@@ -85,7 +91,7 @@ def replay(
 ) -> None:
     """The recorded history under another policy, beside this one's; nothing is changed."""
     with door.connect() as farm:
-        answer = farm.replay(*split(lane), _text(policy), str(policy), since)
+        answer = farm.replay(*split(lane), text_of(policy), str(policy), since)
     if json:
         return show.as_json(answer)
     out = show.console()
@@ -115,7 +121,7 @@ def _minutes(seconds: float | None) -> str:
     return "-" if seconds is None else f"{seconds / 60:.1f}"
 
 
-def _text(file: Path) -> str:
+def text_of(file: Path) -> str:
     """Raises NotFound."""
     try:
         return file.read_text(encoding="utf-8")

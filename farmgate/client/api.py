@@ -349,8 +349,36 @@ class Api:
     def rollout(self, number: int) -> Row:
         return self._get(f"/api/rollouts/{number}")
 
-    def roll_back(self, application: str, environment: str, reason: str, to: int | None = None) -> Row:
+    def groups(self) -> list[Row]:
+        return self._rows("/api/groups")
+
+    def group(self, name: str) -> Row:
+        return _object(self._call("GET", f"/api/groups/{quote(name, safe='')}"))
+
+    def apply_group(self, text: str, source: str) -> Row:
+        """All or nothing, like a policy."""
+        answer = self._call(
+            "PUT",
+            "/api/groups",
+            params={"source": source},
+            content=text.encode(),
+            headers={"Content-Type": "application/yaml"},
+        )
+        return _object(answer)
+
+    def dissolve_group(self, name: str) -> Row:
+        return _object(self._call("DELETE", f"/api/groups/{quote(name, safe='')}"))
+
+    def roll_back(
+        self,
+        application: str,
+        environment: str,
+        reason: str,
+        to: int | None = None,
+        together: bool | None = None,
+    ) -> Row:
         body: Row = {"reason": reason} | ({} if to is None else {"to": to})
+        body |= {} if together is None else {"together": together}
         return self._post(f"{_lane(application, environment)}/rollback", body)
 
     def hold(self, application: str, environment: str, reason: str, span: str | None = None) -> Row:

@@ -16,7 +16,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 # In the order of the design: importing a module registers its checks.
-from farmgate.invariants import integration, delivery, agreement, bounds, blame  # isort: skip
+from farmgate.invariants import integration, delivery, agreement, bounds, blame, together  # isort: skip
 from farmgate.invariants.bounds import undrained
 from farmgate.invariants.registry import INVARIANTS, Violation
 from farmgate.invariants.witness import Witness
@@ -34,6 +34,7 @@ __all__ = [
     "integration",
     "look",
     "sentence",
+    "together",
     "undrained",
 ]
 

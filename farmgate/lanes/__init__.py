@@ -1,19 +1,19 @@
 """Lanes: what may be delivered, when a batch is cut, why a commit waits, who is to blame. Pure.
 
-The rules stand at the head of each module: `view` (what is looked at), `eligible`, `calendar`, `cutting`, `search`,
-`explain`.
+The rules stand at the head of each module: `view` (what is looked at), `eligible`, `calendar`, `choosing`, `together`,
+`cutting`, `search`, `joint_search`, `explain`.
 """
 
 from __future__ import annotations
 
 from farmgate.lanes.approving import agreed, approved_upto, is_author
 from farmgate.lanes.calendar import may_begin
-from farmgate.lanes.cutting import SETTLE_BOUND, Cut, Wait, choose, cut, most_commits
+from farmgate.lanes.choosing import choose, most_commits
+from farmgate.lanes.cutting import SETTLE_BOUND, Cut, Wait, cut
 from farmgate.lanes.eligible import (
     Blocked,
     Gate,
     blocked,
-    gate,
     is_eligible,
     obstacles,
     ready_at,
@@ -21,26 +21,33 @@ from farmgate.lanes.eligible import (
 )
 from farmgate.lanes.explain import Explained, Preview, explain, falls_behind, preview, typical
 from farmgate.lanes.hotfix import hotfix_waits_for
+from farmgate.lanes.joint_search import JointCulprit, JointLost, Part, culprit, joint_points, suspects
 from farmgate.lanes.reasons import Reason, Why
 from farmgate.lanes.search import Culprit, Lost, half, most_rollouts, points, remaining
+from farmgate.lanes.together import JointCut, Share, gate, shares
 from farmgate.lanes.view import (
     Active,
     Approval,
     Brought,
     Checks,
+    JointSearch,
     LaneView,
     Live,
+    Need,
     OpenHotfix,
     OpenSearch,
+    Point,
     Queue,
     QueuedCommit,
     StandingBan,
     StandingHold,
+    Together,
     TurnedRed,
     Verified,
     fixes_in,
     fixes_security,
     irreversible_in,
+    needs_in,
     useful,
 )
 
@@ -55,17 +62,26 @@ __all__ = [
     "Cut",
     "Explained",
     "Gate",
+    "JointCulprit",
+    "JointCut",
+    "JointLost",
+    "JointSearch",
     "LaneView",
     "Live",
     "Lost",
+    "Need",
     "OpenHotfix",
     "OpenSearch",
+    "Part",
+    "Point",
     "Preview",
     "Queue",
     "QueuedCommit",
     "Reason",
+    "Share",
     "StandingBan",
     "StandingHold",
+    "Together",
     "TurnedRed",
     "Verified",
     "Wait",
@@ -74,6 +90,7 @@ __all__ = [
     "approved_upto",
     "blocked",
     "choose",
+    "culprit",
     "cut",
     "explain",
     "falls_behind",
@@ -85,14 +102,18 @@ __all__ = [
     "irreversible_in",
     "is_author",
     "is_eligible",
+    "joint_points",
     "may_begin",
     "most_commits",
     "most_rollouts",
+    "needs_in",
     "obstacles",
     "points",
     "preview",
     "ready_at",
     "remaining",
+    "shares",
+    "suspects",
     "typical",
     "useful",
     "verified_at",

@@ -5,27 +5,30 @@ Rules:
    commit was dropped from its branch and no person has agreed.
 2. While a search is open, its halves are cut at once: neither settle time nor interval nor budget delays them, and no
    new commit joins.
-3. The cut is the newest eligible commit within the oldest `max_commits`; if none is eligible there, the nearest beyond.
-   Without `max_commits` it is the newest of all, so that a commit's delay does not grow with the commit rate. One that
-   adapts grows by one after a good rollout and halves after a bad one; searches and rollbacks do not count.
+3. What is cut is chosen by `choosing`.
 4. After a rollout the minimum interval passes first, and the budget must have a rollout left.
 5. A hotfix that is open goes first, as `hotfix` says; until it is over nothing else is cut.
 6. Commits that become eligible together ride together: the cut waits until the newest eligible one is `settle` old, but
    never longer than SETTLE_BOUND times `settle` after the first one was eligible, however many follow.
+7. Lanes that go together are cut at once (`together`): what stops one stops all, and what paces one that takes part
+   paces all. A lane that searches a culprit of its own ends that first, while the others wait.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from farmgate.lanes import hotfix
 from farmgate.lanes.calendar import closed_by, held_by, spent
-from farmgate.lanes.eligible import Gate, gate, is_eligible, ready_at
+from farmgate.lanes.choosing import choose, oldest_eligible
+from farmgate.lanes.eligible import ready_at
+from farmgate.lanes.joint_search import JointCulprit, JointLost, next_prefix
 from farmgate.lanes.reasons import Reason, Why
 from farmgate.lanes.search import Culprit, Lost, half
+from farmgate.lanes.together import JointCut, Share, gate, shares
 from farmgate.lanes.view import LaneView, OpenHotfix, QueuedCommit
 from farmgate.models import RolloutKind
 
@@ -52,20 +55,29 @@ class Wait:
     until: datetime | None = None
 
 
-def cut(view: LaneView, now: datetime) -> Cut | Wait | Culprit | Lost:
-    """What the lane does next. `Culprit` and `Lost` end an open search."""
+def cut(view: LaneView, now: datetime) -> Cut | JointCut | Wait | Culprit | Lost | JointCulprit | JointLost:
+    """What the lane does next, or with its group. `Culprit` and `Lost`, of the lane or joint, end an open search."""
     if view.hotfix is not None:
         stops = (*stopped_by(view, now, for_hotfix=True), *hotfix.waits_for(view, view.hotfix))
         return Wait(stops, _latest(stops)) if stops else _hotfix(view, view.hotfix)
     stops = stopped_by(view, now)
+    searched = view.together.search if view.together is not None and view.search is None else None
     if stops:
-        idle = view.search is None and choose(view, gate(view)) is None
+        idle = view.search is None and searched is None and choose(view, gate(view)) is None
         return Wait((*stops, nothing(view))) if idle else Wait(stops, _latest(stops))
     if view.search is not None:
         found = half(view, view.search)
         if isinstance(found, QueuedCommit):
             return Cut(found, view.base, RolloutKind.SEARCH, view.search.id)
         return found
+    if searched is not None:
+        return next_prefix(view, searched)
+    if view.together is not None:
+        taking_part = shares(view)
+        joint_pace = tuple(reason for share in taking_part for reason in _pace_of(view, share, now))
+        if joint_pace:
+            return Wait(joint_pace, _latest(joint_pace))
+        return JointCut(taking_part) if taking_part else Wait((nothing(view),))
     stands = gate(view)
     chosen = choose(view, stands)
     if chosen is None:
@@ -80,57 +92,21 @@ def _hotfix(view: LaneView, ready: OpenHotfix) -> Cut:
     return Cut(commit, view.base, RolloutKind.HOTFIX, made_id=ready.id)
 
 
-def choose(view: LaneView, stands: Gate) -> QueuedCommit | None:
-    """The commit of the next cut, by rule 3, whatever the time is."""
-    limit = most_commits(view)
-    if limit is None:
-        return next((commit for commit in reversed(view.commits) if is_eligible(view, commit, stands)), None)
-    within = None
-    for commit in view.commits:
-        beyond = commit.position > start(view) + limit
-        if beyond and within is not None:
-            break
-        if is_eligible(view, commit, stands):
-            within = commit
-            if beyond:
-                break
-    return within
-
-
-def most_commits(view: LaneView) -> int | None:
-    """How many commits the next batch may have; None: any number."""
-    rules = view.policy.adaptive
-    if rules is None:
-        return view.policy.max_commits
-    size = rules.start
-    for good in view.outcomes:
-        size = min(rules.most, size + 1) if good else max(rules.least, size // 2)
-    return size
-
-
-def choose_among(eligible: Sequence[QueuedCommit], base: int, limit: int | None) -> QueuedCommit | None:
-    """Rule 3 over what is eligible, oldest first."""
-    if not eligible:
-        return None
-    if limit is None:
-        return eligible[-1]
-    within = [commit for commit in eligible if commit.position <= base + limit]
-    return within[-1] if within else eligible[0]
-
-
-def start(view: LaneView) -> int:
-    """The position before the first waiting commit: `max_commits` counts from here."""
-    if view.live is None and view.commits:
-        return view.commits[0].position - 1
-    return view.base
-
-
-def oldest_eligible(view: LaneView, stands: Gate) -> QueuedCommit | None:
-    return next((commit for commit in view.commits if is_eligible(view, commit, stands)), None)
-
-
 def stopped_by(view: LaneView, now: datetime, *, for_hotfix: bool = False) -> tuple[Reason, ...]:
-    """Rule 1: what stops the whole lane, or (`for_hotfix`) what of that stops a hotfix as well."""
+    """Rule 1: what stops the whole lane; and, by rule 7, what stops a lane that it goes together with. `for_hotfix`:
+    what of that stops a hotfix, which goes alone."""
+    found = list(_stops(view, now, for_hotfix=for_hotfix))
+    for mate in view.mates if not for_hotfix else ():
+        theirs = [*_stops(mate, now)]
+        if mate.search is not None and view.search is None:
+            theirs.append(Reason(Why.SEARCH, "the culprit of a sick batch is searched"))
+        if mate.hotfix is not None:
+            theirs.append(Reason(Why.HOTFIX, "a hotfix goes first"))
+        found.extend(_named(mate, theirs))
+    return tuple(found)
+
+
+def _stops(view: LaneView, now: datetime, *, for_hotfix: bool = False) -> tuple[Reason, ...]:
     found: list[Reason] = []
     if view.active is not None:
         active = view.active
@@ -146,7 +122,23 @@ def stopped_by(view: LaneView, now: datetime, *, for_hotfix: bool = False) -> tu
 
 
 def paced_by(view: LaneView, newest: QueuedCommit, oldest: QueuedCommit, now: datetime) -> tuple[Reason, ...]:
-    """Rules 4 and 5: what delays a cut that is possible."""
+    """Rules 4 and 5: what delays a cut that is possible; and, by rule 7, what delays others that take part in it."""
+    others = (share for share in shares(view) if share.view.lane_id != view.lane_id) if view.mates else ()
+    return (*_pace(view, newest, oldest, now), *(reason for share in others for reason in _pace_of(view, share, now)))
+
+
+def _pace_of(view: LaneView, share: Share, now: datetime) -> tuple[Reason, ...]:
+    """What delays a lane that takes part, as `view` tells it."""
+    found = _pace(share.view, share.commit, share.oldest, now)
+    return found if share.view.lane_id == view.lane_id else _named(share.view, found)
+
+
+def _named(mate: LaneView, reasons: Iterable[Reason]) -> tuple[Reason, ...]:
+    told = f"{mate.policy.name} goes together with it: "
+    return tuple(Reason(reason.kind, told + reason.words, reason.until) for reason in reasons)
+
+
+def _pace(view: LaneView, newest: QueuedCommit, oldest: QueuedCommit, now: datetime) -> tuple[Reason, ...]:
     found: list[Reason] = []
     policy = view.policy
     if view.finished_at is not None:

@@ -10,6 +10,8 @@ Rules:
 5. A lane may refuse what has vulnerabilities, or what it cannot judge (`farmgate.vulnerabilities.exposure`), and what
    brings no provenance by somebody it trusts.
 6. What made commits brought to what is live is in the batch too (`hotfix`).
+7. Where lanes of one line go together, all of this must hold in each lane that does not have the commit yet; and what
+   a commit needs of another line goes before it or with it (`together`).
 7. The functions that decide are those that explain.
 """
 
@@ -23,7 +25,7 @@ from datetime import datetime
 from farmgate.lanes import hotfix
 from farmgate.lanes.approving import Agreed, agreed
 from farmgate.lanes.reasons import Reason, Why
-from farmgate.lanes.view import Brought, Checks, LaneView, QueuedCommit, StandingBan
+from farmgate.lanes.view import Brought, Checks, LaneView, Need, QueuedCommit, StandingBan
 from farmgate.vulnerabilities.exposure import refusals
 
 
@@ -42,24 +44,29 @@ class Blocked:
 @dataclass(frozen=True, slots=True)
 class Gate:
     """What stands against batches of a lane, found once for all of them: bans, approvals that are missing, candidates
-    that are refused for what they are made of, and what must not be lost."""
+    that are refused for what they are made of, and what must not be lost. `mates`: the other lanes of its line, with
+    what stands there; `lacks`: what is needed of other lines and is not there."""
 
     bans: tuple[Blocked, ...] = ()
     agreed: Agreed | None = None
     refused: Mapping[int, str] = field(default_factory=dict)
     unproven: Mapping[int, str] = field(default_factory=dict)
     brought: tuple[Brought, ...] = ()
+    mates: tuple[tuple[LaneView, Gate], ...] = ()
+    lacks: tuple[Need, ...] = ()
 
     def blocks(self, position: int) -> bool:
         if self.brought and hotfix.lost(self.brought, position):
             return True
         if self.agreed is not None and self.agreed.blocks(position):
             return True
+        if any(need.position <= position for need in self.lacks):
+            return True
         return any(span.blocks(position) for span in self.bans)
 
 
-def gate(view: LaneView) -> Gate:
-    """What decides over the next batch."""
+def own_gate(view: LaneView) -> Gate:
+    """What stands in the lane itself."""
     rules, exposure = view.policy.vulnerabilities, view.exposure
     refused = refusals(exposure, rules) if rules is not None and exposure is not None else {}
     return Gate(blocked(view), agreed(view), refused, view.unproven, view.brought)
@@ -121,6 +128,15 @@ def obstacles(view: LaneView, commit: QueuedCommit, gate: Gate) -> tuple[Reason,
         found.append(Reason(Why.PROVENANCE, gate.unproven[commit.candidate_id]))
     if commit.candidate_id is not None and commit.candidate_id in gate.refused:
         found.append(Reason(Why.VULNERABILITY, gate.refused[commit.candidate_id]))
+    found.extend(
+        Reason(Why.NEEDS, f"{need.sha[:9]} of {need.line[0]} goes before it or with it, and cannot go yet")
+        for need in gate.lacks
+        if need.position <= commit.position
+    )
+    for mate, stands in gate.mates:
+        if mate.base < commit.position:
+            theirs = (each for each in obstacles(mate, commit, stands) if each.kind is not Why.CHECKS)
+            found.extend(Reason(each.kind, f"in {mate.policy.name}: {each.words}", each.until) for each in theirs)
     return tuple(found)
 
 
@@ -130,7 +146,9 @@ def is_eligible(view: LaneView, commit: QueuedCommit, gate: Gate) -> bool:
         return False
     if view.policy.follows and any(verified_at(view, lane, commit.position) is None for lane in view.policy.follows):
         return False
-    return not gate.blocks(commit.position)
+    if gate.blocks(commit.position):
+        return False
+    return all(mate.base >= commit.position or is_eligible(mate, commit, stands) for mate, stands in gate.mates)
 
 
 def verified_at(view: LaneView, lane: str, position: int) -> datetime | None:

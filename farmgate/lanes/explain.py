@@ -19,12 +19,15 @@ from typing import Final
 
 from farmgate.lanes import hotfix
 from farmgate.lanes.calendar import beginnings, may_begin, spared
-from farmgate.lanes.cutting import choose_among, most_commits, nothing, paced_by, start, stopped_by
-from farmgate.lanes.eligible import gate, obstacles
+from farmgate.lanes.choosing import choose_among, most_commits, start
+from farmgate.lanes.cutting import nothing, paced_by, stopped_by
+from farmgate.lanes.eligible import obstacles
 from farmgate.lanes.reasons import Reason, Why
 from farmgate.lanes.search import most_rollouts
+from farmgate.lanes.together import gate
 from farmgate.lanes.view import LaneView, QueuedCommit
 
+_ROUNDS: Final = 100
 TOLD_BATCHES: Final = 100
 """So many batches behind a window, freeze or budget have an estimate."""
 
@@ -127,7 +130,12 @@ def _lane_reasons(
         most = most_rollouts(len(view.search.points))
         words = f"the culprit of a sick batch is searched: {view.search.rollouts} of at most {most} further rollouts"
         stops = (*stops, Reason(Why.SEARCH, words))
-    if not heads or view.search is not None or view.hotfix is not None:
+    elif view.together is not None and view.together.search is not None:
+        joint = view.together.search
+        most = most_rollouts(len(joint.points))
+        words = f"the culprit of a sick batch of {view.together.name} is searched: {joint.rollouts} of at most {most}"
+        stops = (*stops, Reason(Why.SEARCH, f"{words} further joint rollouts"))
+    if not heads or _searches(view) or view.hotfix is not None:
         return stops
     return (*stops, *paced_by(view, heads[0], eligible[0], now))
 
@@ -136,16 +144,37 @@ def _begins(
     view: LaneView, heads: Sequence[QueuedCommit], eligible: Sequence[QueuedCommit], now: datetime
 ) -> datetime | None:
     """When the next batch is cut, where that can be told: every reason but those of the lane has an end."""
-    if view.hotfix is not None:
+    members = view.members
+    if any(each.hotfix is not None for each in members):
         return None
-    if not heads or view.search is not None or view.unacknowledged_loss or view.rollback_asked is not None:
+    if not heads or _searches(view) or any(each.search is not None for each in members):
+        return None
+    if any(each.unacknowledged_loss or each.rollback_asked is not None for each in members):
         return None
     times = [now]
-    if view.active is not None:
-        over = max(now, view.active.started_at + typical(view))
-        times.append(over + view.policy.minimum_interval)
+    for each in members:
+        if each.active is not None:
+            over = max(now, each.active.started_at + typical(each))
+            times.append(over + each.policy.minimum_interval)
     times.extend(reason.until for reason in paced_by(view, heads[0], eligible[0], now) if reason.until is not None)
-    return may_begin(view, max(times), spared=spared(view, view.base, heads[0].position))
+    return _all_open(view, max(times), heads[0].position)
+
+
+def _searches(view: LaneView) -> bool:
+    return view.search is not None or (view.together is not None and view.together.search is not None)
+
+
+def _all_open(view: LaneView, at: datetime, upto: int) -> datetime | None:
+    """The first moment from `at` on at which every lane of the group may begin."""
+    found: datetime | None = at
+    for _ in range(_ROUNDS):
+        before = found
+        for each in view.members:
+            exempt = each.line != view.line or spared(each, each.base, upto)
+            found = may_begin(each, found, spared=exempt) if found is not None else None
+        if found == before:
+            return found
+    return None
 
 
 def _times(view: LaneView, first: datetime | None, ends: Sequence[int]) -> list[datetime | None]:

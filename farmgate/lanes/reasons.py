@@ -32,6 +32,7 @@ class Why(StrEnum):
     NOTHING = "nothing"
     GONE = "gone"
     HOTFIX = "hotfix"
+    NEEDS = "needs"
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,6 +210,47 @@ class Brought:
 
 
 @dataclass(frozen=True, slots=True)
+class Need:
+    """The commit at `position` says that another goes before it, or with it: one of a line (repository, branch).
+    `at`: where that one stands; None: it is not there."""
+
+    position: int
+    sha: str
+    line: tuple[str, str]
+    at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A commit that a group's search may try."""
+
+    line: tuple[str, str]
+    sha: str
+
+
+@dataclass(frozen=True, slots=True)
+class JointSearch:
+    """A sealed joint batch: with its first `good` points it is good, with its first `sick` it is sick."""
+
+    id: int
+    points: tuple[Point, ...]
+    good: int
+    sick: int
+    rollouts: int
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """The group of a lane: the lanes before it and after it, in their order. These know no group themselves."""
+
+    name: str
+    before: tuple[LaneView, ...] = ()
+    after: tuple[LaneView, ...] = ()
+    search: JointSearch | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LaneView:
     """A lane at one moment."""
 
@@ -236,6 +277,8 @@ class LaneView:
     hotfix: OpenHotfix | None = None
     brought: tuple[Brought, ...] = ()  # by made commits that are live, and must not be lost
     turned_red: TurnedRed | None = None  # what is live, after it went live
+    needs: tuple[Need, ...] = ()  # what waiting commits need of other lines of the group
+    together: Together | None = None
     unacknowledged_loss: bool = False  # the live commit is gone, and no person said that this is all right
 
     @property
@@ -243,12 +286,33 @@ class LaneView:
         """The position after which the queue begins."""
         return self.live.base if self.live is not None else 0
 
+    @property
+    def line(self) -> tuple[str, str]:
+        """Whose commits these are: lanes of one line that go together take the same ones."""
+        return self.policy.repository, self.policy.branch
+
+    @property
+    def members(self) -> tuple[LaneView, ...]:
+        """The lanes of the group in their order, this one among them; alone, just this one."""
+        return (*self.together.before, self, *self.together.after) if self.together is not None else (self,)
+
+    @property
+    def mates(self) -> tuple[LaneView, ...]:
+        """The other lanes of the group."""
+        return (*self.together.before, *self.together.after) if self.together is not None else ()
+
+    @property
+    def in_line(self) -> tuple[LaneView, ...]:
+        """The lanes of the group that take the same commits as this one, and this one."""
+        return tuple(each for each in self.members if each.line == self.line)
+
 
 _REVERTS: Final = re.compile(r"this reverts commits?\s+((?:[0-9a-f]{7,64}(?:\s*,?\s*(?:and\s+)?)?)+)", re.IGNORECASE)
 _FIXES: Final = re.compile(r"^fixes-commit:[ \t]*([0-9a-f]{7,64})\b", re.IGNORECASE | re.MULTILINE)
 _SECURITY: Final = re.compile(r"^security-fix:[ \t]*\S", re.IGNORECASE | re.MULTILINE)
 LONGEST_WHY: Final = 200
 _IRREVERSIBLE: Final = re.compile(r"^irreversible:[ \t]*(\S.*)$", re.IGNORECASE | re.MULTILINE)
+_DEPENDS: Final = re.compile(r"^depends-on:[ \t]*([\w.-]+)@([0-9a-f]{7,64})\b", re.IGNORECASE | re.MULTILINE)
 _HASH: Final = re.compile(r"\b[0-9a-f]{7,64}\b")
 
 
@@ -267,3 +331,8 @@ def irreversible_in(message: str) -> str | None:
     """Why a message says that its commit cannot be taken back: `Irreversible: drops the old column`."""
     found = _IRREVERSIBLE.search(message)
     return " ".join(found[1].split())[:LONGEST_WHY] if found is not None else None
+
+
+def needs_in(message: str) -> tuple[tuple[str, str], ...]:
+    """The commits that must not go after this one: `Depends-On: <repository>@<hash>`, as (repository, hash)."""
+    return tuple((repository, sha.lower()) for repository, sha in _DEPENDS.findall(message))

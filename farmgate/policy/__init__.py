@@ -13,6 +13,7 @@ from farmgate.policy.checks import (
     QueryCheck,
     check_of,
 )
+from farmgate.policy.groups import Group, parse_group
 from farmgate.policy.models import Adaptive, Approvals, LanePolicy, Provenance, Vulnerabilities, Wave
 from farmgate.policy.pace import Budget, Freeze, Window
 from farmgate.policy.parsing import parse
@@ -34,6 +35,7 @@ __all__ = [
     "ContainerCheck",
     "DockerTarget",
     "Freeze",
+    "Group",
     "HttpCheck",
     "InstancesTarget",
     "LanePolicy",
@@ -49,4 +51,5 @@ __all__ = [
     "Window",
     "check_of",
     "parse",
+    "parse_group",
 ]

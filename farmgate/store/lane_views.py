@@ -32,7 +32,7 @@ from farmgate.lanes import (
     fixes_security,
     useful,
 )
-from farmgate.models import Lane, MadeKind, RolloutKind
+from farmgate.models import Lane, LaneGroup, MadeKind, RolloutKind
 from farmgate.policy import LanePolicy
 from farmgate.refs import HEADS
 from farmgate.store import (
@@ -42,6 +42,8 @@ from farmgate.store import (
     exposures,
     fixes,
     holds,
+    lane_groups,
+    lane_mates,
     lanes,
     late_reds,
     made,
@@ -63,7 +65,20 @@ _SHOWN_GONE: Final = 100
 
 
 def view(connection: Connection, lane: Lane, now: datetime, *, full: bool = False) -> LaneView:
-    """The lane at this moment; `full` reads every waiting commit with its title and checks."""
+    """The lane at this moment, and those that go together with it; `full` reads every waiting commit with its title and
+    checks."""
+    alone = of_lane(connection, lane, now, full=full)
+    group = lane_groups.of_lane(connection, lane.id)
+    return alone if group is None else beside_mates(connection, alone, group, now)
+
+
+def beside_mates(connection: Connection, alone: LaneView, group: LaneGroup, now: datetime) -> LaneView:
+    """A lane's view with those that go together with it."""
+    return lane_mates.with_mates(connection, alone, group, now, of_lane)
+
+
+def of_lane(connection: Connection, lane: Lane, now: datetime, *, full: bool = False) -> LaneView:
+    """The lane by itself."""
     policy = lanes.policy_of(lane)
     live = live_of(connection, lane, policy)
     base = live.base if live is not None else 0

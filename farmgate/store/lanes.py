@@ -118,10 +118,18 @@ def take(connection: Connection, lane_id: int, epoch: int) -> None:
 
 
 def order_rollback(
-    connection: Connection, lane_id: int, release_id: int, asked_by: str, reason: str, now: datetime
+    connection: Connection,
+    lane_id: int,
+    release_id: int,
+    asked_by: str,
+    reason: str,
+    now: datetime,
+    together: Sequence[str] = (),
 ) -> None:
-    """Keep a person's order for the deploy loop; a newer order replaces one that is not cut yet."""
-    order = {"release_id": release_id, "asked_by": asked_by, "reason": reason, "asked_at": now.isoformat()}
+    """Keep a person's order for the deploy loop; a newer order replaces one that is not cut yet. `together`: the lanes
+    that go back with it, itself among them, in the order of their group; each has the order."""
+    order: dict[str, Any] = {"release_id": release_id, "asked_by": asked_by, "reason": reason}
+    order |= {"asked_at": now.isoformat()} | ({"together": list(together)} if together else {})
     connection.execute(update(lanes).where(lanes.c.id == lane_id).values(rollback=order))
 
 

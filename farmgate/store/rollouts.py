@@ -27,8 +27,9 @@ from farmgate.store import handovers, made
 from farmgate.store.database import insert_if_absent, many, move, newest, one
 from farmgate.store.schema import branch_commits, journal, lanes, releases, rollout_commits, rollouts
 
-NOT_BLAMED = ("aborted", "replaced")
-"""Verdicts of what was taken back and says nothing of the change: a person, or a newer batch, ended it."""
+NOT_BLAMED = ("aborted", "replaced", "together")
+"""Verdicts of what was taken back and says nothing of the change: a person, or a newer batch, ended it; or another lane
+of its group went sick."""
 
 
 @dataclass(frozen=True, slots=True)

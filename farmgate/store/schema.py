@@ -1120,3 +1120,80 @@ late_reds = Table(
     Column("over_reason", Text),
     Index("ix_late_reds_of_commit", "repository_id", "sha"),
 )
+
+# --- lanes that go together ---
+
+lane_groups = Table(
+    "lane_groups",
+    metadata,
+    _id(),
+    Column("name", String(100), nullable=False, unique=True),
+    Column("version", Integer, nullable=False),
+    _when("created_at"),
+)
+
+group_members = Table(
+    "group_members",
+    metadata,
+    # A lane is in one group at most.
+    _ref("lane_id", "lanes.id", primary_key=True),
+    _ref("group_id", "lane_groups.id", index=True),
+    Column("place", Integer, nullable=False),
+)
+
+group_versions = Table(
+    "group_versions",
+    metadata,
+    _ref("group_id", "lane_groups.id", primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("lanes", JSON, nullable=False),
+    Column("changed_by", Text, nullable=False),
+    _when("changed_at"),
+)
+
+joints = Table(
+    "joints",
+    metadata,
+    _id(),
+    _ref("group_id", "lane_groups.id"),
+    Column("number", Integer, nullable=False),
+    Column("kind", State(RolloutKind), nullable=False),
+    Column("search_id", BigInteger().with_variant(Integer, "sqlite")),
+    Column("upto", Integer),
+    _when("created_at"),
+    UniqueConstraint("group_id", "number"),
+)
+
+joint_rollouts = Table(
+    "joint_rollouts",
+    metadata,
+    _ref("rollout_id", "rollouts.id", primary_key=True),
+    _ref("joint_id", "joints.id", index=True),
+    Column("place", Integer, nullable=False),
+)
+
+_OPEN_SEARCH = text("state = 'open'")
+
+joint_searches = Table(
+    "joint_searches",
+    metadata,
+    _id(),
+    _ref("group_id", "lane_groups.id"),
+    _ref("joint_id", "joints.id"),
+    Column("points", JSON, nullable=False),
+    Column("good", Integer, nullable=False),
+    Column("sick", Integer, nullable=False),
+    Column("state", State(states.Search), nullable=False),
+    Column("rollouts", Integer, nullable=False),
+    Column("culprit", SHA),
+    _when("opened_at"),
+    _when("closed_at", nullable=True),
+    _when("deadline"),
+    Index(
+        "ux_joint_searches_one_open",
+        "group_id",
+        unique=True,
+        sqlite_where=_OPEN_SEARCH,
+        postgresql_where=_OPEN_SEARCH,
+    ),
+)

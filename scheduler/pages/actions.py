@@ -107,7 +107,8 @@ def add(pages: APIRouter, context: Context) -> None:
             if not fields.get(name, "").isdigit():
                 raise BadPayload(f"{name}: the number of a rollout")
         to, live = int(fields["to"]), int(fields["live"])
-        lanes_api.roll_back(context, application, environment, to, why, person.name, live)
+        together = {"yes": True, "no": False}.get(fields.get("together", ""))
+        lanes_api.roll_back(context, application, environment, to, why, person.name, live, together=together)
         return back_to(f"/lanes/{application}/{environment}")
 
     @pages.post("/lanes/{application}/{environment}/hold")

@@ -313,6 +313,14 @@ def _rollback(connection: Connection, application: str, environment: str, found:
         "What is taken back is banned here: it ships again with its fix or revert, or when somebody lifts the ban.",
         "A rollout under way is stopped first.",
     ]
+    submits = danger(f"Roll back to #{target['number']}")
+    if found["mates"]:
+        others = ", ".join(found["mates"])
+        lines.append(f"It goes together with {others}. Together, each of them goes to what was live there then.")
+        submits = [
+            {"label": "Roll back together", "danger": True, "name": "together", "value": "yes"},
+            {"label": f"Only {application} / {environment}", "danger": True, "name": "together", "value": "no"},
+        ]
     choices = [
         {
             "label": f"#{choice['number']} {words.short(choice['sha'])} {choice['title'][:40]}",
@@ -332,5 +340,5 @@ def _rollback(connection: Connection, application: str, environment: str, found:
         takes=taken,
         hidden=[("to", target["number"]), ("live", live["number"])],
         reason=f"Why? {KEPT}",
-        submits=danger(f"Roll back to #{target['number']}"),
+        submits=submits,
     )

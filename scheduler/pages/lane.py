@@ -29,7 +29,7 @@ from farmgate.store import (
     rollouts,
     searches,
 )
-from scheduler import asking, lane_reading, made_reading
+from scheduler import asking, back, lane_reading, made_reading
 from scheduler.pages import alarms, home, vulnerabilities, words
 
 SHOWN_COMMITS = 200
@@ -104,6 +104,7 @@ def read(connection: Connection, application: str, environment: str, now: dateti
             "live": home.live(connection, lane),
             "held": home.held([hold for hold in standing if hold.kind is not HoldKind.STOP]),
             "advice": falls_behind(view, now),
+            "group": view.together.name if view.together is not None else None,
             "asks": policy.approvals is not None,
             "approvals": approvals.standing(connection, lane, policy, view.base, now),
             "planned": [hold for hold in holds.ahead(connection, lane.id, now) if hold.begins > now],
@@ -126,8 +127,9 @@ def read(connection: Connection, application: str, environment: str, now: dateti
 def taken_back(connection: Connection, lane: Lane, to: int | None) -> dict[str, Any]:
     """What a rollback would take back. `to`: a rollout's number; None: the release before. Raises NotFound."""
     live = releases.live_of(connection, lane.id)
+    mates = back.mates_of(connection, lane)
     if live is None:
-        return {"live": None, "target": None, "commits": [], "choices": []}
+        return {"live": None, "target": None, "commits": [], "choices": [], "mates": mates}
     below = {row.onto for row in made.chain(connection, lane.repository_id, live.sha)}
     earlier = [r for r in releases.latest(connection, lane.id) if _is_earlier(r.sha, r.position, live, below)]
     numbers = {r.id: rollouts.by_id(connection, r.rollout_id).number for r in [live, *earlier]}
@@ -146,6 +148,7 @@ def taken_back(connection: Connection, lane: Lane, to: int | None) -> dict[str, 
         else None,
         "commits": [commit_line(sha, described) for sha in reversed(covered)],
         "choices": [{"number": numbers[r.id], **commit_line(r.sha, described)} for r in _once(earlier)],
+        "mates": mates,
     }
 
 

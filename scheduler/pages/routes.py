@@ -23,6 +23,7 @@ from scheduler.pages import (
     audit,
     confirm,
     confirm_hotfix,
+    group,
     home,
     identity,
     lane,
@@ -157,6 +158,10 @@ def router(context: Context) -> APIRouter:
     @pages.get("/lanes/{application}/{environment}")
     async def one_lane(request: Request, person: Person, application: str, environment: str) -> Response:
         return await live(request, person, "lane.html", lambda c, now: lane.read(c, application, environment, now))
+
+    @pages.get("/groups/{name}")
+    async def one_group(request: Request, person: Person, name: str) -> Response:
+        return await live(request, person, "group.html", lambda c, now: group.read(c, name, now))
 
     @pages.get("/nodes")
     async def all_nodes(request: Request, person: Person) -> Response:

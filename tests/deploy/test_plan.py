@@ -34,9 +34,10 @@ from deploy.decisions import (
     Start,
     Stick,
 )
-from deploy.plan import STEP_TRIES, UNKNOWN_LOOKS, RolloutView, patience, plan_rollout
+from deploy.plan import STEP_TRIES, UNKNOWN_LOOKS, patience, plan_rollout
 from deploy.plan_lanes import plan_lane
 from deploy.plan_start import LOOK_WITHIN
+from deploy.rollout_view import RolloutView
 from farmgate import lanes, states
 from farmgate.lanes import Active, LaneView, Live, QueuedCommit, StandingHold
 from farmgate.models import BatchLook, HoldKind, JournalEntry, Rollout, RolloutKind

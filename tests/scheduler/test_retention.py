@@ -27,7 +27,7 @@ NO_BLOBS = {
     *("candidates.sha", "rollouts.since_sha", "rollouts.until_sha", "rollout_commits.sha", "releases.sha", "bans.sha"),
     *("patches.sha", "patches.patch_id", "patches.inverse_id", "said_fixes.fix", "said_fixes.fixes"),
     *("batch_looks.since_sha", "batch_looks.until_sha", "late_reds.sha"),
-    *("approvals.since_sha", "approvals.until_sha", "submissions.sha", "submissions.digest"),
+    *("approvals.since_sha", "approvals.until_sha", "submissions.sha", "submissions.digest", "joint_searches.culprit"),
     *("audit.before", "audit.after", "audit.previous", "audit.hash", "audit_head.hash"),
     *("packages.key", "package_sets.digest", "attestation_keys.kid", "attestations.sha"),
     "attestations.digest",

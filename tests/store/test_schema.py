@@ -84,6 +84,12 @@ KINDS = {
     "carriers": models.Carrier,
     "batch_looks": models.BatchLook,
     "late_reds": models.LateRed,
+    "lane_groups": models.LaneGroup,
+    "group_members": models.GroupMember,
+    "group_versions": models.GroupVersion,
+    "joints": models.Joint,
+    "joint_rollouts": models.JointRollout,
+    "joint_searches": models.JointSearchRow,
 }
 TABLES = sorted(metadata.tables.values(), key=lambda table: table.name)
 
