@@ -128,6 +128,7 @@ def end(farm: Farm) -> None:
     for _ in range(8):
         for lane in farm.lanes:
             act(farm, {"lift_hold": lane})
+        farm.advance(1)  # whoever has not looked since what happened last
         while _agree(farm) or not quiet(farm):
             for lane in farm.lanes:
                 if asking(farm, lane):
