@@ -1,55 +1,44 @@
-"""What workers and nodes ask, as functions without HTTP: claim, renew, log, step, artifact, result, join, heartbeat.
+"""What workers ask, as functions without HTTP: claim, renew, log, step, artifact, result.
 
 Rules:
 1. A claim is one guarded update (QUEUED -> RUNNING at this attempt number); losers get LostRace and stop (I2).
 2. Whatever an attempt sends is checked in the transaction that stores it: live, or StaleAttempt (I3).
 3. A worker that reports 'lost' gives its job the next attempt at once, as if its lease had run out.
-4. A node that hears no bells although it has free slots, and work waits for it, is told to restart its worker; not
-   one that names a problem, since its worker waits for that to end.
-5. An agent that buried its worker says what it held: these attempts are lost at once, not when their leases run out.
-6. A job that failed by itself gets its next try while its `retry` lasts; what then remains may be allowed (`ends`).
+4. A job that failed by itself gets its next try while its `retry` lasts; what then remains may be allowed (`ends`).
 """
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import PurePosixPath
 
 from sqlalchemy import Connection
 
 from farmgate import models, states
 from farmgate.clock import random_token
-from farmgate.errors import BadPayload, Conflict, LostRace, StaleAttempt
+from farmgate.errors import BadPayload, Conflict, LostRace
 from farmgate.messages import (
     RESULT_CARRIES_BYTES,
     ArtifactTaken,
     Claim,
     Claimed,
-    Heard,
-    Heartbeat,
-    Held,
-    Join,
-    Joined,
     LogTaken,
     Renew,
     Renewed,
     Result,
     StepReport,
 )
-from farmgate.models import Repository, Run, TokenKind, Trust
+from farmgate.models import Repository, Run, Trust
 from farmgate.pipeline import JobSpec
 from farmgate.refs import TAGS, branch_of
-from farmgate.store import attempts, events, jobs, logs, nodes, repositories, reuse, runs, tokens
+from farmgate.store import attempts, events, jobs, logs, nodes, repositories, reuse, runs
 from farmgate.store.intakes import storable
 from scheduler import emission, ends, reporting, retention
 from scheduler.blob_streams import named
 from scheduler.context import Context
 from scheduler.giving import given_to, registry_for
 
-HEARTBEAT = timedelta(seconds=5)
-DEAF_AFTER = timedelta(seconds=10)
 TOKEN_PREFIX = "fga_"  # noqa: S105  # what an attempt's token begins with
 LONGEST_PATH = 1000
 
@@ -247,7 +236,7 @@ def take_result(context: Context, attempt: models.Attempt, body: Result) -> None
             connection, attempt.id, ended, now, reason=reason, exit_code=body.exit_code, timings=body.timings
         )
         if body.outcome == "lost" and job.cancel_asked is None:
-            _try_again(context, connection, job, reason or "the worker lost its infrastructure", "worker")
+            try_again(context, connection, job, reason or "the worker lost its infrastructure", "worker")
         else:
             pardon = reporting.settle(connection, attempt, job, body.outcome, body.exit_code, now)
             _end(connection, job, body, reason, now, emitted, pardon)
@@ -267,7 +256,7 @@ def _end(
     emitted: emission.Emitted | None,
     pardon: reporting.Pardon | None,
 ) -> None:
-    """The job's end, or its next try (rule 6). The caller has ended the attempt."""
+    """The job's end, or its next try (rule 4). The caller has ended the attempt."""
     if job.cancel_asked is not None and body.outcome in ("cancelled", "lost"):
         jobs.finish(connection, job.id, job.attempt, states.Job.CANCELLED, now, job.cancel_asked)
         return
@@ -292,7 +281,7 @@ def _end(
     jobs.finish(connection, job.id, job.attempt, states.Job(body.outcome), now, reason, forgiven=allowed)
 
 
-def _try_again(context: Context, connection: Connection, job: models.Job, reason: str, who: str) -> None:
+def try_again(context: Context, connection: Connection, job: models.Job, reason: str, who: str) -> None:
     """Rule 3: infrastructure was lost. The caller has ended the attempt."""
     now = context.clock.now()
     if job.losses < context.settings.infrastructure_retries:
@@ -301,81 +290,3 @@ def _try_again(context: Context, connection: Connection, job: models.Job, reason
         reason = f"{reason}; lost {job.losses + 1} times, no retry is left"
         jobs.finish(connection, job.id, job.attempt, states.Job.LOST, now, reason)
     events.record(connection, now, "job.lost", f"job/{job.id}", who, reason)
-
-
-# --- nodes -------------------------------------------------------------------------------------------------------
-
-
-def join(context: Context, body: Join, broker_url: str) -> Joined:
-    """Take the node in and give it its credential: for the farm's own token, which lets any number in, or for a
-    one-time token, which is spent. Raises Unauthorised, Conflict."""
-    now = context.clock.now()
-    ours = context.settings.join_token
-    with context.store.writing() as connection:
-        if ours is None or not hmac.compare_digest(body.token.encode(), ours.get_secret_value().encode()):
-            tokens.spend(connection, context.vault, body.token, TokenKind.JOIN, now)
-        node = nodes.join(connection, body, now)
-        credential = tokens.create(connection, context.vault, TokenKind.NODE, node.name, now, node_id=node.id)
-        text = f"{node.name} joined pool {node.pool} with {node.slots} slots, engine {node.engine}"
-        events.record(connection, now, "node.joined", f"node/{node.id}", node.name, text)
-    context.wake()
-    return Joined(
-        node=node.id,
-        name=node.name,
-        credential=credential,
-        broker_url=broker_url,
-        heartbeat_seconds=HEARTBEAT.total_seconds(),
-    )
-
-
-def heartbeat(context: Context, node: models.Node, body: Heartbeat) -> Heard:
-    """Note what a node says of itself; tell it what is wanted of it."""
-    now = context.clock.now()
-    with context.store.writing() as connection:
-        nodes.heard(connection, node, body, now)
-        live = {(found.job_id, found.number): found for found, _ in attempts.held_by(connection, node.id)}
-        ended = [found for held in body.ended if (found := live.pop((held.job, held.attempt), None)) is not None]
-        for attempt in ended:
-            _bury(context, connection, node, attempt)
-        if body.leaves:  # what it still held gets a new attempt when its lease runs out
-            nodes.set_state(connection, nodes.by_id(connection, node.id), states.Node.REMOVED)
-            tokens.revoke_of_node(connection, node.id, now)
-            events.record(connection, now, "node.removed", f"node/{node.id}", node.name, f"{node.name} left the farm")
-        unanswered = jobs.unanswered(connection, node.pool, node.id, now - DEAF_AFTER)
-    if node.state is states.Node.SILENT or ended:
-        context.wake()
-    for attempt in ended:
-        context.changes.touch(attempt.job_id)
-    gone = tuple(
-        Held(job=held.job, attempt=held.attempt) for held in body.holding if (held.job, held.attempt) not in live
-    )
-    claimed_lately = node.claimed_at is not None and node.claimed_at > now - DEAF_AFTER
-    joined_lately = node.joined_at > now - DEAF_AFTER
-    # What has ended by our rows may still be cleared away there, and holds its slot as long.
-    busy = len(live.keys() | {(held.job, held.attempt) for held in body.holding})
-    deaf = unanswered and not claimed_lately and not joined_lately and busy < body.slots
-    takes_work = node.state in (states.Node.READY, states.Node.SILENT)
-    return Heard(
-        heartbeat_seconds=HEARTBEAT.total_seconds(),
-        drain=node.state is states.Node.DRAINING,
-        restart_worker=bool(deaf and takes_work and body.worker_alive and body.problem is None),
-        remove=gone,
-    )
-
-
-def _bury(context: Context, connection: Connection, node: models.Node, attempt: models.Attempt) -> None:
-    """Rule 5: as if its lease had run out at this moment. Fenced, as all that an attempt brings."""
-    try:
-        attempts.still_live(connection, attempt.id)
-    except StaleAttempt:
-        return
-    now = context.clock.now()
-    job = jobs.by_id(connection, attempt.job_id)
-    reason = f"attempt {attempt.number} was lost: the worker of {node.name} died"
-    cancelled = job.cancel_asked is not None
-    state = states.Attempt.CANCELLED if cancelled else states.Attempt.LOST
-    attempts.finish(connection, attempt.id, state, now, reason=job.cancel_asked or reason)
-    if cancelled:
-        jobs.finish(connection, job.id, attempt.number, states.Job.CANCELLED, now, job.cancel_asked)
-    else:
-        _try_again(context, connection, job, reason, "agent")

@@ -12,7 +12,7 @@ from farmgate.errors import Conflict
 from farmgate.messages import Heard, Heartbeat, Join, Joined
 from farmgate.models import TokenKind
 from farmgate.store import events, nodes, tokens
-from scheduler import claims, views
+from scheduler import joining, views
 from scheduler.auth import Admin, AskingNode, Person
 from scheduler.bodies import NodeBody
 from scheduler.context import Context
@@ -37,12 +37,12 @@ def router(context: Context) -> APIRouter:
         broker = context.settings.broker_url
         if broker is None:
             raise Conflict("this server has no broker: set FARMGATE_BROKER_URL")
-        return claims.join(context, body, broker.get_secret_value())
+        return joining.join(context, body, broker.get_secret_value())
 
     @routes.post("/api/nodes/heartbeat")
     def heartbeat(node: AskingNode, body: Heartbeat) -> Heard:
         """Say what the node holds; hear what is wanted."""
-        return claims.heartbeat(context, node, body)
+        return joining.heartbeat(context, node, body)
 
     @routes.get("/api/nodes")
     def every(person: Person) -> list[NodeBody]:

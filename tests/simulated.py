@@ -26,7 +26,7 @@ from farmgate.models import Attempt, Node, Repository, TokenKind
 from farmgate.refs import HEADS
 from farmgate.store import attempts, nodes, tokens
 from farmgate.store.database import Store
-from scheduler import claims
+from scheduler import claims, joining
 from scheduler.context import Context
 
 Dice = Random
@@ -191,7 +191,7 @@ class SimulatedWorker:
             version="0",
             labels=self.labels,
         )
-        self.node_id = claims.join(self.context, body, "redis://nowhere").node
+        self.node_id = joining.join(self.context, body, "redis://nowhere").node
 
     def step(self) -> None:
         """What it does when it is its turn."""
@@ -220,7 +220,7 @@ class SimulatedWorker:
             return
         self.renewed_at = now
         body = Heartbeat(slots=self.slots, holding=self._held(), worker_alive=True, free_disk_bytes=2**40, version="0")
-        heard = claims.heartbeat(self.context, self._node(), body)
+        heard = joining.heartbeat(self.context, self._node(), body)
         if heard.restart_worker:
             self.deaf = False
         for held in heard.remove:
