@@ -121,7 +121,7 @@ def test_what_runs_where_shows_live_rollout_waiting_and_who_is_asked(farm: Farm,
     text = client.get("/").text
     for shown in ("First", "asks a person", "wave 2 of 2, 100 %", "2 waiting", "the check was silent"):
         assert shown in text, shown
-    assert "is rollout #2 good?" in text
+    assert "Is rollout #2 of this lane good?" in text
     assert 'href="/lanes/shop/production/decide"' in text
 
 
