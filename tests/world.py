@@ -60,7 +60,10 @@ from tests.simulated_lanes import Places, policy_text
 
 STEP = timedelta(seconds=10)
 LOOK_ANYWAY = 10  # steps
-BEATS = re.compile(r"PRAGMA|BEGIN|WITH|(UPDATE|INSERT INTO) (nodes|leaders) |UPDATE attempts SET lease_until=|UPDATE repositories SET polled_at=")
+BEATS = re.compile(
+    "PRAGMA|BEGIN|WITH|(UPDATE|INSERT INTO) (nodes|leaders) "
+    "|UPDATE attempts SET lease_until=|UPDATE repositories SET polled_at="
+)
 SECRET = "a webhook secret"
 PIPELINE = "jobs:\n  test:\n    steps: [make test]\n    artifacts: [dist/shop.tar.gz]\n"
 MISHAP = or_(t.events.c.kind.like("decision.%"), t.events.c.kind == "lane.trouble")

@@ -53,7 +53,7 @@ def rollback(
     out.print(f"{lane} goes back to {show.short(answer['to_sha'])} of rollout {answer['to_rollout']}. It takes back:")
     for commit in answer["takes_back"]:
         out.print(show.clean(f"  {show.short(commit['sha'])} {commit['title']} ({commit['author']})"))
-    for other in answer["together"]:
+    for other in answer.get("together", ()):
         out.print(f"With it, {other['lane']} goes back to {show.short(other['to_sha'])}")
     return None
 

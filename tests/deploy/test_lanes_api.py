@@ -106,7 +106,8 @@ def test_where_a_wave_names_who_answers_nobody_else_does(farm: Farm) -> None:
             patience=timedelta(hours=1),
         )
         made = rollouts.cut(connection, new, 0, farm.clock.now())
-        connection.execute(update(rollout_table).values(state=states.Rollout.ASKING, wave=1))
+        values = {"state": states.Rollout.ASKING, "wave": 1, "started_at": farm.clock.now()}
+        connection.execute(update(rollout_table).values(**values))
     said = {"verdict": "good", "reason": "looks right"}
     refused = farm.http.post("/api/lanes/shop/production/decide", json=said)
     assert (refused.status_code, "wave 2 of rollout 1 asks ben, not ada" in refused.json()["error"]) == (403, True)
