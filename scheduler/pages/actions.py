@@ -26,6 +26,7 @@ from scheduler.pages import rendering
 from scheduler.pages.confirm import NODE_VERBS, asked
 
 FORM_LIMIT_BYTES = 64 * 1024
+_HASH = re.compile("[0-9a-f]{4,64}")
 HOLD_SPANS = {
     "PT1H": timedelta(hours=1),
     "PT4H": timedelta(hours=4),
@@ -62,6 +63,14 @@ def reason_in(fields: dict[str, str]) -> str:
     if not reason:
         raise BadPayload("say why: the reason is shown to everyone, and kept")
     return reason[:500]
+
+
+def _commit_in(fields: dict[str, str], which: str) -> str:
+    """Raises BadPayload where it is no hash."""
+    commit = fields.get("commit", "").lower()
+    if not _HASH.fullmatch(commit):
+        raise BadPayload(f"commit: the hash of {which}, or its first digits (four or more)")
+    return commit
 
 
 def _wish(fields: dict[str, str]) -> again.Wish:
@@ -136,7 +145,7 @@ def add(pages: APIRouter, context: Context) -> None:
     @pages.post("/lanes/{application}/{environment}/hotfix")
     def hotfix(person: Writer, application: str, environment: str, fields: Fields) -> Response:
         commits = re.split(r"[\s,]+", fields.get("commits", "").strip().lower())
-        if not all(re.fullmatch("[0-9a-f]{4,64}", commit) for commit in commits) or len(commits) > MOST_PICKS:
+        if not all(_HASH.fullmatch(commit) for commit in commits) or len(commits) > MOST_PICKS:
             raise BadPayload("commits: their hashes, or the first digits (four or more), oldest first")
         hotfix_api.ask(context, application, environment, commits, reason_in(fields), person.name)
         return back_to(f"/lanes/{application}/{environment}")
@@ -148,9 +157,7 @@ def add(pages: APIRouter, context: Context) -> None:
 
     @pages.post("/lanes/{application}/{environment}/hotfixes/{number}/contained")
     def contained(person: Writer, application: str, environment: str, number: int, fields: Fields) -> Response:
-        commit = fields.get("commit", "").lower()
-        if not re.fullmatch("[0-9a-f]{4,64}", commit):
-            raise BadPayload("commit: the hash of the one that contains it, or its first digits (four or more)")
+        commit = _commit_in(fields, "the one that contains it")
         hotfix_api.say_contained(context, application, environment, number, commit, reason_in(fields), person.name)
         return back_to(f"/lanes/{application}/{environment}")
 
@@ -181,9 +188,7 @@ def add(pages: APIRouter, context: Context) -> None:
 
     @pages.post("/lanes/{application}/{environment}/bans/{sha}/fixed")
     def fixed(person: Writer, application: str, environment: str, sha: str, fields: Fields) -> Response:
-        commit = fields.get("commit", "").lower()
-        if not re.fullmatch("[0-9a-f]{4,64}", commit):
-            raise BadPayload("commit: the hash of the fix, or its first digits (four or more)")
+        commit = _commit_in(fields, "the fix")
         lanes_api.say_fixed(context, application, environment, sha, commit, reason_in(fields), person.name)
         return back_to(f"/lanes/{application}/{environment}")
 
