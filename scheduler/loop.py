@@ -44,6 +44,7 @@ QUARANTINE_AFTER = 5
 FIRST_PAUSE = timedelta(seconds=1)
 QUARANTINE = timedelta(minutes=5)
 TICKS_AT_ONCE = 50
+HOUSEKEEPING = ("supply", "vulnerabilities", "retention", "identity")
 SETS_NOTHING_FREE = (Ring, RingAgain, PackLog)
 TIDY_FIRST = timedelta(minutes=1)
 
@@ -216,7 +217,7 @@ class RunningLoop:
         self._thread = threading.Thread(target=self.loop.run, args=(self._stop,), name="loop", daemon=True)
 
     def _woken(self, key: str) -> None:
-        if is_log(key):
+        if is_log(key) or key in HOUSEKEEPING:  # no plan builds on it, and what a page shows of it touches by itself
             return
         self._context.wake()
         self._context.changes.touch()
