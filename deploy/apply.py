@@ -16,6 +16,7 @@ from typing import assert_never
 from sqlalchemy import Connection
 
 from deploy import apply_together, people, snapshot, together
+from deploy.blame import ban, follow
 from deploy.context import SCHEDULER, Context
 from deploy.decisions import (
     AbandonJointSearch,
@@ -40,8 +41,6 @@ from deploy.decisions import (
     GoOn,
     JointConsequence,
     LaneDecision,
-    NarrowSearch,
-    OpenSearch,
     PlaceHold,
     Prolong,
     ProlongJointSearch,
@@ -50,19 +49,17 @@ from deploy.decisions import (
     Start,
     Stick,
 )
-from deploy.plan import PATIENCE
+from deploy.plan_parts import PATIENCE
 from deploy.rollout_view import RolloutView
 from deploy.snapshot import Seen
 from deploy.writing import ACTOR, new_rollout, subject_of, tell
 from farmgate import lanes as rules
 from farmgate import states
 from farmgate.errors import LostRace, NotFound
-from farmgate.lanes import Culprit, LaneView
 from farmgate.models import Lane, Rollout, RolloutKind
 from farmgate.policy import Wave
 from farmgate.policy.targets import with_digests
 from farmgate.store import (
-    bans,
     candidates,
     events,
     handovers,
@@ -73,7 +70,6 @@ from farmgate.store import (
     lanes,
     looks,
     releases,
-    repositories,
     rollouts,
     searches,
 )
@@ -111,13 +107,13 @@ def to_lane(context: Context, seen: Seen, epoch: int, decision: LaneDecision) ->
                 _cut_rollbacks(connection, seen, epoch, decision, now)
             case PlaceHold() | BanCulprit() | AbandonSearch():
                 lanes.take(connection, seen.lane.id, epoch)
-                _follow(connection, seen.lane, seen.view, decision, None, now)
+                follow(connection, seen.lane, seen.view, decision, None, now)
             case ProlongSearch(search_id, deadline):
                 lanes.take(connection, seen.lane.id, epoch)
                 searches.prolong(connection, search_id, deadline)
             case CutTogether() | BanTogether() | ProlongJointSearch() | AbandonJointSearch():
                 asks = context.asks_scheduler
-                apply_together.to_group(connection, seen.lane, epoch, decision, _ban_together, now, asks=asks)
+                apply_together.to_group(connection, seen.lane, epoch, decision, now, asks=asks)
             case _:
                 assert_never(decision)
     if isinstance(decision, CutBatch | CutTogether) and context.asks_scheduler:
@@ -249,7 +245,7 @@ def _keep_back(connection: Connection, seen: Seen, order: CutRollback, now: date
     covers = [commit.sha for commit in rollouts.commits_of(connection, [last.id])]
     reason = f"taken back by {order.asked_by}: {order.reason}"
     at = last.until_position
-    _ban(connection, seen.lane, last.until_sha, at, covers, reason, order.asked_by, last.id, now)
+    ban(connection, seen.lane, last.until_sha, at, covers, reason, order.asked_by, last.id, now)
     return True
 
 
@@ -262,13 +258,8 @@ def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move,
         case Prolong(deadline):
             rollouts.prolong(connection, rollout, deadline)
         case Cancel(reason):
-            if together.is_bound(view):
-                apply_together.take_back_others(connection, view, reason, now + PATIENCE, now)
-            people.settle_start(connection, view, now)
-            rollouts.moved(connection, rollout, states.Rollout.CANCELLED, finished_at=now, reason=reason)
-            made_rows.delivered(connection, rollout.id, states.Made.CANCELLED, reason, now)
+            _cancel(connection, view, subject, reason, now)
             _abandon_searches(connection, seen.lane.id, now)
-            tell(connection, now, "rollout.cancelled", subject, rollout.number, reason)
         case Advance(wave, deadline):
             people.settle_checks(connection, view, now)
             if rollout.state is states.Rollout.ASKING:
@@ -303,12 +294,8 @@ def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move,
             rollouts.moved(connection, rollout, states.Rollout.ASKING, deadline=deadline, reason=words)
             tell(connection, now, "rollout.asking", subject, rollout.number, f"asks before it starts: {words}")
         case EndUnready(reason, hold):
-            if together.is_bound(view):
-                apply_together.take_back_others(connection, view, reason, now + PATIENCE, now)
-            people.settle_start(connection, view, now)
-            rollouts.moved(connection, rollout, states.Rollout.CANCELLED, finished_at=now, reason=reason)
-            tell(connection, now, "rollout.cancelled", subject, rollout.number, reason)
-            _follow(connection, seen.lane, seen.view, hold, rollout.id, now)
+            _cancel(connection, view, subject, reason, now)
+            follow(connection, seen.lane, seen.view, hold, rollout.id, now)
         case AskBack(key, words, deadline, detail):
             rollouts.note(connection, rollout, key, now, None, detail)
             _ask_on(connection, rollout, words, deadline)
@@ -338,9 +325,9 @@ def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move,
             tell(connection, now, "rollout.sick", subject, rollout.number, f"taken back: {words}")
             for consequence in consequences:
                 if isinstance(consequence, JointConsequence):
-                    apply_together.follow(connection, view, consequence, _ban_together, now)
+                    apply_together.follow(connection, view, consequence, now)
                     continue
-                _follow(connection, seen.lane, seen.view, consequence, rollout.id, now)
+                follow(connection, seen.lane, seen.view, consequence, rollout.id, now)
         case Stick(words):
             rollouts.moved(connection, rollout, states.Rollout.STUCK, finished_at=now, reason=words)
             made_rows.delivered(connection, rollout.id, states.Made.SICK, words, now)
@@ -348,6 +335,16 @@ def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move,
             tell(connection, now, "page", subject, rollout.number, f"stuck, a person is needed: {words}")
         case _:
             assert_never(decision)
+
+
+def _cancel(connection: Connection, view: RolloutView, subject: str, reason: str, now: datetime) -> None:
+    """It ends before anything was touched, and what goes together with it is taken back."""
+    if together.is_bound(view):
+        apply_together.take_back_others(connection, view, reason, now + PATIENCE, now)
+    people.settle_start(connection, view, now)
+    rollouts.moved(connection, view.rollout, states.Rollout.CANCELLED, finished_at=now, reason=reason)
+    made_rows.delivered(connection, view.rollout.id, states.Made.CANCELLED, reason, now)
+    tell(connection, now, "rollout.cancelled", subject, view.rollout.number, reason)
 
 
 def _ask_on(connection: Connection, rollout: Rollout, words: str, deadline: datetime) -> None:
@@ -378,93 +375,7 @@ def _good(connection: Connection, seen: Seen, view: RolloutView, words: str, now
         taken = [commit.sha for commit in rollouts.commits_of(connection, [rollout.id])] or [live.sha]
         covers = made_rows.with_picks(connection, seen.lane.repository_id, taken)
         reason = f"taken back by {rollout.asked_by}: {rollout.reason}"
-        _ban(connection, seen.lane, live.sha, live.position, covers, reason, rollout.asked_by, rollout.id, now)
-
-
-def _follow(
-    connection: Connection,
-    lane: Lane,
-    view: LaneView,
-    consequence: PlaceHold | BanCulprit | OpenSearch | NarrowSearch | AbandonSearch,
-    rollout_id: int | None,
-    now: datetime,
-) -> None:
-    subject = subject_of(lane)
-    match consequence:
-        case PlaceHold(reason, until):
-            holds.place(connection, lane.id, reason, ACTOR, now, until)
-            events.record(connection, now, "lane.held", subject, ACTOR, reason)
-        case OpenSearch(since, until, points):
-            if rollout_id is None:
-                raise LostRace("a search needs the rollout that went sick")
-            searches.open_up(connection, lane.id, rollout_id, since, until, points, now)
-            text = f"searching the culprit among {len(points)} candidates"
-            events.record(connection, now, "search.opened", subject, ACTOR, text)
-        case NarrowSearch(search_id, until):
-            searches.narrow(connection, search_id, until=until)
-        case BanCulprit(culprit, reason):
-            if culprit.search_id is not None:
-                searches.close(connection, culprit.search_id, states.Search.FOUND, now, culprit.sha)
-            _ban_culprit(connection, lane, view, culprit, reason, rollout_id, now)
-        case AbandonSearch(search_id, reason, suspects):
-            searches.close(connection, search_id, states.Search.ABANDONED, now, None)
-            events.record(connection, now, "search.abandoned", subject, ACTOR, reason)
-            if suspects is not None:
-                _ban_culprit(connection, lane, view, suspects, reason, rollout_id, now)
-        case _:
-            assert_never(consequence)
-
-
-def _ban_culprit(
-    connection: Connection,
-    lane: Lane,
-    view: LaneView,
-    culprit: Culprit,
-    reason: str,
-    rollout_id: int | None,
-    now: datetime,
-) -> None:
-    between = bans.between(connection, lane.repository_id, view.policy.branch, culprit.since, culprit.position)
-    covers = [commit.sha for commit in between] or [culprit.sha]
-    evidence = rollout_id
-    if culprit.search_id is not None:
-        tried = [each for each in rollouts.finished(connection, lane.id, 50) if each.state is states.Rollout.SICK]
-        last = next((each for each in tried if each.until_sha == culprit.sha), tried[0] if tried else None)
-        if last is not None:
-            evidence = last.id
-            reason = f"{reason}; rollout {last.number} went sick: {last.reason}"
-    _ban(connection, lane, culprit.sha, culprit.position, covers, reason, ACTOR, evidence, now)
-    if view.policy.on_culprit == "hold":
-        told = f"the culprit {culprit.sha[:12]} was found and banned: lift this hold to let the lane go on without it"
-        holds.place(connection, lane.id, told, ACTOR, now)
-        events.record(connection, now, "lane.held", subject_of(lane), ACTOR, told)
-
-
-def _ban_together(
-    connection: Connection, lane: Lane, view: LaneView, culprit: Culprit, reason: str, now: datetime
-) -> None:
-    """The culprit of a joint batch, in one of its lanes; the evidence is the last rollout of it there."""
-    last = next((each for each in rollouts.finished(connection, lane.id, 1)), None)
-    _ban_culprit(connection, lane, view, culprit, reason, last.id if last is not None else None, now)
-
-
-def _ban(
-    connection: Connection,
-    lane: Lane,
-    sha: str,
-    position: int,
-    covers: Sequence[str],
-    reason: str,
-    by: str,
-    rollout_id: int | None,
-    now: datetime,
-) -> None:
-    bans.put(connection, lane.id, sha, position, covers, reason, by, now, rollout_id=rollout_id)
-    commit = repositories.commit(connection, lane.repository_id, sha)
-    author = f" by {commit.author_name} <{commit.author_email}>: {commit.title}" if commit is not None else ""
-    more = f" (and {len(covers) - 1} more)" if len(covers) > 1 else ""
-    text = f"{sha[:12]}{author}{more} is banned: {reason}"
-    events.record(connection, now, "commit.banned", subject_of(lane), by, text)
+        ban(connection, seen.lane, live.sha, live.position, covers, reason, rollout.asked_by, rollout.id, now)
 
 
 def _kept(rollout: Rollout) -> str | None:

@@ -8,7 +8,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
@@ -16,6 +16,7 @@ from typing import assert_never
 from sqlalchemy import Connection
 
 from deploy import people, together
+from deploy.blame import ban_together
 from deploy.decisions import (
     AbandonJointSearch,
     BanTogether,
@@ -31,12 +32,9 @@ from deploy.writing import ACTOR, new_rollout, subject_of, tell
 from farmgate import lanes as rules
 from farmgate import states
 from farmgate.errors import LostRace
-from farmgate.lanes import Culprit, JointCulprit, LaneView
-from farmgate.models import Lane, Rollout
+from farmgate.lanes import JointCulprit
+from farmgate.models import Lane, Rollout, Unblamed
 from farmgate.store import events, joints, lane_groups, lane_views, lanes, looks, rollouts
-
-BanCulprits = Callable[[Connection, Lane, LaneView, Culprit, str, datetime], None]
-"""Bans in one lane."""
 
 
 def to_group(
@@ -44,7 +42,6 @@ def to_group(
     lane: Lane,
     epoch: int,
     decision: JointDecision,
-    ban: BanCulprits,
     now: datetime,
     *,
     asks: bool,
@@ -60,21 +57,19 @@ def to_group(
         case CutTogether():
             _cut(connection, lane, epoch, group.id, now, asks=asks)
         case BanTogether(culprit, reason):
-            _ban(connection, group.name, culprit, reason, ban, now)
+            _ban(connection, group.name, culprit, reason, now)
         case AbandonJointSearch(search_id, reason, suspects):
             joints.close(connection, search_id, states.Search.ABANDONED, now, None)
             events.record(connection, now, "search.abandoned", f"group/{group.name}", ACTOR, reason)
             for each in suspects:
-                _ban(connection, group.name, replace(each, search_id=None), reason, ban, now)
+                _ban(connection, group.name, replace(each, search_id=None), reason, now)
         case ProlongJointSearch(search_id, deadline):
             joints.prolong(connection, search_id, deadline)
         case _:
             assert_never(decision)
 
 
-def follow(
-    connection: Connection, view: RolloutView, consequence: JointConsequence, ban: BanCulprits, now: datetime
-) -> None:
+def follow(connection: Connection, view: RolloutView, consequence: JointConsequence, now: datetime) -> None:
     """What follows from a joint rollout that went sick."""
     assert view.joint is not None
     group = lane_groups.by_id(connection, view.joint.row.group_id)
@@ -86,7 +81,7 @@ def follow(
         case NarrowJointSearch(search_id, sick):
             joints.narrow(connection, search_id, sick=sick)
         case BanTogether(culprit, reason):
-            _ban(connection, group.name, culprit, reason, ban, now)
+            _ban(connection, group.name, culprit, reason, now)
         case _:
             assert_never(consequence)
 
@@ -119,7 +114,7 @@ def take_back_others(connection: Connection, view: RolloutView, words: str, dead
             rollouts.moved(connection, each.rollout, states.Rollout.CANCELLED, finished_at=now, reason=said)
             tell(connection, now, "rollout.cancelled", subject, each.rollout.number, said)
         elif each.rollout.state is not states.Rollout.RESTORING:
-            rollouts.note(connection, each.rollout, "verdict", now, together.VERDICT, {"words": said})
+            rollouts.note(connection, each.rollout, "verdict", now, Unblamed.TOGETHER, {"words": said})
             rollouts.moved(connection, each.rollout, states.Rollout.RESTORING, deadline=deadline, reason=said)
             tell(connection, now, "rollout.restoring", subject, each.rollout.number, said)
 
@@ -171,12 +166,12 @@ def _cut(connection: Connection, lane: Lane, epoch: int, group_id: int, now: dat
     events.record(connection, now, "joint.cut", f"group/{group.name}", ACTOR, text)
 
 
-def _ban(connection: Connection, group: str, found: JointCulprit, reason: str, ban: BanCulprits, now: datetime) -> None:
+def _ban(connection: Connection, group: str, found: JointCulprit, reason: str, now: datetime) -> None:
     if found.search_id is not None:
         joints.close(connection, found.search_id, states.Search.FOUND, now, found.sha)
     for lane_id, culprit in found.lanes:
         lane = lanes.by_id(connection, lane_id)
-        ban(connection, lane, lane_views.of_lane(connection, lane, now), culprit, reason, now)
+        ban_together(connection, lane, lane_views.of_lane(connection, lane, now), culprit, reason, now)
     names = [subject_of(lanes.by_id(connection, lane_id)).removeprefix("lane/") for lane_id, _ in found.lanes]
     text = f"{found.sha[:12]} is the culprit, banned in {', '.join(names) or 'no lane: it is on no branch any more'}"
     events.record(connection, now, "search.found", f"group/{group}", ACTOR, text)

@@ -28,10 +28,9 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Final
 
 from deploy import together
 from deploy.checks import Verdict
@@ -39,45 +38,29 @@ from deploy.decisions import (
     Advance,
     Arrive,
     Ask,
-    AskBack,
     AskChecks,
-    BanCulprit,
     BeginFinish,
-    BeginStep,
     Cancel,
-    Consequence,
-    EndSick,
     Finish,
     FinishTogether,
     GoOn,
-    NarrowSearch,
-    OpenSearch,
-    PlaceHold,
     Prolong,
     Rest,
-    Restore,
     RolloutDecision,
     Start,
-    Stick,
 )
-from deploy.plan_start import GO_ON, ask_back, back_answer, may_start, open_question, start_answered, why_closed
+from deploy.plan_back import restoring
+from deploy.plan_parts import PATIENCE, aborted, back, patience, step, stop_words, stopped, wave_patience
+from deploy.plan_start import GO_ON, back_answer, may_start, open_question, start_answered, why_closed
 from deploy.rollout_view import RolloutView
 from deploy.targets.protocol import Ended
 from farmgate import lanes, states
-from farmgate.lanes import Culprit, Cut, StandingHold
-from farmgate.models import HoldKind, JournalEntry, RolloutKind
+from farmgate.lanes import Cut
+from farmgate.models import JournalEntry, RolloutKind, Unblamed
 from farmgate.policy import Check, HttpCheck, LanePolicy, PersonCheck, check_of
 
-STEP_TRIES: Final = 5
-_PAUSES: Final = (2, 5, 15, 30)  # seconds after the first, second... try that hit missing infrastructure
-PATIENCE: Final = timedelta(hours=1)
-"""How long anything may take that has no time of its own: a wave's steps, a restore, the end."""
 UNKNOWN_LOOKS: Final = 6
 """Looks in a row that learn nothing of what goes on, until a person is asked."""
-REPLACED: Final = "replaced"
-_LEAP: Final = timedelta(minutes=5)
-HOLD_UNTOLD: Final = timedelta(hours=1)
-HOLD_NOT_TO_BLAME: Final = timedelta(minutes=15)
 
 
 def plan_rollout(view: RolloutView, now: datetime) -> RolloutDecision:
@@ -85,7 +68,7 @@ def plan_rollout(view: RolloutView, now: datetime) -> RolloutDecision:
     match view.rollout.state:
         case states.Rollout.PENDING:
             if view.order is not None:
-                return Cancel(_aborted(view.order))
+                return Cancel(aborted(view.order))
             return _starting(view, now)
         case states.Rollout.RUNNING:
             return _running(view, now)
@@ -94,22 +77,22 @@ def plan_rollout(view: RolloutView, now: datetime) -> RolloutDecision:
         case states.Rollout.FINISHING:
             return _finishing(view, now)
         case states.Rollout.RESTORING:
-            return _restoring(view, now)
+            return restoring(view, now)
         case _:
             return Rest(None, "it is over")
 
 
 def _starting(view: RolloutView, now: datetime) -> RolloutDecision:
-    stop = _stopped(view, now)
+    stop = stopped(view, now)
     if stop is not None:
-        return Rest(stop.until, _stop_words(stop))
+        return Rest(stop.until, stop_words(stop))
     ready: JournalEntry | None = None
     if view.rollout.kind is not RolloutKind.ROLLBACK and view.rollout.from_release_id is not None:
-        told = _step(view, "ready", now)
+        told = step(view, "ready", now)
         if not isinstance(told, JournalEntry):
             return told
         ready = told
-    return may_start(view, ready, now) or Start(now + _wave_patience(view.policy, 0))
+    return may_start(view, ready, now) or Start(now + wave_patience(view.policy, 0))
 
 
 # --- forward ---------------------------------------------------------------------------------------------------------
@@ -117,21 +100,21 @@ def _starting(view: RolloutView, now: datetime) -> RolloutDecision:
 
 def _running(view: RolloutView, now: datetime) -> RolloutDecision:
     if view.order is not None:
-        return _back(view, "aborted", _aborted(view.order), now)
+        return back(view, Unblamed.ABORTED, aborted(view.order), now)
     lost = together.taken_back(view)
     if lost is not None:
-        return _back(view, together.VERDICT, lost, now)
-    held_up = _stopped(view, now) is not None or together.waits(view) is not None
+        return back(view, Unblamed.TOGETHER, lost, now)
+    held_up = stopped(view, now) is not None or together.waits(view) is not None
     if held_up and view.rollout.deadline < now + PATIENCE:
-        return Prolong(now + _wave_patience(view.policy, view.rollout.wave))
+        return Prolong(now + wave_patience(view.policy, view.rollout.wave))
     if now >= view.rollout.deadline and not _may_have_come(view):
-        return _back(view, Verdict.UNTOLD, "it took longer than it may", now, go_on="more time")
+        return back(view, Verdict.UNTOLD, "it took longer than it may", now, go_on="more time")
     wave = view.rollout.wave
     for key in ("prepare", f"wave-{wave}/shift"):
         waits = together.before_shift(view) if key == "wave-0/shift" and key not in view.journal else None
         if waits is not None:
             return Rest(view.rollout.deadline - PATIENCE, waits)
-        entry = _step(view, key, now)
+        entry = step(view, key, now)
         if not isinstance(entry, JournalEntry):
             return _instead(view, key, now) or entry
         words = str(entry.detail.get("words", ""))
@@ -140,11 +123,11 @@ def _running(view: RolloutView, now: datetime) -> RolloutDecision:
                 continue
             case "failed":
                 check = _health_check(view.policy) if key == "prepare" else None
-                return _back(view, Verdict.SICK, f"{key}: {words}", now, wave=wave, check=check, go_on=key)
+                return back(view, Verdict.SICK, f"{key}: {words}", now, wave=wave, check=check, go_on=key)
             case Verdict.UNTOLD if f"wave-{wave}/decision" not in view.journal:
                 return Ask(f"{key}: {words}{_closed_words(view)}", now + view.policy.ask_for)
             case _:
-                return _back(view, Verdict.UNTOLD, f"{key}: {words}", now, wave=wave, go_on=key)
+                return back(view, Verdict.UNTOLD, f"{key}: {words}", now, wave=wave, go_on=key)
     shifted = view.journal[f"wave-{wave}/shift"].finished_at
     assert shifted is not None
     return _soaking(view, shifted, now)
@@ -169,25 +152,24 @@ def _instead(view: RolloutView, key: str, now: datetime) -> RolloutDecision | No
         return Ask(f"{key}: {words}{_closed_words(view)}", now + view.policy.ask_for)
     if (
         not target.replaced_by_newer
+        or view.joint is not None
         or why_closed(view)
         or entry.detail.get("served", 0)
         or view.rollout.kind is not RolloutKind.FORWARD
     ):
-        return None
-    if view.joint is not None:
         return None
     if now < view.rollout.created_at + view.policy.minimum_interval:
         return None
     newer = lanes.cut(replace(view.lane, active=None), now)
     if isinstance(newer, Cut) and newer.search_id is None and newer.commit.position > view.rollout.until_position:
         said = f"{newer.commit.sha[:12]} takes its place; it was: {words}"
-        return _back(view, REPLACED, said, now, wave=view.rollout.wave)
+        return back(view, Unblamed.REPLACED, said, now, wave=view.rollout.wave)
     return None
 
 
 def _soaking(view: RolloutView, shifted: datetime, now: datetime) -> RolloutDecision:
     wave = view.rollout.wave
-    stop = _stopped(view, now)
+    stop = stopped(view, now)
     over = shifted + view.policy.waves[wave].soak
     over = over if stop is None else max(over, stop.until)
     due: list[int] = []
@@ -203,7 +185,7 @@ def _soaking(view: RolloutView, shifted: datetime, now: datetime) -> RolloutDeci
         detail = entry.detail if entry is not None else {}
         words = f"{check.name}: {detail.get('words', '')}"
         if detail.get("sick_in_a_row", 0) >= check.failures:
-            return _back(view, Verdict.SICK, words, now, wave=wave, check=check, figures=detail.get("figures"))
+            return back(view, Verdict.SICK, words, now, wave=wave, check=check, figures=detail.get("figures"))
         if detail.get("untold_in_a_row", 0) >= check.failures:
             untold = words
         last = datetime.fromisoformat(detail["last_at"]) if "last_at" in detail else None
@@ -223,7 +205,7 @@ def _soaking(view: RolloutView, shifted: datetime, now: datetime) -> RolloutDeci
         return _passed(view, now) if person is None else _ask_person(view, *person, now)
     if due:
         return AskChecks(wave, tuple(due))
-    why = "soaking" if stop is None else _stop_words(stop)
+    why = "soaking" if stop is None else stop_words(stop)
     return Rest(min([*wake, over]) if now < over else min(wake, default=None), why)
 
 
@@ -242,12 +224,12 @@ def _closed_words(view: RolloutView) -> str:
 
 def _arrived(view: RolloutView, due: list[int], wake: list[datetime], now: datetime) -> RolloutDecision:
     """Rule 12: every wave was good; while the others are not so far, the checks go on."""
-    waits, stop = together.before_finish(view), _stopped(view, now)
+    waits, stop = together.before_finish(view), stopped(view, now)
     if waits is None and stop is None:
         return _witnessed(view, now)
     if due:
         return AskChecks(view.rollout.wave, tuple(due))
-    why = waits if waits is not None else _stop_words(stop) if stop is not None else ""
+    why = waits if waits is not None else stop_words(stop) if stop is not None else ""
     return Rest(min([*wake, view.rollout.deadline - PATIENCE]), why)
 
 
@@ -255,7 +237,7 @@ def _witnessed(view: RolloutView, now: datetime) -> RolloutDecision:
     """Rule 12: lanes that take no part are asked too, before all is finished."""
     wave = view.rollout.wave
     for lane_id, name in view.joint.witnesses if view.joint is not None else ():
-        entry = _step(view, together.witness_key(lane_id), now)
+        entry = step(view, together.witness_key(lane_id), now)
         if not isinstance(entry, JournalEntry):
             return entry
         if entry.outcome == Verdict.HEALTHY:
@@ -263,7 +245,7 @@ def _witnessed(view: RolloutView, now: datetime) -> RolloutDecision:
         said = f"{name}, where nothing changed: {entry.detail.get('words', '')}"
         if entry.outcome == Verdict.SICK:
             check = check_of(entry.detail["check"])
-            return _back(view, Verdict.SICK, said, now, wave=wave, check=check, witness=lane_id)
+            return back(view, Verdict.SICK, said, now, wave=wave, check=check, witness=lane_id)
         if f"wave-{wave}/decision" not in view.journal:
             return Ask(said, now + view.policy.ask_for)
     return FinishTogether(now + patience(view.policy))
@@ -272,20 +254,20 @@ def _witnessed(view: RolloutView, now: datetime) -> RolloutDecision:
 def _passed(view: RolloutView, now: datetime) -> Advance | Arrive | BeginFinish:
     wave = view.rollout.wave
     if wave + 1 < len(view.policy.waves):
-        return Advance(wave, now + _wave_patience(view.policy, wave + 1))
+        return Advance(wave, now + wave_patience(view.policy, wave + 1))
     if together.is_bound(view):
-        return Arrive(now + _wave_patience(view.policy, wave))
+        return Arrive(now + wave_patience(view.policy, wave))
     return BeginFinish(now + patience(view.policy))
 
 
 def _asking(view: RolloutView, now: datetime) -> RolloutDecision:
     begun = view.rollout.started_at is not None
     if view.order is not None:
-        return _back(view, "aborted", _aborted(view.order), now) if begun else Cancel(_aborted(view.order))
+        return back(view, Unblamed.ABORTED, aborted(view.order), now) if begun else Cancel(aborted(view.order))
     if not begun:
-        stop = _stopped(view, now)
+        stop = stopped(view, now)
         return start_answered(view, now) or (
-            Start(now + _wave_patience(view.policy, 0)) if stop is None else Rest(stop.until, _stop_words(stop))
+            Start(now + wave_patience(view.policy, 0)) if stop is None else Rest(stop.until, stop_words(stop))
         )
     question = open_question(view.journal)
     if question is not None:
@@ -294,11 +276,11 @@ def _asking(view: RolloutView, now: datetime) -> RolloutDecision:
     if decision is not None:
         by, reason = decision.detail.get("by", "someone"), decision.detail.get("reason", "")
         if decision.outcome == "good":
-            stop = _stopped(view, now)
-            return _passed(view, now) if stop is None else Rest(stop.until, _stop_words(stop))
-        return _back(view, Verdict.SICK, f"{by} decided: sick: {reason}", now, seen=True, wave=view.rollout.wave, by=by)
+            stop = stopped(view, now)
+            return _passed(view, now) if stop is None else Rest(stop.until, stop_words(stop))
+        return back(view, Verdict.SICK, f"{by} decided: sick: {reason}", now, seen=True, wave=view.rollout.wave, by=by)
     if now >= view.rollout.deadline:
-        return _back(view, Verdict.UNTOLD, "nobody decided in time", now, wave=view.rollout.wave)
+        return back(view, Verdict.UNTOLD, "nobody decided in time", now, wave=view.rollout.wave)
     return Rest(view.rollout.deadline, "a person is asked")
 
 
@@ -315,16 +297,16 @@ def _back_asked(view: RolloutView, question: JournalEntry, now: datetime) -> Rol
         words = f"{question.detail['words']}; {by} took it back: {reason}"
         stored = question.detail.get("check")
         check = check_of(stored) if stored else None
-        return _back(view, question.detail["verdict"], words, now, seen=True, check=check, **told)
-    stop = _stopped(view, now)
+        return back(view, question.detail["verdict"], words, now, seen=True, check=check, **told)
+    stop = stopped(view, now)
     if stop is not None:
-        return Rest(stop.until, _stop_words(stop))
-    step = question.detail["go_on"]
-    return GoOn(step, now + _wave_patience(view.policy, view.rollout.wave)) if step else _passed(view, now)
+        return Rest(stop.until, stop_words(stop))
+    failed = question.detail["go_on"]
+    return GoOn(failed, now + wave_patience(view.policy, view.rollout.wave)) if failed else _passed(view, now)
 
 
 def _finishing(view: RolloutView, now: datetime) -> RolloutDecision:
-    entry = _step(view, "finish", now)
+    entry = step(view, "finish", now)
     if isinstance(entry, JournalEntry):
         words = (
             "" if entry.outcome == "done" else f"the old release could not be removed: {entry.detail.get('words', '')}"
@@ -333,150 +315,6 @@ def _finishing(view: RolloutView, now: datetime) -> RolloutDecision:
     return Finish("the old release could not be removed in time") if now >= view.rollout.deadline else entry
 
 
-# --- and back --------------------------------------------------------------------------------------------------------
-
-
-def _restoring(view: RolloutView, now: datetime) -> RolloutDecision:
-    verdict = view.journal["verdict"]
-    words = str(verdict.detail.get("words", ""))
-    if view.rollout.kind is RolloutKind.ROLLBACK and verdict.outcome != "aborted":
-        return Stick(f"the rollback failed: {words}")
-    waits = together.before_restore(view)
-    if waits is not None:
-        return _wait_back(view, waits, now)
-    entry = _step(view, "restore", now)
-    if not isinstance(entry, JournalEntry):
-        return Stick(f"it could not be taken back in time, after: {words}") if now >= view.rollout.deadline else entry
-    if entry.outcome != "done":
-        return Stick(f"it could not be taken back: {entry.detail.get('words', '')}; after: {words}")
-    waits = together.before_verdict(view)
-    if waits is not None:
-        return _wait_back(view, waits, now)
-    askable = view.rollout.from_release_id is not None or "witness" in verdict.detail
-    clears = _clears(verdict) if askable else None
-    if verdict.outcome == Verdict.SICK and clears is not None:
-        from_then = together.back_since(view, entry.finished_at or now) + clears
-        if now < from_then and "control" not in view.journal:
-            return Rest(from_then, "until the failed check says something of what was live before")
-        control = _step(view, "control", now)
-        if not isinstance(control, JournalEntry):
-            return control
-        if control.outcome != Verdict.HEALTHY:
-            said = control.detail.get("words", "")
-            reason = (
-                f"rollout {view.rollout.number} is not to blame ({words}): what was live before is no better ({said})"
-            )
-            return EndSick(reason, (PlaceHold(reason, now + HOLD_NOT_TO_BLAME),))
-    return EndSick(words, _consequences(view, verdict.outcome or "", words, now))
-
-
-def _wait_back(view: RolloutView, waits: str, now: datetime) -> Prolong | Rest:
-    """Rule 12: the others go back first; there is time enough left when they have."""
-    spare = patience(view.policy) - PATIENCE / 2
-    late = view.rollout.deadline < now + spare
-    return Prolong(now + patience(view.policy)) if late else Rest(view.rollout.deadline - spare, waits)
-
-
-def _clears(verdict: JournalEntry) -> timedelta | None:
-    """How long after the restore the check that failed can be asked of what was live before; None: it cannot be."""
-    stored = verdict.detail.get("check")
-    return check_of(stored).clears if stored else None
-
-
-def _consequences(view: RolloutView, verdict: str, words: str, now: datetime) -> tuple[Consequence, ...]:
-    rollout = view.rollout
-    if verdict == Verdict.UNTOLD:
-        reason = f"rollout {rollout.number} was taken back, and nobody can tell whether it was sick: {words}"
-        return (PlaceHold(reason, now + HOLD_UNTOLD),)
-    if verdict != Verdict.SICK or rollout.kind in (RolloutKind.ROLLBACK, RolloutKind.HOTFIX):
-        return ()
-    if view.joint is not None:
-        return together.consequences(view, words)
-    if rollout.kind is RolloutKind.SEARCH and rollout.search_id is not None:
-        return (NarrowSearch(rollout.search_id, rollout.until_position),)
-    points = lanes.points(view.lane, rollout.since_position, rollout.until_position, rollout.until_sha)
-    if len(points) == 1:
-        culprit = Culprit(None, rollout.until_sha, rollout.since_position, rollout.until_position)
-        return (BanCulprit(culprit, f"rollout {rollout.number} went sick: {words}"),)
-    return (OpenSearch(rollout.since_position, rollout.until_position, points),)
-
-
-def _stopped(view: RolloutView, now: datetime) -> StandingHold | None:
-    """Rule 10: the stop that keeps it where it is."""
-    if view.rollout.kind is RolloutKind.ROLLBACK:
-        return None
-    return next(
-        (each for each in view.lane.holds if each.kind is HoldKind.STOP and each.begins <= now < each.until), None
-    )
-
-
-def _stop_words(stop: StandingHold) -> str:
-    return f"every lane is stopped by {stop.by}: {stop.reason}"
-
-
-# --- parts -----------------------------------------------------------------------------------------------------------
-
-
-def _step(view: RolloutView, key: str, now: datetime) -> JournalEntry | BeginStep | Rest:
-    """The step's entry once it is settled; else what to do about it."""
-    entry = view.journal.get(key)
-    if entry is None:
-        return BeginStep(key, 1)
-    if entry.outcome == Ended.GOES_ON and entry.finished_at is not None:
-        again = entry.finished_at + view.policy.target.look_every
-        told = view.tellings > entry.detail.get("tellings", 0)
-        if (
-            told or again <= now or now < entry.finished_at - _LEAP
-        ):  # the clock went back: nobody waits for it to catch up
-            return BeginStep(key, 1, entry.detail)
-        return Rest(again, str(entry.detail.get("words", "")))
-    tries = int(entry.detail.get("tries", 1))
-    if tries >= STEP_TRIES:
-        return entry
-    if entry.outcome is None or entry.finished_at is None:
-        return BeginStep(key, tries + 1)
-    if entry.outcome == "error":
-        again = entry.finished_at + timedelta(seconds=_PAUSES[min(tries, len(_PAUSES)) - 1])
-        return BeginStep(key, tries + 1) if now >= again else Rest(again, str(entry.detail.get("words", "")))
-    return entry
-
-
-def _back(
-    view: RolloutView,
-    verdict: str,
-    words: str,
-    now: datetime,
-    *,
-    check: Check | None = None,
-    go_on: str = "",
-    seen: bool = False,
-    **detail: Any,
-) -> Restore | AskBack:
-    """Take it back. `go_on`: what is begun again if its way back is closed and a person wants it to go on. `seen`: a
-    person has decided."""
-    told = {name: value for name, value in detail.items() if value is not None}
-    if check is not None:
-        told["check"] = check.model_dump(mode="json")
-    if verdict in (Verdict.SICK, Verdict.UNTOLD) and not seen and why_closed(view):
-        return ask_back(view, verdict, words, go_on, told, now)
-    clears = check.clears if check is not None and check.clears is not None else timedelta(0)
-    return Restore(verdict, words, now + patience(view.policy) + clears, {"words": words, **told})
-
-
-def _aborted(order: Mapping[str, Any]) -> str:
-    return f"ended by {order['asked_by']}, who rolls back: {order['reason']}"
-
-
 def _health_check(policy: LanePolicy) -> Check | None:
     """What an instance has to answer to count as up, as a question to the old ones."""
     return HttpCheck(http=policy.target.up_at) if policy.target.up_at is not None else None
-
-
-def patience(policy: LanePolicy) -> timedelta:
-    """How long steps may take: what the target itself allows them, and an hour."""
-    return PATIENCE + 2 * policy.target.allowed + policy.target.goes_on_for
-
-
-def _wave_patience(policy: LanePolicy, wave: int) -> timedelta:
-    settles = max((check.settles for check in policy.checks_of(wave)), default=timedelta(0))
-    return patience(policy) + 2 * policy.waves[wave].soak + settles

@@ -35,6 +35,7 @@ from farmgate.lanes import Culprit, Cut, JointCulprit, JointCut, JointLost, Lane
 
 SEARCH_GRACE: Final = timedelta(days=1)
 """A search that a closed lane kept waiting has this long when the lane opens."""
+_TIME_IS_OVER: Final = "the search's time is over; all that is still suspected is banned"
 
 
 def plan_lane(
@@ -102,8 +103,7 @@ def _joint_overdue(view: LaneView, now: datetime) -> AbandonJointSearch | Prolon
         return ProlongJointSearch(search.id, now + 2 * SEARCH_GRACE)
     if now < search.deadline:
         return None
-    reason = "the search's time is over; all that is still suspected is banned"
-    return AbandonJointSearch(search.id, reason, lanes.suspects(view, search))
+    return AbandonJointSearch(search.id, _TIME_IS_OVER, lanes.suspects(view, search))
 
 
 def _overdue(view: LaneView) -> AbandonSearch:
@@ -111,4 +111,4 @@ def _overdue(view: LaneView) -> AbandonSearch:
     places = {commit.sha: commit for commit in view.commits}
     left = lanes.remaining(view.search, places)
     suspects = Culprit(view.search.id, left[-1].sha, view.search.since, left[-1].position) if left else None
-    return AbandonSearch(view.search.id, "the search's time is over; all that is still suspected is banned", suspects)
+    return AbandonSearch(view.search.id, _TIME_IS_OVER, suspects)

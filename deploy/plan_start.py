@@ -93,7 +93,7 @@ def ask_back(
     """Rule 4. `go_on`: the step that is begun again if a person says so; empty: the wave counts as good."""
     closed = "; ".join(why_closed(view))
     asks = f"{verdict}: {words}. It is not taken back by itself, since it cannot be: {closed}. Go on, or take it back?"
-    number = 1 + sum(key.startswith("back-") and "/" not in key for key in view.journal)
+    number = 1 + sum(is_question(key) for key in view.journal)
     told = {**detail, "verdict": str(verdict), "words": words, "go_on": go_on}
     return AskBack(f"back-{number}", asks, now + view.policy.ask_for, told)
 
@@ -104,6 +104,7 @@ def open_question(journal: Mapping[str, JournalEntry]) -> JournalEntry | None:
 
 
 def is_question(key: str) -> bool:
+    """True of a question of rule 4, not of its answer."""
     return key.startswith("back-") and "/" not in key
 
 

@@ -21,10 +21,8 @@ from deploy.decisions import BanTogether, JointConsequence, NarrowJointSearch, O
 from deploy.rollout_view import RolloutView
 from farmgate import states
 from farmgate.lanes import Culprit, JointCulprit, Part, joint_points
-from farmgate.models import RolloutKind
+from farmgate.models import RolloutKind, Unblamed
 
-VERDICT: Final = "together"
-"""Of a rollout that was taken back because another one of the whole was; nobody is blamed for it."""
 ARRIVED: Final = "arrived"
 WITNESS: Final = "witness-"
 _GOING_BACK: Final = frozenset(
@@ -99,7 +97,7 @@ def before_restore(view: RolloutView) -> str | None:
 
 def before_verdict(view: RolloutView) -> str | None:
     """Rule 3: why no blame is laid yet."""
-    if not is_bound(view) or view.joint is None or view.journal["verdict"].outcome == VERDICT:
+    if not is_bound(view) or view.joint is None or view.journal["verdict"].outcome == Unblamed.TOGETHER:
         return None
     return _named("goes back first", (each for _, each in view.joint.others if not _is_back(each)))
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from deploy.plan import PATIENCE
+from deploy.plan_parts import PATIENCE
 from farmgate.errors import LostRace
 from farmgate.lanes import LaneView, QueuedCommit
 from farmgate.models import Lane, RolloutKind

@@ -64,6 +64,14 @@ class ForkPolicy(StrEnum):
     REFUSE = "refuse"
 
 
+class Unblamed(StrEnum):
+    """Verdicts of a rollout that was taken back and say nothing of the change."""
+
+    ABORTED = "aborted"  # by a person, who rolls back
+    REPLACED = "replaced"  # by a newer batch
+    TOGETHER = "together"  # another lane of its group went back
+
+
 class RolloutKind(StrEnum):
     """Why a rollout exists."""
 

@@ -7,10 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from deploy.together import VERDICT
 from farmgate import states
 from farmgate.errors import Conflict
-from farmgate.models import HoldKind
+from farmgate.models import HoldKind, Unblamed
 from farmgate.store import holds, lane_groups, lanes, releases, rollouts
 from tests.joint_farm import JointFarm, quick
 
@@ -66,7 +65,7 @@ def test_when_one_goes_sick_all_are_taken_back_in_reverse_order_and_nobody_else_
     assert farm.banned == {"api": {"a"}, "web": {"a"}}
     assert farm.outcomes("api")[-1] == farm.outcomes("web")[-1] == "forward sick a"
     journal = farm.journal("api")
-    assert journal["verdict"].outcome == VERDICT
+    assert journal["verdict"].outcome == Unblamed.TOGETHER
     assert "web/live, which goes together with it" in journal["verdict"].detail["words"]
     assert not {"finish", "control"} & set(journal)
     with farm.store.reading() as connection:

@@ -22,14 +22,10 @@ from sqlalchemy.exc import IntegrityError
 
 from farmgate import states
 from farmgate.errors import LostRace, NotFound
-from farmgate.models import JournalEntry, Lane, Rollout, RolloutCommit, RolloutKind
+from farmgate.models import JournalEntry, Lane, Rollout, RolloutCommit, RolloutKind, Unblamed
 from farmgate.store import handovers, made
 from farmgate.store.database import insert_if_absent, many, move, newest, one
 from farmgate.store.schema import branch_commits, journal, lanes, releases, rollout_commits, rollouts
-
-NOT_BLAMED = ("aborted", "replaced", "together")
-"""Verdicts of what was taken back and says nothing of the change: a person, or a newer batch, ended it; or another lane
-of its group went sick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,7 +393,7 @@ def outcomes(connection: Connection, lane_id: int, limit: int) -> list[bool]:
     person or a newer batch ended."""
     over = [states.Rollout.GOOD, states.Rollout.SICK, states.Rollout.STUCK]
     ended = select(journal.c.rollout_id).where(
-        journal.c.rollout_id == rollouts.c.id, journal.c.key == "verdict", journal.c.outcome.in_(NOT_BLAMED)
+        journal.c.rollout_id == rollouts.c.id, journal.c.key == "verdict", journal.c.outcome.in_(list(Unblamed))
     )
     statement = select(rollouts.c.state).where(
         rollouts.c.lane_id == lane_id,

@@ -34,8 +34,9 @@ from deploy.decisions import (
     Start,
     Stick,
 )
-from deploy.plan import STEP_TRIES, UNKNOWN_LOOKS, patience, plan_rollout
+from deploy.plan import UNKNOWN_LOOKS, plan_rollout
 from deploy.plan_lanes import plan_lane
+from deploy.plan_parts import STEP_TRIES, patience
 from deploy.plan_start import LOOK_WITHIN
 from deploy.rollout_view import RolloutView
 from farmgate import lanes, states
