@@ -194,12 +194,12 @@ class Part:
                 self.left(key, f"{key} of {what} is not known to the importer", "write it by hand")
 
 
-def flat(value: Any, at: Location) -> Iterator[tuple[Location, Any]]:
-    """The leaves of a value that may be lists of lists."""
+def flat(value: Any, at: Location, *, nothing: bool = False) -> Iterator[tuple[Location, Any]]:
+    """The leaves of a value that may be lists of lists; with `nothing`, also those where nothing stands."""
     if isinstance(value, list):
         for index, one in enumerate(value):
-            yield from flat(one, (*at, index))
-    elif value is not None:
+            yield from flat(one, (*at, index), nothing=nothing)
+    elif value is not None or nothing:
         yield at, value
 
 

@@ -25,8 +25,8 @@ from farmgate.importing.draft import (
     Drafts,
     variable_of,
 )
+from farmgate.importing.globs import glob_of
 from farmgate.importing.shell import summary
-from farmgate.importing.travis import glob_of
 
 _ORB_JOBS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "node/test": ("node:22", ("npm ci", "npm test")),

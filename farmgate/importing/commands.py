@@ -51,6 +51,11 @@ class Shell:
         if command.strip():
             self.commands.append((at, command))
 
+    @property
+    def words(self) -> str:
+        """All commands, to look for what they ask for."""
+        return " ".join(command for _, command in self.commands)
+
     def into(self, draft: Draft, **more: Any) -> None:
         """Make steps of the commands (rules 1 and 2)."""
         good: list[tuple[str, list[str]]] = []  # commands, with the comments above them
@@ -169,3 +174,8 @@ def without_root(draft: Draft) -> None:
         said.setdefault("name", summary(_first(run)))
         said = {"name": said.pop("name"), **said, "run": "\n".join([*lines, run.rstrip("\n")]) + "\n"}
         draft.steps[at] = Noted(said, step.notes) if isinstance(step, Noted) else said
+
+
+def after(command: str) -> str:
+    """A command whose result does not decide."""
+    return f"({command}) || true" if "\n" not in command and "#" not in command else f"(\n{command}\n) || true"

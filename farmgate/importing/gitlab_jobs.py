@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from farmgate.documents import as_written
 from farmgate.importing import cells, gitlab_rules, image_commands, services
 from farmgate.importing.account import Kind, Part, flat
-from farmgate.importing.commands import Shell, without_root
+from farmgate.importing.commands import Shell, after, without_root
 from farmgate.importing.draft import (
     cache_path,
     duration_of,
@@ -25,7 +25,6 @@ from farmgate.importing.draft import (
     pattern_of,
 )
 from farmgate.importing.shell import summary
-from farmgate.importing.travis import after
 
 if TYPE_CHECKING:
     from farmgate.importing.gitlab import Pipeline

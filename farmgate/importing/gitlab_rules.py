@@ -12,8 +12,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
+from farmgate.importing.globs import glob_of
 from farmgate.importing.shell import summary
-from farmgate.importing.travis import glob_of
 
 _SOURCES: Final = {
     "push": "push",
