@@ -10,7 +10,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -179,3 +179,8 @@ def without_root(draft: Draft) -> None:
 def after(command: str) -> str:
     """A command whose result does not decide."""
     return f"({command}) || true" if "\n" not in command and "#" not in command else f"(\n{command}\n) || true"
+
+
+def exports(variables: Mapping[str, str], text: str) -> list[str]:
+    """Lines of the shell for those of the source's own variables that a command asks for."""
+    return [f'export {name}="{value}"' for name, value in variables.items() if re.search(rf"\$\{{?{name}\b", text)]

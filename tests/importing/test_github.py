@@ -376,3 +376,23 @@ def test_uv_comes_by_pip_only_where_there_is_pip(first: str, image: str, command
 def test_a_tool_that_pip_installs_brings_pythons_image() -> None:
     made = job(steps("uses: pre-commit/action@v3.0.1"))
     assert made.job("test").image == "python:3"
+
+
+def test_a_job_elsewhere_stays_elsewhere_after_a_step_that_is_left_for_another_reason() -> None:
+    made = imported(
+        Format.GITHUB,
+        """
+        jobs:
+          windows:
+            runs-on: windows-latest
+            steps:
+              - uses: somebody/installs-a-compiler@v1
+              - run: nmake
+          here:
+            runs-on: ubuntu-latest
+            steps:
+              - run: make
+        """,
+    )
+    assert "windows" not in made.pipeline.jobs
+    assert made.imported.steps_left == ("action somebody/installs-a-compiler", "runs on another system")

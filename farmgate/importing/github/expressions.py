@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from farmgate.importing.draft import good_variable, variable_of
+from farmgate.importing.github.trees import Tree, Unsaid, parse, shown
 
+REMEDY: Final = "write it by hand: only GitHub knows this"
 PLACEHOLDER: Final = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
-_TOKEN: Final = re.compile(
-    r"\s*(?:('(?:[^']|'')*')|(&&|\|\||==|!=|<=|>=|[!<>(),])|([A-Za-z_][\w.*-]*(?:\[[^\]]*\][\w.-]*)*)|(-?[0-9.]+))"
-)
+
 
 GITHUB: Final[Mapping[str, str]] = {
     "github.sha": "$FARMGATE_SHA",
@@ -43,6 +43,8 @@ GITHUB: Final[Mapping[str, str]] = {
     "github.server_url": "$FARMGATE_SERVER",
     "runner.temp": "$TMPDIR",
 }
+
+
 _FIXED: Final[Mapping[str, str]] = {
     "runner.os": "Linux",
     "runner.arch": "X64",
@@ -50,6 +52,8 @@ _FIXED: Final[Mapping[str, str]] = {
     "github.token": "",
     "runner.debug": "",
 }
+
+
 EVENTS: Final[Mapping[str, str]] = {
     "push": "push",
     "pull_request": "pull",
@@ -59,10 +63,6 @@ EVENTS: Final[Mapping[str, str]] = {
     "release": "tag",
     "merge_group": "pull",
 }
-
-
-class Unsaid(Exception):
-    """An expression that has no words here; the text says which."""
 
 
 @dataclass(slots=True)
@@ -124,7 +124,7 @@ def in_command(text: str, scope: Scope) -> str:
     """A command with everything put in (rules 1 and 2). Raises Unsaid."""
 
     def one(found: re.Match[str]) -> str:
-        word = _word(found[1], scope)
+        word = _value(parse(found[1]), scope)
         by_shell = not word.fixed and not word.text.startswith("${{")
         return f"'\"{word.text}\"'" if by_shell and _in_single_quotes(text[: found.start()]) else word.text
 
@@ -154,7 +154,7 @@ def in_value(text: str, scope: Scope) -> str:
     """A value that no shell reads: only what is fixed, and the matrix. Raises Unsaid."""
 
     def one(found: re.Match[str]) -> str:
-        word = _word(found[1], scope)
+        word = _value(parse(found[1]), scope)
         if not word.fixed and not word.text.startswith("${{ matrix."):
             raise Unsaid(found[0])
         return word.text
@@ -170,125 +170,6 @@ def only_secret(text: str) -> str | None:
     if re.fullmatch(r"\s*\$\{\{\s*github\.token\s*\}\}\s*", text):
         return "GITHUB_TOKEN"
     return None
-
-
-def _word(inside: str, scope: Scope) -> Word:
-    tree = parse(inside)
-    return _value(tree, scope)
-
-
-# --- trees -----------------------------------------------------------------------------------------------------------
-
-Tree = tuple[str, tuple["Tree | str", ...]]
-
-
-def parse(text: str) -> Tree:
-    """An expression as a tree. Raises Unsaid where it is none."""
-    tokens: list[tuple[str, str]] = []
-    at = 0
-    text = text.strip()
-    while at < len(text):
-        found = _TOKEN.match(text, at)
-        if not found or found.end() == at or len(tokens) > 200:
-            raise Unsaid(f"${{{{ {text[:80]} }}}}")
-        for kind, group in (("text", 1), ("sign", 2), ("name", 3), ("number", 4)):
-            if found[group] is not None:
-                tokens.append((kind, found[group]))
-        at = found.end()
-    parser = _Parser(tokens, text)
-    tree = parser.either()
-    if parser.at != len(tokens):
-        raise Unsaid(f"${{{{ {text[:80]} }}}}")
-    return tree
-
-
-@dataclass(slots=True)
-class _Parser:
-    tokens: list[tuple[str, str]]
-    text: str
-    at: int = 0
-    depth: int = 0
-
-    def peek(self) -> str:
-        return self.tokens[self.at][1] if self.at < len(self.tokens) and self.tokens[self.at][0] == "sign" else ""
-
-    def either(self) -> Tree:
-        return self._chain("||", self.both)
-
-    def both(self) -> Tree:
-        return self._chain("&&", self.compared)
-
-    def _chain(self, sign: str, below: Callable[[], Tree]) -> Tree:
-        parts = [below()]
-        while self.peek() == sign:
-            self.at += 1
-            parts.append(below())
-        return parts[0] if len(parts) == 1 else (sign, tuple(parts))
-
-    def compared(self) -> Tree:
-        left = self.single()
-        if self.peek() in ("==", "!=", "<", ">", "<=", ">="):
-            sign = self.peek()
-            self.at += 1
-            return (sign, (left, self.single()))
-        return left
-
-    def single(self) -> Tree:
-        self.depth += 1
-        if self.at >= len(self.tokens) or self.depth > 100:
-            raise Unsaid(f"${{{{ {self.text[:80]} }}}}")
-        kind, text = self.tokens[self.at]
-        self.at += 1
-        try:
-            if text == "!" and kind == "sign":
-                return ("!", (self.single(),))
-            if text == "(" and kind == "sign":
-                inside = self.either()
-                self.expect(")")
-                return inside
-            if kind == "text":
-                return ("text", (text[1:-1].replace("''", "'"),))
-            if kind == "number":
-                return ("text", (text,))
-            if kind == "name" and self.peek() == "(":
-                self.at += 1
-                arguments: list[Tree | str] = [text.lower()]
-                while self.peek() != ")":
-                    arguments.append(self.either())
-                    if self.peek() == ",":
-                        self.at += 1
-                    elif self.peek() != ")":
-                        break
-                self.expect(")")
-                return ("call", tuple(arguments))
-            if kind == "name":
-                return ("name", (text,))
-        finally:
-            self.depth -= 1
-        raise Unsaid(f"${{{{ {self.text[:80]} }}}}")
-
-    def expect(self, sign: str) -> None:
-        if self.peek() != sign:
-            raise Unsaid(f"${{{{ {self.text[:80]} }}}}")
-        self.at += 1
-
-
-def shown(tree: Tree | str) -> str:
-    """A tree in words, for messages."""
-    if isinstance(tree, str):
-        return tree
-    kind, parts = tree
-    match kind:
-        case "text":
-            return f"'{parts[0]}'"
-        case "name":
-            return str(parts[0])
-        case "call":
-            return f"{parts[0]}({', '.join(shown(part) for part in parts[1:])})"
-        case "!":
-            return f"!{shown(parts[0])}"
-        case _:
-            return f" {kind} ".join(shown(part) for part in parts)
 
 
 def _value(tree: Tree | str, scope: Scope) -> Word:
@@ -371,9 +252,6 @@ def truth(tree: Tree | str, scope: Scope) -> bool | None:
     return None
 
 
-# --- conditions ------------------------------------------------------------------------------------------------------
-
-
 def test(tree: Tree | str, scope: Scope) -> str:
     """A condition as a command of the shell. Raises Unsaid."""
     decided = truth(tree, scope)
@@ -418,16 +296,6 @@ def _quoted(tree: Tree | str, scope: Scope) -> str:
     if word.fixed:
         return "'" + word.text.replace("'", "'\\''") + "'"
     return f'"{word.text}"'
-
-
-def names(tree: Tree | str) -> list[str]:
-    """All names that a tree asks for."""
-    if isinstance(tree, str):
-        return []
-    kind, parts = tree
-    if kind == "name":
-        return [str(parts[0])]
-    return [name for part in parts for name in names(part)]
 
 
 def matrix_name(name: str) -> str:
