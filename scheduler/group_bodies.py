@@ -103,6 +103,7 @@ class GroupDetail(GroupBody):
 
     members: list[MemberBody]
     next: list[NextPartBody]
+    after: str | None  # from what it is counted while rollouts are under way
     reasons: list[str]
     search: JointSearchBody | None
     history: list[JointBody]

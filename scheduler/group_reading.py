@@ -11,7 +11,7 @@ from farmgate import lanes as rules
 from farmgate import states
 from farmgate.lanes import LaneView
 from farmgate.models import Joint, JointSearchRow, Lane, LaneGroup, Rollout
-from farmgate.store import holds, joints, lane_groups, lane_views, lanes, releases, repositories, rollouts
+from farmgate.store import holds, joints, lane_ahead, lane_groups, lanes, releases, repositories, rollouts
 from scheduler import lane_reading
 from scheduler.group_bodies import (
     GroupBody,
@@ -44,12 +44,13 @@ def summary(connection: Connection, group: LaneGroup) -> GroupBody:
 def detail(connection: Connection, group: LaneGroup, now: datetime) -> GroupDetail:
     """A group's whole page."""
     members = lane_groups.lanes_of(connection, group.id)
-    view = lane_views.view(connection, members[0], now) if members else None
+    view = lane_ahead.view(connection, members[0], now) if members else None
     search = next(iter(joints.searches_of(connection, group.id, 1)), None)
     return GroupDetail(
         **summary(connection, group).model_dump(),
         members=[_member(connection, lane, now) for lane in members],
         next=_next(connection, members, view),
+        after=_after(view),
         reasons=_reasons(view, now),
         search=_search(connection, search) if search is not None else None,
         history=[joint_body(connection, joint) for joint in joints.latest(connection, group.id, HISTORY)],
@@ -148,6 +149,16 @@ def _next(connection: Connection, members: Sequence[Lane], view: LaneView | None
         title = commit.title if commit is not None else ""
         told.append(NextPartBody(lane=share.view.policy.name, sha=share.commit.sha, title=title))
     return told
+
+
+def _after(view: LaneView | None) -> str | None:
+    """From what the next joint rollout is counted."""
+    each_of = [
+        f"rollout {member.counts_from.number} of {member.policy.name}"
+        for member in (view.members if view is not None else ())
+        if member.counts_from is not None
+    ]
+    return f"after {', '.join(each_of)}, if {'they are' if len(each_of) > 1 else 'it is'} good" if each_of else None
 
 
 def _reasons(view: LaneView | None, now: datetime) -> list[str]:

@@ -196,13 +196,17 @@ class WaitingBody(BaseModel):
 
 
 class PreviewBody(BaseModel):
-    """The batch that would be cut next."""
+    """The batch that would be cut next. `after`: in words, from what it is counted while a rollout is under way: what
+    will be live if that ends good."""
 
     sha: str | None
     title: str | None
     commits: list[CarriedBody]
     at: datetime | None
     reasons: list[str]
+    commit_count: int = 0
+    after: str | None = None
+    after_rollout: int | None = None
 
 
 class SearchBody(BaseModel):
@@ -252,7 +256,8 @@ class LaneBody(BaseModel):
 
 
 class LaneDetail(BaseModel):
-    """A lane's whole page. What the rollout under way carries is in `active`, and does not wait."""
+    """A lane's whole page. What the rollout under way carries is in `active`, and does not wait; what waits, and what
+    is next, is as it will be if that rollout ends good (`next.after`)."""
 
     application: str
     environment: str

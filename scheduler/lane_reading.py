@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from farmgate import lanes as rules
 from farmgate import states
 from farmgate.lanes import LaneView, carried
-from farmgate.models import Hold, HoldKind, JournalEntry, Lane, Rollout, RolloutKind, SearchRow
+from farmgate.models import Hold, HoldKind, JournalEntry, Lane, Rollout, SearchRow
 from farmgate.policy import LanePolicy
 from farmgate.store import (
     approvals,
@@ -19,6 +19,7 @@ from farmgate.store import (
     candidates,
     handovers,
     holds,
+    lane_ahead,
     lane_views,
     lanes,
     late_reds,
@@ -59,10 +60,9 @@ TOLD_COMMITS: Final = 200
 def summary(connection: Connection, lane: Lane, now: datetime) -> LaneBody:
     """A lane in a line."""
     policy = lanes.policy_of(lane)
-    live = lane_views.live_of(connection, lane, policy)
     active = rollouts.active_of(connection, lane.id)
     standing = holds.standing(connection, lane.id, now)
-    base = live.base if live is not None else 0
+    waiting, on_the_way = queued(connection, lane, policy, active)
     return LaneBody(
         application=lane.application,
         environment=lane.environment,
@@ -71,9 +71,8 @@ def summary(connection: Connection, lane: Lane, now: datetime) -> LaneBody:
         listen=policy.listen,
         live=live_body(connection, lane),
         active=rollout_bodies(connection, lane, [active])[0] if active is not None else None,
-        waiting=lane_views.waiting(connection, lane, policy, max(base, on_the_way_to(active))),
-        on_the_way=lane_views.waiting(connection, lane, policy, base)
-        - lane_views.waiting(connection, lane, policy, max(base, on_the_way_to(active))),
+        waiting=waiting,
+        on_the_way=on_the_way,
         held=HoldBody.model_validate(standing[0], from_attributes=True) if standing else None,
         problem=problem(connection, lane, active, standing),
         policy_version=lane.policy_version,
@@ -82,10 +81,12 @@ def summary(connection: Connection, lane: Lane, now: datetime) -> LaneBody:
 
 def detail(connection: Connection, lane: Lane, now: datetime, *, history: int = 50, waiting: int = 500) -> LaneDetail:
     """A lane's whole page; of more waiting commits than `waiting` the newest are told."""
-    view = lane_views.view(connection, lane, now, full=True)
+    view = lane_ahead.view(connection, lane, now, full=True)
     active = rollouts.active_of(connection, lane.id)
-    explained = [each for each in rules.explain(view, now) if each.commit.position > on_the_way_to(active)]
-    left = sum(each.position > on_the_way_to(active) for each in view.commits)
+    explained = rules.explain(view, now)
+    live = lane_views.live_of(connection, lane, view.policy)
+    base = live.base if live is not None else 0
+    left, on_the_way = queued(connection, lane, view.policy, active)
     past = rollouts.latest(connection, lane.id, history)
     standing = holds.standing(connection, lane.id, now)
     search = searches.open_of(connection, lane.id)
@@ -100,12 +101,12 @@ def detail(connection: Connection, lane: Lane, now: datetime, *, history: int = 
         active=rollout_detail(connection, lane, active) if active is not None else None,
         waiting=[waiting_body(each) for each in reversed(explained[-waiting:])],
         waiting_count=left,
-        on_the_way=len(view.commits) - left,
+        on_the_way=on_the_way,
         next=preview_body(view, now),
         search=search_body(search) if search is not None else None,
         approvals=[
             ApprovalBody.model_validate(each, from_attributes=True)
-            for each in approvals.standing(connection, lane, view.policy, view.base, now)
+            for each in approvals.standing(connection, lane, view.policy, base, now)
         ],
         holds=[HoldBody.model_validate(each, from_attributes=True) for each in holds.ahead(connection, lane.id, now)],
         ended_holds=[
@@ -125,9 +126,12 @@ def detail(connection: Connection, lane: Lane, now: datetime, *, history: int = 
     )
 
 
-def on_the_way_to(active: Rollout | None) -> int:
-    """Up to which position commits are on their way and do not wait any more."""
-    return active.until_position if active is not None and active.kind is not RolloutKind.ROLLBACK else 0
+def queued(connection: Connection, lane: Lane, policy: LanePolicy, active: Rollout | None) -> tuple[int, int]:
+    """How many commits wait, and how many are on their way and wait no more, if the rollout under way ends good."""
+    live, ahead = lane_views.live_of(connection, lane, policy), lane_ahead.live(connection, lane, active)
+    left = lane_views.waiting(connection, lane, policy, ahead.base if ahead is not None else 0)
+    all_of_them = lane_views.waiting(connection, lane, policy, live.base if live is not None else 0)
+    return left, max(0, all_of_them - left)
 
 
 def problem(connection: Connection, lane: Lane, active: Rollout | None, standing: Sequence[Hold]) -> str | None:
@@ -321,16 +325,20 @@ def waiting_body(explained: rules.Explained) -> WaitingBody:
 
 
 def preview_body(view: LaneView, now: datetime) -> PreviewBody:
+    """The next batch; of its commits the newest TOLD_COMMITS are told."""
     preview = rules.preview(view, now)
     return PreviewBody(
         sha=preview.candidate.sha if preview.candidate is not None else None,
         title=preview.candidate.title if preview.candidate is not None else None,
         commits=[
             CarriedBody(sha=each.sha, position=each.position, title=each.title, author=each.author)
-            for each in preview.commits
+            for each in preview.commits[-TOLD_COMMITS:]
         ],
+        commit_count=len(preview.commits),
         at=preview.at,
         reasons=[reason.words for reason in preview.reasons],
+        after=preview.after,
+        after_rollout=preview.counts_from.number if preview.counts_from is not None else None,
     )
 
 

@@ -19,7 +19,19 @@ from farmgate.errors import Conflict, Forbidden
 from farmgate.lanes import carried
 from farmgate.models import Lane, Rollout, RolloutKind
 from farmgate.policy import LanePolicy, parse
-from farmgate.store import bans, events, fixes, lanes, late_reds, looks, made, releases, repositories, rollouts
+from farmgate.store import (
+    bans,
+    events,
+    fixes,
+    lane_ahead,
+    lanes,
+    late_reds,
+    looks,
+    made,
+    releases,
+    repositories,
+    rollouts,
+)
 from scheduler import back, lane_reading
 from scheduler.auth import Admin, Person, Writer
 from scheduler.context import Context
@@ -34,6 +46,7 @@ from scheduler.lane_bodies import (
     LaneDetail,
     LiftAsked,
     PolicyBody,
+    PreviewBody,
     RollbackAsked,
     RollbackBody,
     RolloutBody,
@@ -69,6 +82,14 @@ def _reading(routes: APIRouter, context: Context) -> None:
         with context.store.reading() as connection:
             lane = lanes.by_name(connection, application, environment)
             return lane_reading.detail(connection, lane, context.clock.now(), history=history, waiting=waiting)
+
+    @routes.get("/api/lanes/{application}/{environment}/preview")
+    def get_preview(application: str, environment: str, who: Person) -> PreviewBody:
+        """The batch that would be cut next, and when; while a rollout is under way: after that one, if it is good."""
+        now = context.clock.now()
+        with context.store.reading() as connection:
+            lane = lanes.by_name(connection, application, environment)
+            return lane_reading.preview_body(lane_ahead.view(connection, lane, now, full=True), now)
 
     @routes.get("/api/rollouts/{rollout_id}")
     def one_rollout(rollout_id: int, who: Person) -> RolloutDetail:

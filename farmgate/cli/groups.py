@@ -90,8 +90,9 @@ def _report(row: Row) -> None:
         for point in search["points"]:
             told = f"  {point['repository']} {show.short(point['sha'])} {point['title']}: {point['word']}"
             out.print(show.clean(told))
-    for each in row["next"] if not row["active"] else []:
-        out.print(show.clean(f"  next: {each['lane']} up to {show.short(each['sha'])} {each['title']}"))
+    after = f", {row['after']}" if row["after"] else ""
+    for each in row["next"]:
+        out.print(show.clean(f"  next{after}: {each['lane']} up to {show.short(each['sha'])} {each['title']}"))
     for reason in row["reasons"] if not row["active"] else []:
         out.print(show.clean(f"  waits: {reason}"))
     over = [joint for joint in row["history"] if joint["finished_at"]]

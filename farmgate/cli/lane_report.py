@@ -108,11 +108,32 @@ def _search(out: Console, search: Row) -> None:
     out.print(f"\nsearch for the culprit: {left} candidates left, {tried}")
 
 
+def coming(lane: str, row: Row) -> None:
+    """The next batch."""
+    out = show.console()
+    after = f", {row['after']}" if row["after"] else ""
+    if row["sha"] is None:
+        out.print(f"{lane}: no next batch as things stand{after}")
+    else:
+        count = row["commit_count"]
+        when = f", to be cut {show.ahead(row['at'])}" if row["at"] else ""
+        out.print(f"{lane}: the next batch{after}{when}")
+        told = f"  {count} commit{'s' if count != 1 else ''} up to {show.short(row['sha'])} {row['title']}"
+        out.print(show.clean(told))
+    for reason in row["reasons"]:
+        out.print(show.clean(f"  waits: {reason}"), style="yellow" if row["sha"] is None else None)
+    for commit in reversed(row["commits"]):
+        out.print(show.clean(f"    {show.short(commit['sha'])} {commit['title']} ({commit['author']})"))
+    if row["commit_count"] > len(row["commits"]):
+        out.print(f"    ... and {row['commit_count'] - len(row['commits'])} older")
+
+
 def _waiting(out: Console, row: Row) -> None:
     waiting = row["waiting"]
     if not waiting:
         return
-    out.print(f"\nwaiting ({row['waiting_count']}), the newest first:")
+    after = f" {row['next']['after']}" if row["next"]["after"] else ""
+    out.print(f"\nwaiting{after} ({row['waiting_count']}), the newest first:")
     for commit in waiting[:WAITING]:
         expected = f" (live {show.ahead(commit['estimate'])})" if commit["estimate"] else ""
         why = "; ".join(commit["reasons"]) or "goes next"

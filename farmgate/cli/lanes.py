@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from farmgate.cli import door, show
-from farmgate.cli.lane_report import report
+from farmgate.cli.lane_report import coming, report
 from farmgate.cli.show import Json
 from farmgate.errors import NotFound
 
@@ -64,6 +64,15 @@ def show_(lane: Lane, json: Json = False) -> None:
     with door.connect() as farm:
         row = farm.lane(*split(lane))
     return show.as_json(row) if json else report(row)
+
+
+@app.command()
+def preview(lane: Lane, json: Json = False) -> None:
+    """The batch that would be cut next, when, and what still keeps it. While a rollout is under way it is counted from
+    what will be live if that ends good."""
+    with door.connect() as farm:
+        row = farm.preview(*split(lane))
+    return show.as_json(row) if json else coming(lane, row)
 
 
 @app.command()

@@ -346,6 +346,9 @@ class Api:
     def lane(self, application: str, environment: str) -> Row:
         return self._get(_lane(application, environment))
 
+    def preview(self, application: str, environment: str) -> Row:
+        return self._get(_lane(application, environment) + "/preview")
+
     def rollout(self, number: int) -> Row:
         return self._get(f"/api/rollouts/{number}")
 

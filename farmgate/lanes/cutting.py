@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from farmgate import states
 from farmgate.lanes import hotfix
 from farmgate.lanes.calendar import closed_by, held_by, spent
 from farmgate.lanes.choosing import choose, oldest_eligible
@@ -110,7 +111,8 @@ def _stops(view: LaneView, now: datetime, *, for_hotfix: bool = False) -> tuple[
     found: list[Reason] = []
     if view.active is not None:
         active = view.active
-        words = f"rollout {active.number} ({active.kind}, up to {active.until_sha[:9]}) is under way"
+        doing = "is being taken back" if active.state is states.Rollout.RESTORING else "is under way"
+        words = f"rollout {active.number} ({active.kind}, up to {active.until_sha[:9]}) {doing}"
         found.append(Reason(Why.ROLLOUT, words))
     if view.rollback_asked is not None:
         found.append(Reason(Why.ROLLBACK, f"{view.rollback_asked} asked for a rollback"))

@@ -161,7 +161,7 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """The rollout under way."""
+    """The rollout under way. `state`: one that asks waits for a person, one that is restored is taken back."""
 
     rollout_id: int
     number: int
@@ -169,6 +169,7 @@ class Active:
     until_sha: str
     until_position: int
     started_at: datetime
+    state: states.Rollout = states.Rollout.RUNNING
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +264,7 @@ class LaneView:
     bans: tuple[StandingBan, ...] = ()
     holds: tuple[StandingHold, ...] = ()
     active: Active | None = None
+    counts_from: Active | None = None  # the rollout under way, where the rest is as it will be if that ends good
     search: OpenSearch | None = None
     rollback_asked: str | None = None  # by whom
     finished_at: datetime | None = None  # of the last rollout that went forward

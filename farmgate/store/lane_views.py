@@ -77,10 +77,12 @@ def beside_mates(connection: Connection, alone: LaneView, group: LaneGroup, now:
     return lane_mates.with_mates(connection, alone, group, now, of_lane)
 
 
-def of_lane(connection: Connection, lane: Lane, now: datetime, *, full: bool = False) -> LaneView:
-    """The lane by itself."""
+def of_lane(
+    connection: Connection, lane: Lane, now: datetime, *, full: bool = False, instead: Live | None = None
+) -> LaneView:
+    """The lane by itself. `instead`: read as if this were live."""
     policy = lanes.policy_of(lane)
-    live = live_of(connection, lane, policy)
+    live = instead if instead is not None else live_of(connection, lane, policy)
     base = live.base if live is not None else 0
     standing = _bans(connection, lane, policy, base)
     queue = _queue(connection, lane, policy, base, standing, full=full)
@@ -156,13 +158,18 @@ def live_of(connection: Connection, lane: Lane, policy: LanePolicy) -> Live | No
     release = releases.live_of(connection, lane.id)
     if release is None:
         return None
-    place = _place(connection, lane, policy, release.sha)
-    base = place if place is not None else _meeting(connection, lane, policy, release.sha)
-    gone = place is None
-    if gone:  # a made commit is on no branch: what it stands on is
-        below = made.root(connection, lane.repository_id, release.sha)
-        gone = below == release.sha or _place(connection, lane, policy, below) is None
+    base, gone = standing_at(connection, lane, policy, release.sha)
     return Live(release.id, release.rollout_id, release.sha, release.position, base, release.live_from, gone)
+
+
+def standing_at(connection: Connection, lane: Lane, policy: LanePolicy, sha: str) -> tuple[int, bool]:
+    """Where a commit's history meets the branch, and whether the branch lost it."""
+    place = _place(connection, lane, policy, sha)
+    if place is not None:
+        return place, False
+    below = made.root(connection, lane.repository_id, sha)  # a made commit is on no branch: what it stands on is
+    gone = below == sha or _place(connection, lane, policy, below) is None
+    return _meeting(connection, lane, policy, sha), gone
 
 
 def after(connection: Connection, lane: Lane, policy: LanePolicy, base: int) -> tuple[QueuedCommit, ...]:
@@ -247,7 +254,8 @@ def _active(connection: Connection, lane: Lane) -> Active | None:
     found = rollouts.active_of(connection, lane.id)
     if found is None:
         return None
-    return Active(found.id, found.number, found.kind, found.until_sha, found.until_position, found.created_at)
+    until = found.until_sha, found.until_position
+    return Active(found.id, found.number, found.kind, *until, found.created_at, found.state)
 
 
 def _hotfix(

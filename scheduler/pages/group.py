@@ -26,6 +26,7 @@ def read(connection: Connection, name: str, now: datetime) -> dict[str, Any]:
             "members": found.members,
             "active": _joint(found.active) if found.active is not None else None,
             "next": found.next,
+            "after": found.after,
             "reasons": [reason[:1].upper() + reason[1:] for reason in found.reasons],
             "search": _search(found.search) if found.search is not None else None,
             "history": [_joint(joint) for joint in found.history if joint.finished_at is not None],

@@ -13,7 +13,7 @@ from farmgate.store import (
     answers,
     holds,
     jobs,
-    lane_views,
+    lane_ahead,
     lanes,
     late_reds,
     nodes,
@@ -24,7 +24,7 @@ from farmgate.store import (
     searches,
 )
 from farmgate.store.schema import branch_commits, commits, rollout_commits
-from scheduler import asking, lane_reading, views
+from scheduler import asking, views
 from scheduler.bodies import RunSummary
 from scheduler.pages import alarms
 
@@ -149,8 +149,8 @@ def rollout(connection: Connection, lane: Lane, row: Rollout) -> dict[str, Any]:
 def _waiting(connection: Connection, lane: Lane, active: Rollout | None) -> tuple[int, datetime | None]:
     """How many commits wait, apart from those on their way, and since when the oldest does."""
     policy = lanes.policy_of(lane)
-    seen = lane_views.live_of(connection, lane, policy)
-    place = max(seen.base if seen is not None else 0, lane_reading.on_the_way_to(active))
+    ahead = lane_ahead.live(connection, lane, active)
+    place = ahead.base if ahead is not None else 0
     row = connection.execute(
         select(func.count(), func.min(commits.c.seen_at))
         .select_from(branch_commits)

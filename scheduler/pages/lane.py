@@ -14,13 +14,14 @@ from sqlalchemy import Connection
 
 from farmgate import states
 from farmgate.lanes import Explained, LaneView, Preview, explain, falls_behind, most_rollouts, preview
-from farmgate.models import Ban, Commit, HoldKind, JournalEntry, Lane, Release, Rollout, RolloutKind, SearchRow
+from farmgate.models import Ban, Commit, HoldKind, JournalEntry, Lane, Release, Rollout, SearchRow
 from farmgate.policy import LanePolicy
 from farmgate.store import (
     approvals,
     bans,
     handovers,
     holds,
+    lane_ahead,
     lane_views,
     lanes,
     made,
@@ -70,15 +71,17 @@ _STEPS = {
 def read(connection: Connection, application: str, environment: str, now: datetime) -> dict[str, Any]:
     """The values of lane.html. Raises NotFound."""
     lane = lanes.by_name(connection, application, environment)
-    view = lane_views.view(connection, lane, now, full=True)
+    view = lane_ahead.view(connection, lane, now, full=True)
+    coming = preview(view, now)
     active = rollouts.active_of(connection, lane.id)
     past = rollouts.latest(connection, lane.id, HISTORY + 1)
     standing = holds.standing(connection, lane.id, now)
     search = next(iter(searches.latest(connection, lane.id, 1)), None)
     policy = view.policy
+    live = lane_views.live_of(connection, lane, policy)
     name = f"{application} / {environment}"
     last = past[0] if past else None
-    waiting = [told for told in reversed(explain(view, now)) if not _on_its_way(told, active)]
+    waiting = list(reversed(explain(view, now)))
     common = _common(waiting)
     asks = asking.asked(connection, active)
     found = list(alarms.of_lane(name, home.href(lane), active, last, standing, search, now, asks))
@@ -106,7 +109,7 @@ def read(connection: Connection, application: str, environment: str, now: dateti
             "advice": falls_behind(view, now),
             "group": view.together.name if view.together is not None else None,
             "asks": policy.approvals is not None,
-            "approvals": approvals.standing(connection, lane, policy, view.base, now),
+            "approvals": approvals.standing(connection, lane, policy, live.base if live is not None else 0, now),
             "planned": [hold for hold in holds.ahead(connection, lane.id, now) if hold.begins > now],
             "rollout": _active(connection, lane, active, now) if active else None,
             "search": _search(connection, lane, search, active) if search and _worth_showing(search, past) else None,
@@ -115,8 +118,9 @@ def read(connection: Connection, application: str, environment: str, now: dateti
             "waiting_count": len(waiting),
             "common_reasons": [_reason(told) for told in common],
             "waiting": [_waiting(told, view, policy, common) for told in waiting[:SHOWN_COMMITS]],
-            "preview": _preview(preview(view, now), active),
-            "next_reasons": [_reason(reason.words) for reason in preview(view, now).reasons],
+            "preview": _preview(coming),
+            "after": coming.after,
+            "next_reasons": [_reason(reason.words) for reason in coming.reasons],
             "bans": _bans(connection, lane),
             "vulnerabilities": vulnerabilities.of_lane(connection, f"{application}/{environment}", now),
             "history": _history(connection, lane, [row for row in past if row != active][:HISTORY]),
@@ -171,10 +175,6 @@ def commit_line(sha: str, described: Mapping[str, Commit]) -> dict[str, Any]:
     return {"sha": sha, "title": commit.title if commit else "", "author": commit.author_name if commit else ""}
 
 
-def _on_its_way(told: Explained, active: Rollout | None) -> bool:
-    return told.commit.position <= lane_reading.on_the_way_to(active)
-
-
 def _target(policy: LanePolicy) -> str:
     return policy.target.words + (f", at {policy.listen}" if policy.listen else "")
 
@@ -209,14 +209,11 @@ def _reason(told: str) -> str:
     return told[:1].upper() + told[1:]
 
 
-def _preview(found: Preview, active: Rollout | None) -> dict[str, Any] | None:
+def _preview(found: Preview) -> dict[str, Any] | None:
     if found.candidate is None:
         return None
-    place = active.until_position if active is not None and active.kind is not RolloutKind.ROLLBACK else 0
-    batch = [commit for commit in found.commits if commit.position > place]
-    if not batch:
-        return None
-    return {"until": found.candidate.sha, "title": found.candidate.title, "count": len(batch), "at": found.at}
+    until, title = found.candidate.sha, found.candidate.title
+    return {"until": until, "title": title, "count": len(found.commits), "at": found.at}
 
 
 def _hotfix(connection: Connection, lane: Lane, view: LaneView) -> dict[str, Any] | None:
