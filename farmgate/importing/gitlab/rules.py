@@ -138,8 +138,6 @@ def joined(conditions: Sequence[Condition]) -> tuple[dict[str, Any], bool]:
         if len(having) < len(conditions):
             exact = False
             if key != "event" and any("event" in one for one in conditions):
-                if key == "branch":
-                    continue
                 continue
         values = list(dict.fromkeys(value for one in having for value in one[key]))
         when[key] = values
