@@ -130,7 +130,7 @@ def joined(conditions: Sequence[Condition]) -> tuple[dict[str, Any], bool]:
     """Alternatives as one `when`; False if that is wider or narrower than they were."""
     if not conditions or any(not one for one in conditions):
         return {}, all(not one for one in conditions)
-    keys = {key for one in conditions for key in one}
+    keys = list(dict.fromkeys(key for one in conditions for key in one))
     when: dict[str, Any] = {}
     exact = True
     for key in keys:
