@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from farmgate.errors import Conflict, NotFound
 from farmgate.lanes.replay import Replayed, replay
+from farmgate.lanes.replay_limits import leaves_out
 from farmgate.policy import parse
 from farmgate.quantities import Duration
 from farmgate.store import lane_history, lanes
@@ -46,7 +47,8 @@ class ReplayFigures(BaseModel):
 
 
 class ReplayBody(BaseModel):
-    """The same time three times: as it was recorded, and as it would have been under each policy."""
+    """The same time three times: as it was recorded, and as it would have been under each policy. `leaves_out`: what
+    the replay does not reckon with, or only as it is known today, in words."""
 
     lane: str
     since: datetime
@@ -55,6 +57,7 @@ class ReplayBody(BaseModel):
     recorded: ReplayFigures
     current: ReplayFigures
     proposed: ReplayFigures
+    leaves_out: list[str]
     batches: list[ReplayedBatch]
 
 
@@ -94,6 +97,7 @@ def replayed(
         own = lanes.policy_of(lane)
         current = lane_history.past(connection, lane, own, since, now)
         proposed = lane_history.past(connection, lane, policy, since, now)
+        beside = lane_history.beside(connection, lane, since)
     would = replay(proposed, policy)
     return ReplayBody(
         lane=policy.name,
@@ -103,6 +107,7 @@ def replayed(
         recorded=figures(was),
         current=figures(replay(current, own)),
         proposed=figures(would),
+        leaves_out=list(leaves_out((own, policy), beside)),
         batches=[
             ReplayedBatch(
                 kind=each.kind,

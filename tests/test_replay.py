@@ -13,8 +13,12 @@ from benchmarks import delay
 from farmgate.errors import NotFound
 from farmgate.lanes import QueuedCommit, StandingBan, Verified, most_rollouts
 from farmgate.lanes.replay import Past, Replayed, replay
-from farmgate.policy import CommandTarget, LanePolicy
+from farmgate.lanes.replay_limits import Beside, leaves_out
+from farmgate.policy import CommandTarget, LanePolicy, Provenance, Vulnerabilities
 from farmgate.store import lanes
+from farmgate.vulnerabilities.exposure import Exposure, Hit, Listing, MadeOf
+from farmgate.vulnerabilities.grouping import Decision, Told, Vulnerability, grouped
+from farmgate.vulnerabilities.ratings import Severity
 from scheduler import replay_api
 from tests.simulation.acts import act
 from tests.simulation.doors import Line, door
@@ -146,6 +150,15 @@ def test_another_policy_is_told_beside_it_and_changes_nothing() -> None:
     assert farm.outcomes_in("production") == before
     with farm.store.reading() as connection:
         assert lanes.by_name(connection, "shop", "production").policy_version == 1
+    assert body.leaves_out == []
+    act(farm, {"rollback": "production"})
+    act(farm, {"advance": 400})
+    asks = NEW.replace(b"max_commits: 1,", b"vulnerabilities: {refuse: high}, provenance: {required: true},")
+    body = replay_api.replayed(door(farm), "shop", "production", asks, "new.yml", timedelta(days=1))
+    assert "1 rollback of that time: not repeated" in body.leaves_out
+    assert any("provenance" in words for words in body.leaves_out)
+    assert body.proposed.delivered == 0, "nothing of it says what it is made of"
+    assert body.current.delivered > 0
 
 
 def test_a_file_without_the_lane_is_refused() -> None:
@@ -160,3 +173,56 @@ def test_the_page_of_the_delay_is_what_its_command_writes() -> None:
     assert (docs / "delay.svg").read_text() == delay.drawing(rows)
     assert all(row.p99 <= 20 for row in rows), "a rollout under way and one's own, at any rate"
     assert rows[-1].single_p50 > 1000 * rows[-1].p50
+
+
+# --- what a candidate is made of, and what is left out ---------------------------------------------------------------
+
+HIT = Hit("GHSA-1", "PyPI", "flask", "2.0", "2.3")
+BAD, CLEAN = MadeOf(Listing.LISTED, hits=(HIT,)), MadeOf(Listing.LISTED)
+RULES = Vulnerabilities(refuse="high", grace=timedelta(hours=2))
+
+
+def known(published: datetime) -> dict[str, Vulnerability]:
+    return grouped([Told("GHSA-1", (), "flask", Severity.HIGH, 8.0, published)])
+
+
+def made_of(published: datetime, *decisions: Decision, live: MadeOf = CLEAN) -> Exposure:
+    made = {1: BAD, 2: CLEAN, 3: BAD}
+    return Exposure("shop/production", NOW, True, made, live, known(published), decisions)
+
+
+def test_a_candidate_is_refused_from_the_day_its_vulnerability_was_public_and_its_grace_over() -> None:
+    early = replay(past([0, 200], made_of=made_of(NOW - timedelta(days=9))), policy(vulnerabilities=RULES))
+    assert batches(early) == [(0, 2, True)]
+    later = replay(past([0, 200], made_of=made_of(NOW + timedelta(days=9))), policy(vulnerabilities=RULES))
+    assert batches(later) == [(0, 1, True), (1, 2, True)]
+    passes = replay(past([0], made_of=made_of(NOW - timedelta(days=9), live=BAD)), policy(vulnerabilities=RULES))
+    assert batches(passes) == [(0, 1, True)], "what is live has it already"
+
+
+def test_what_was_delivered_in_the_replay_is_what_the_next_is_compared_with() -> None:
+    found = replay(past([0, 30, 60], made_of=made_of(NOW - timedelta(hours=1))), policy(vulnerabilities=RULES))
+    assert batches(found) == [(0, 1, True), (1, 2, True)], "2 is clean and live, so that 3 brings it anew"
+
+
+def test_an_administrators_word_counts_from_when_it_was_given() -> None:
+    word = Decision(1, "GHSA-1", "", "accept", "behind a proxy", NOW + timedelta(days=9), "ada", NOW + 90 * MINUTE)
+    found = replay(past([0], made_of=made_of(NOW - timedelta(days=9), word)), policy(vulnerabilities=RULES))
+    assert [each.cut_at for each in found.batches] == [NOW + 90 * MINUTE]
+
+
+def test_a_candidate_without_provenance_stays_behind() -> None:
+    found = replay(past([0, 1], unproven={2: "nobody signed it"}), policy(provenance=Provenance()))
+    assert (batches(found), found.left) == ([(0, 1, True)], 1)
+
+
+def test_what_a_replay_leaves_out_is_said() -> None:
+    assert list(leaves_out((policy(), policy()), Beside())) == []
+    asks = policy(vulnerabilities=RULES, provenance=Provenance(), irreversible=("schema/**",))
+    told = list(leaves_out((policy(), asks), Beside("all", ("api/production",), hotfixes=2, dropped=1)))
+    assert "goes together with api/production (group all) and is replayed by itself" in told[0]
+    assert ["vulnerabilities are" in told[1], "provenance counts" in told[2], "before a start" in told[3]] == [True] * 3
+    assert told[4:] == [
+        "2 hotfixes of that time: not repeated",
+        "1 commit that a forced push dropped of that time: not repeated",
+    ]

@@ -119,6 +119,8 @@ def replay(
         ],
         empty="nothing to compare",
     )
+    for words in answer["leaves_out"]:
+        out.print(show.clean(f"  left out: {words}"), style="yellow")
     return None
 
 

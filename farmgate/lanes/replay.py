@@ -9,14 +9,16 @@ Rules:
    and searched.
 4. What people did (holds, rollbacks, decisions) is not repeated, approvals are given at once, and the branch is as it
    stands now.
-5. Exposure: the commits of each batch that went sick, times how long it was out before it was taken back.
+5. Candidates are refused for what they are made of as today's documents tell it, each from the day on that it was
+   public and not while an administrator's word stood; and for provenance that is not signed, or not trusted, today.
+6. Exposure: the commits of each batch that went sick, times how long it was out before it was taken back.
 """
 
 from __future__ import annotations
 
 import statistics
 from bisect import bisect_right, insort
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -27,6 +29,7 @@ from farmgate.lanes.search import Culprit, Lost, points
 from farmgate.lanes.view import LaneView, Live, OpenSearch, QueuedCommit, StandingBan, Verified, useful
 from farmgate.models import RolloutKind
 from farmgate.policy import LanePolicy
+from farmgate.vulnerabilities.exposure import Exposure
 
 _NEVER: Final = timedelta(days=36_500)
 _NONE: Final = timedelta(0)
@@ -47,6 +50,8 @@ class Past:
     work: tuple[timedelta, ...] = ()
     sick: tuple[timedelta, ...] = ()
     security: tuple[int, ...] = ()
+    made_of: Exposure | None = None  # of every candidate, and of what was live at `since`; where the policy looks at it
+    unproven: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,7 @@ class Replayed:
 
     @classmethod
     def of(cls, batches: tuple[Batch, ...], delays: tuple[timedelta, ...], left: int) -> Replayed:
-        """Rule 5 over the batches."""
+        """Rule 6 over the batches."""
         sick = (each for each in batches if not each.good)
         exposure = sum(each.size * ((each.ended_at - each.cut_at) / timedelta(minutes=1)) for each in sick)
         return cls(batches, delays, left, exposure)
@@ -101,7 +106,9 @@ class _Replay:
         self.coming = sorted((each for each in past.commits if each.green_at is not None), key=_green)[::-1]
         self.waiting: list[QueuedCommit] = []
         self.verified = {lane: sorted(past.verified.get(lane, ()), key=lambda each: each.at) for lane in policy.follows}
-        self.times = sorted({each.at for releases in self.verified.values() for each in releases})
+        self.exposure = past.made_of
+        verified = {each.at for releases in self.verified.values() for each in releases}
+        self.times = sorted(verified | set(_turns(past.made_of, policy)))
         self.spans = blocked(LaneView(0, policy, commits=past.commits, bans=past.broke))
         self.all = tuple(each.position for each in past.commits)
         self.good, self.sick = spans(past, policy)
@@ -156,7 +163,19 @@ class _Replay:
             outcomes=tuple(each.good for each in self.batches),
             begun=tuple(each.cut_at for each in self.batches),
             security=self.past.security,
+            exposure=self._made_of(),
+            unproven=self.past.unproven,
         )
+
+    def _made_of(self) -> Exposure | None:
+        """Rule 5, of what waits now."""
+        seen = self.exposure
+        if seen is None:
+            return None
+        waiting = [each.candidate_id for each in self.waiting if each.candidate_id is not None]
+        said = tuple(each for each in seen.decisions if each.at <= self.now)
+        mine = {candidate: seen.made_of[candidate] for candidate in waiting if candidate in seen.made_of}
+        return replace(seen, at=self.now, made_of=mine, decisions=said)
 
     def _with_red_ones(self) -> tuple[QueuedCommit, ...]:
         """Bans and fixes are about commits that need not be green."""
@@ -190,6 +209,9 @@ class _Replay:
 
     def _deliver(self, until: int, at: datetime) -> None:
         there = bisect_right(self.waiting, until, key=lambda each: each.position)
+        brings = self.waiting[there - 1].candidate_id if there else None
+        if self.exposure is not None and brings is not None:
+            self.exposure = replace(self.exposure, live=self.exposure.made_of.get(brings))
         self.delays += [at - _green(each) for each in self.waiting[:there]]
         del self.waiting[:there]
         self.base = until
@@ -216,6 +238,17 @@ def spans(past: Past, policy: LanePolicy) -> tuple[timedelta, timedelta]:
     soak = sum((wave.soak for wave in policy.waves), _NONE)
     good = soak + (statistics.median_high(past.work) if past.work else _NONE)
     return good, statistics.median_high(past.sick) if past.sick else good / 2
+
+
+def _turns(seen: Exposure | None, policy: LanePolicy) -> Iterator[datetime]:
+    """When what is refused changes by itself."""
+    if seen is None or policy.vulnerabilities is None:
+        return
+    for one in seen.known.values():
+        if one.published is not None:
+            yield one.published + policy.vulnerabilities.grace
+    for each in seen.decisions:
+        yield from (each.at, each.until)
 
 
 def _green(commit: QueuedCommit) -> datetime:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, insert, or_, select, update
+from sqlalchemy import Connection, and_, func, insert, or_, select, update
 
 from farmgate.errors import NotFound
 from farmgate.models import Hold, HoldKind
@@ -101,6 +101,13 @@ def tell_ended(connection: Connection, now: datetime) -> list[Hold]:
     if found:
         connection.execute(update(holds).where(holds.c.id.in_([hold.id for hold in found])).values(told_at=now))
     return found
+
+
+def placed(connection: Connection, lane_id: int, since: datetime) -> int:
+    """How many stood in the lane, or in all, since a moment; the farm's own ones too."""
+    of = or_(holds.c.lane_id == lane_id, holds.c.lane_id.is_(None))
+    counted = select(func.count()).select_from(holds).where(of, holds.c.until > since)
+    return connection.execute(counted.where(or_(holds.c.lifted_at.is_(None), holds.c.lifted_at > since))).scalar_one()
 
 
 def was_lifted(connection: Connection, lane_id: int, reason: str) -> bool:

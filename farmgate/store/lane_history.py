@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import Connection, and_, func, or_, select
 
 from farmgate import states
-from farmgate.lanes import StandingBan
+from farmgate.lanes import QueuedCommit, StandingBan
 from farmgate.lanes.replay import Batch, Past, Replayed
-from farmgate.models import Lane, Rollout, RolloutKind
+from farmgate.lanes.replay_limits import Beside
+from farmgate.models import Lane, Release, Rollout, RolloutKind
 from farmgate.policy import LanePolicy
-from farmgate.store import bans, lane_views, rollouts
-from farmgate.store.database import many
+from farmgate.store import attestations, bans, exposures, holds, lane_groups, lane_views, lanes, osv, rollouts
+from farmgate.store.database import many, one
 from farmgate.store.schema import branch_commits, candidates, releases, rollout_commits
 from farmgate.store.schema import rollouts as rollout_table
+from farmgate.vulnerabilities.exposure import Exposure
 
 _FORWARD = (RolloutKind.FORWARD, RolloutKind.SEARCH)
 
@@ -23,12 +27,13 @@ _FORWARD = (RolloutKind.FORWARD, RolloutKind.SEARCH)
 def past(connection: Connection, lane: Lane, policy: LanePolicy, since: datetime, now: datetime) -> Past:
     """The lane's history from `since` on, for a policy that need not be its own."""
     base = _live_at(connection, lane, policy, since)
+    commits = lane_views.after(connection, lane, policy, base)
     over = [each for each in _rollouts(connection, lane, since) if each.finished_at is not None]
     return Past(
         since=since,
         until=now,
         base=base,
-        commits=lane_views.after(connection, lane, policy, base),
+        commits=commits,
         verified=lane_views.verified(connection, lane, policy, base),
         broke=tuple(
             StandingBan(ban.id, ban.sha, ban.position, tuple(ban.covers), ban.reason)
@@ -38,6 +43,65 @@ def past(connection: Connection, lane: Lane, policy: LanePolicy, since: datetime
         work=tuple(_took(each) - _soak(each) for each in over if each.state is states.Rollout.GOOD),
         sick=tuple(_took(each) for each in over if each.state is states.Rollout.SICK),
         security=lane_views.security(connection, lane, policy, base),
+        made_of=_made_of(connection, lane, policy, commits, since, now),
+        unproven=_unproven(connection, lane, policy, commits),
+    )
+
+
+def _made_of(
+    connection: Connection,
+    lane: Lane,
+    policy: LanePolicy,
+    commits: Sequence[QueuedCommit],
+    since: datetime,
+    now: datetime,
+) -> Exposure | None:
+    """What all that came was made of, and what was live at first."""
+    if policy.vulnerabilities is None:
+        return None
+    seen = exposures.of_lane(connection, lane, policy, commits, since)
+    first = _release_at(connection, lane, since)
+    live = exposures.made_of(connection, osv.current(connection), [first.candidate_id]) if first is not None else {}
+    ends = exposures.standing(connection, now)
+    known = {each.id: each for each in (*seen.decisions, *ends)}
+    live_made = live.get(first.candidate_id) if first is not None else None
+    more = exposures.known(connection, osv.current(connection), live.values())
+    return replace(seen, live=live_made, decisions=tuple(known.values()), known={**more, **seen.known})
+
+
+def _unproven(
+    connection: Connection, lane: Lane, policy: LanePolicy, commits: Sequence[QueuedCommit]
+) -> dict[int, str]:
+    if policy.provenance is None:
+        return {}
+    wanted = [(each.candidate_id, each.sha) for each in commits if each.candidate_id is not None]
+    return attestations.missing(connection, lane.repository_id, wanted, policy.provenance.keys)
+
+
+def beside(connection: Connection, lane: Lane, since: datetime) -> Beside:
+    """What happened beside the lane's queue, which a replay does not repeat."""
+    group = lane_groups.of_lane(connection, lane.id)
+    mates = lane_groups.lanes_of(connection, group.id) if group is not None else []
+    counted = select(rollout_table.c.kind, func.count()).where(
+        rollout_table.c.lane_id == lane.id, rollout_table.c.created_at >= since
+    )
+    kinds = {row[0]: row[1] for row in connection.execute(counted.group_by(rollout_table.c.kind))}
+    gone = connection.execute(
+        select(func.count())
+        .select_from(branch_commits)
+        .where(
+            branch_commits.c.repository_id == lane.repository_id,
+            branch_commits.c.branch == lanes.policy_of(lane).branch,
+            branch_commits.c.gone_at >= since,
+        )
+    ).scalar_one()
+    return Beside(
+        group=group.name if group is not None else None,
+        mates=tuple(f"{each.application}/{each.environment}" for each in mates if each.id != lane.id),
+        hotfixes=kinds.get(RolloutKind.HOTFIX, 0),
+        rollbacks=kinds.get(RolloutKind.ROLLBACK, 0),
+        holds=holds.placed(connection, lane.id, since),
+        dropped=gone,
     )
 
 
@@ -86,6 +150,15 @@ def _live_at(connection: Connection, lane: Lane, policy: LanePolicy, at: datetim
         )
     ).scalar()
     return place or 0
+
+
+def _release_at(connection: Connection, lane: Lane, at: datetime) -> Release | None:
+    """What was live at a moment."""
+    found = releases.c
+    statement = select(releases).where(
+        found.lane_id == lane.id, found.live_from <= at, or_(found.live_until.is_(None), found.live_until > at)
+    )
+    return one(connection, Release, statement.order_by(found.id.desc()).limit(1))
 
 
 def _rollouts(connection: Connection, lane: Lane, since: datetime) -> list[Rollout]:
