@@ -64,6 +64,22 @@ LIST_BLOBS = (
     "s3 = boto3.client('s3', endpoint_url=s.s3_endpoint, region_name=s.s3_region, **keys)\n"
     "for found in s3.list_objects_v2(Bucket='farmgate').get('Contents', []): print(found['Key'])\n"
 )
+USE_SECRETS = (
+    "import boto3, redis, sqlalchemy\n"
+    "from farmgate import broker, settings\n"
+    "s = settings.read(settings.SchedulerSettings)\n"
+    "with sqlalchemy.create_engine(s.database_url.get_secret_value()).connect() as c:\n"
+    "    print(c.execute(sqlalchemy.text('select current_user')).scalar())\n"
+    "print(broker.connect(s.broker_url.get_secret_value()).ping())\n"
+    "keys = {'aws_access_key_id': s.s3_access_key.get_secret_value()}\n"
+    "keys['aws_secret_access_key'] = s.s3_secret_key.get_secret_value()\n"
+    "s3 = boto3.client('s3', endpoint_url=s.s3_endpoint, region_name=s.s3_region, **keys)\n"
+    "print(s3.list_buckets()['Buckets'][0]['Name'])\n"
+    "try: redis.Redis('redis').ping()\n"
+    "except redis.AuthenticationError: print('refused')\n"
+    "try: sqlalchemy.create_engine('postgresql+psycopg://farmgate:wrong@postgres/farmgate').connect()\n"
+    "except sqlalchemy.exc.OperationalError: print('refused')\n"
+)
 
 
 class Site:
@@ -159,6 +175,9 @@ def site(farm: Farm, tmp_path: Path, busybox_image: str, free_port: int) -> Iter
 def test_a_commit_goes_from_a_push_to_its_users_whatever_part_is_killed(site: Site) -> None:
     farm = site.farm
     site.until(lambda: site.ready_nodes() == 2, "two nodes did not join")
+    assert "(healthy)" in farm.compose("ps", "scheduler")
+    said = farm.in_image("scheduler", USE_SECRETS)
+    assert said.split() == ["farmgate", "True", "farmgate", "refused", "refused"]
     site.live("version-1")
     sha = site.push("version-2")
     site.live("version-2")

@@ -291,7 +291,7 @@ def test_a_hold_written_after_the_plan_stops_the_cut(farm: Farm) -> None:
 
 STORE = """
 application: shop
-target: {type: command, shift: [x], restore: [x], status: {command: [x], every: 10m, within: 14d}, when_newer: WAIT}
+target: {type: command, shift: [x], restore: [x], status: {command: [x], every: 1h, within: 14d}, when_newer: WAIT}
 lanes: {production: {}}
 """
 HOUR = 3600
@@ -305,24 +305,24 @@ def in_review(farm: Farm, when_newer: str) -> None:
     farm.push(1)
     farm.run()
     farm.deployer.resign()
-    farm.deployer = farm.controller("patient", minutes=10)
+    farm.deployer = farm.controller("patient", minutes=60)
     farm.push(2)
     farm.run(24 * HOUR)
 
 
 def test_a_review_of_days_survives_its_controllers_and_ends_live(farm: Farm) -> None:
     in_review(farm, "wait")
-    farm.deployer = farm.controller("second", minutes=10)  # the first is dead
+    farm.deployer = farm.controller("second", minutes=60)  # the first is dead
     farm.push(3)
     farm.run(24 * HOUR)
     assert (farm.live, len(farm.rollouts), farm.rollouts[-1].state) == (1, 2, states.Rollout.RUNNING)
     farm.place.goes_on[rows.sha(2)] = Outcome(Ended.GOES_ON, "phased at 20 %", {"served": 20})
-    farm.run(HOUR)
+    farm.run(3 * HOUR)
     with farm.store.reading() as connection:
         shift = {entry.key: entry for entry in rollouts.entries(connection, farm.rollouts[-1].id)}["wave-0/shift"]
     assert (shift.outcome, shift.detail["words"], shift.detail["served"]) == ("goes on", "phased at 20 %", 20)
     farm.place.goes_on.clear()
-    farm.run(HOUR)
+    farm.run(3 * HOUR)
     assert farm.live == 3
     assert [row.state for row in farm.rollouts] == [states.Rollout.GOOD] * 3
 
@@ -330,18 +330,18 @@ def test_a_review_of_days_survives_its_controllers_and_ends_live(farm: Farm) -> 
 def test_a_newer_batch_replaces_what_is_in_review_and_nobody_is_blamed(farm: Farm) -> None:
     in_review(farm, "replace")
     farm.push(3)
-    farm.run(HOUR)
+    farm.run(3 * HOUR)
     assert [row.state for row in farm.rollouts] == [states.Rollout.GOOD, states.Rollout.SICK, states.Rollout.RUNNING]
     assert f"{rows.sha(3)[:12]} takes its place; it was: in review" in (farm.rollouts[1].reason or "")
     assert (farm.banned, farm.held()) == ([], [])
     farm.place.goes_on.clear()
-    farm.run(HOUR)
+    farm.run(3 * HOUR)
     assert farm.live == 3
 
 
 def test_a_rejected_review_is_the_change_to_blame(farm: Farm) -> None:
     in_review(farm, "wait")
     farm.place.goes_on[rows.sha(2)] = Outcome(Ended.FAILED, "rejected: no icon")
-    farm.run(HOUR)
+    farm.run(3 * HOUR)
     assert farm.banned == [{2}]
     assert "rejected: no icon" in (farm.rollouts[-1].reason or "")
