@@ -25,9 +25,9 @@ from farmgate.messages import Claim, Claimed, Heartbeat, Held, Join, Renew, Resu
 from farmgate.models import Attempt, Node, Repository, TokenKind
 from farmgate.refs import HEADS
 from farmgate.store import attempts, nodes, tokens
-from farmgate.store.database import Store
 from scheduler import claims, joining
 from scheduler.context import Context
+from tests.simulation.memory import OneStore
 
 Dice = Random
 
@@ -65,7 +65,7 @@ class Fuse:
             raise Crash
 
 
-class FragileStore(Store):
+class FragileStore(OneStore):
     """The store as one process has it: its writes may be its last."""
 
     def __init__(self, engine: Engine, fuse: Fuse) -> None:

@@ -14,7 +14,7 @@ import yaml
 from farmgate import lanes as rules
 from farmgate.lanes import cutting
 from tests.simulation.acts import ACTS
-from tests.simulation.farm import quick
+from tests.simulation.memory import quick
 from tests.simulation.stories import Story, retell, shorten, tell
 
 STORIES = sorted((Path(__file__).parent / "scenarios" / "delivery").glob("*.yml"))

@@ -9,8 +9,9 @@ import pytest
 
 from farmgate.store import bans, holds, lane_views, lanes, late_reds
 from tests.simulation.acts import act
-from tests.simulation.farm import Farm, quick
+from tests.simulation.farm import Farm
 from tests.simulation.look import Watcher
+from tests.simulation.memory import quick
 
 
 @pytest.fixture

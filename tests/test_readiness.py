@@ -8,8 +8,9 @@ import pytest
 
 from farmgate.store import bans, events, holds
 from tests.simulation.acts import act, asking
-from tests.simulation.farm import Farm, quick
+from tests.simulation.farm import Farm
 from tests.simulation.look import Watcher
+from tests.simulation.memory import quick
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ A story `says` its rule, may set up its `farm`, then does one thing after the ot
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,16 @@ from sqlalchemy import select
 from farmgate import states
 from farmgate.store import runs
 from farmgate.store import schema as t
+from tests.simulation.memory import quick
 from tests.world import World
 
 STORIES = sorted((Path(__file__).parent / "scenarios").glob("*.yml"))
+
+
+@pytest.fixture(autouse=True)
+def _quick() -> Iterator[None]:
+    with quick():
+        yield
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda path: path.stem)

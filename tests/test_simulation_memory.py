@@ -9,7 +9,8 @@ from sqlalchemy import update
 
 from farmgate.store import holds, lanes
 from farmgate.store.schema import holds as holds_table
-from tests.simulation.farm import Farm, quick
+from tests.simulation.farm import Farm
+from tests.simulation.memory import quick
 from tests.simulation.stories import tell
 
 TOLD = (2, 3)

@@ -8,7 +8,7 @@ import pytest
 
 from farmgate import lanes as rules
 from farmgate.lanes import cutting
-from tests.simulation.farm import quick
+from tests.simulation.memory import quick
 from tests.simulation.small_worlds import World, search, worlds
 from tests.simulation.stories import shorten
 

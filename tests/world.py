@@ -14,8 +14,9 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from sqlalchemy import Connection, event, or_, select
 
@@ -38,7 +39,6 @@ from farmgate.store import answers, bans, events, holds, lane_views, lanes, made
 from farmgate.store import fixes as store_fixes
 from farmgate.store import schema as t
 from farmgate.store.database import Store
-from farmgate.store.migrate import migrate
 from farmgate.vault import Vault
 from scheduler import hooks, hotfix_api
 from scheduler.answers import answer
@@ -57,6 +57,7 @@ from tests.simulated import (
     SimulatedWorker,
 )
 from tests.simulated_lanes import Places, policy_text
+from tests.simulation.memory import begin_with, the_store
 
 STEP = timedelta(seconds=10)
 LOOK_ANYWAY = 10  # steps
@@ -86,6 +87,18 @@ class Names(dict[str, str]):
         return PICKED + self._history.commit(sha).title
 
 
+_SEEN: Final[list[Callable[..., None]]] = []
+
+
+def _see_writes(see: Callable[..., None]) -> None:
+    """Every statement is shown to one world: there is one store, of which one world is made at a time."""
+    engine = the_store().engine
+    while _SEEN:
+        event.remove(engine, "before_cursor_execute", _SEEN.pop())
+    event.listen(engine, "before_cursor_execute", see)
+    _SEEN.append(see)
+
+
 class World:
     """One farm and its surroundings. Commits are called by the names they were pushed under; `root` is there first."""
 
@@ -105,10 +118,9 @@ class World:
         self.dice = Dice(seed)
         self.clock = VirtualClock()
         self.history = FakeHistory(self.clock.now())
-        self.store = Store.at("sqlite://")
+        self.store = begin_with()
         self._written = True
-        event.listen(self.store.engine, "before_cursor_execute", self._see)
-        migrate(self.store)
+        _see_writes(self._see)
         self.mirrors = SimulatedMirrors(self.history)
         self.bell = SimulatedBell(self.dice)
         self.scheduler_fuse = Fuse()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, Text, cast, exists, func, or_, select
+from sqlalchemy import Connection, Select, Table, Text, bindparam, cast, exists, func, or_, select
 
 from farmgate import states
-from farmgate.invariants.registry import Finding, Violation, invariant, rows, with_states
+from farmgate.invariants.registry import Finding, Violation, invariant, open_rows, rows, with_states
 from farmgate.store import schema as t
 
 GRACE: Final = timedelta(minutes=2)
@@ -27,14 +28,18 @@ def i10(connection: Connection, now: datetime) -> Iterator[Finding]:
         column = next((table.c[name] for name in ("deadline", "lease_until") if name in table.c), None)
         if column is None:
             continue
-        late = select(table).where(table.c.state.in_(states.open_states(kind)), column < now - GRACE)
-        for row in rows(connection, late):
+        for row in rows(connection, _late(table, kind, column.name), since=now - GRACE):
             yield f"{table.name}/{row.id}", f"{row.state} although its {column.name} was {row._mapping[column.name]}"
     unheard = select(t.nodes).where(
         t.nodes.c.state.in_((states.Node.READY, states.Node.DRAINING)), t.nodes.c.seen_at < now - DRAIN_BOUND
     )
     for row in rows(connection, unheard):
         yield f"node/{row.name}", f"{row.state} although it was last heard of at {row.seen_at}"
+
+
+@functools.cache
+def _late(table: Table, kind: Any, column: str) -> Select[Any]:
+    return open_rows(table, kind).where(table.c[column] < bindparam("since", type_=t.Utc))
 
 
 @invariant
@@ -123,9 +128,9 @@ def undrained(connection: Connection) -> list[Violation]:
     for table, kind in with_states():
         if kind is states.Step or kind is states.Node:
             continue
-        still_open = select(table).where(table.c.state.in_(states.open_states(kind)))
         found += [
-            Violation("I11", f"{table.name}/{row.id}", f"still {row.state}") for row in rows(connection, still_open)
+            Violation("I11", f"{table.name}/{row.id}", f"still {row.state}")
+            for row in rows(connection, open_rows(table, kind))
         ]
     return found
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import functools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Row, Table
+from sqlalchemy import Connection, Executable, Row, Select, Table, select
 
+from farmgate import states
 from farmgate.store import schema as t
 
 
@@ -35,13 +37,18 @@ def invariant(ask: Check) -> Check:
     return ask
 
 
-def rows(connection: Connection, statement: Executable) -> Iterable[Row[Any]]:
-    return connection.execute(statement)
+def rows(connection: Connection, statement: Executable, **values: Any) -> Iterable[Row[Any]]:
+    return connection.execute(statement, values)
 
 
-def with_states() -> Iterator[tuple[Table, Any]]:
+@functools.cache
+def with_states() -> tuple[tuple[Table, Any], ...]:
     """The tables whose rows have a state, each with its kind."""
-    for table in t.metadata.sorted_tables:
-        state = table.c.get("state")
-        if state is not None and isinstance(state.type, t.State):
-            yield table, state.type.kind
+    tables = [table for table in t.metadata.sorted_tables if "state" in table.c]
+    return tuple((table, table.c.state.type.kind) for table in tables if isinstance(table.c.state.type, t.State))
+
+
+@functools.cache
+def open_rows(table: Table, kind: Any) -> Select[Any]:
+    """What is not final of a table with states. Made once: it is asked after every step of a simulation."""
+    return select(table).where(table.c.state.in_(states.open_states(kind)))

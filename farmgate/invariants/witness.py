@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, Table, select
 
 from farmgate import states
 from farmgate.invariants.registry import Violation, with_states
+
+
+@functools.cache
+def _states(table: Table) -> Select[Any]:
+    return select(*table.primary_key.columns, table.c.state)
+
+
+@functools.cache
+def _final(kind: Any) -> frozenset[Any]:
+    return frozenset(state for state in kind if states.is_final(state))
 
 
 class Witness:
@@ -20,9 +31,8 @@ class Witness:
         """What was final at an earlier look and is otherwise now, or gone."""
         found: list[Violation] = []
         for table, kind in with_states():
-            keys = list(table.primary_key.columns)
-            final = [state for state in kind if states.is_final(state)]
-            rows = connection.execute(select(*keys, table.c.state))
+            final = _final(kind)
+            rows = connection.execute(_states(table))
             now_states = {(table.name, tuple(row[:-1])): row.state for row in rows}
             for key, state in now_states.items():
                 before = self._seen.get(key)

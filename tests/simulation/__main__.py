@@ -17,7 +17,7 @@ import structlog
 import yaml
 
 from farmgate.clock import stopwatch
-from tests.simulation.farm import quick
+from tests.simulation.memory import quick
 from tests.simulation.small_worlds import MOST_COMMITS, search, worlds
 from tests.simulation.stories import Told, shorten, tell
 

@@ -31,11 +31,10 @@ from farmgate.models import JournalEntry, Lane, Release, Rollout, TokenKind
 from farmgate.policy import Check, CommandCheck, CommandTarget, LanePolicy
 from farmgate.store import candidates, lanes, looks, releases, repositories, rollouts
 from farmgate.store.database import Store
-from farmgate.store.migrate import migrate
 from farmgate.store.schema import tokens
 from tests.simulated import Crash, SimulatedSignals
 from tests.simulated_lanes import MortalTarget
-from tests.simulation.memory import OneStore, Reads, raw
+from tests.simulation.memory import OneStore, begin_with, raw
 from tests.simulation.policies import changes
 
 LEASE: Final = timedelta(seconds=60)
@@ -115,33 +114,16 @@ class Loop:
 
 
 @functools.cache
-def empty_farm() -> tuple[Store, bytes]:
-    """One store for all farms of this process, and what an empty one holds: making tables takes longer than a story."""
-    store = OneStore(Store.at("sqlite://").engine)
-    migrate(store)
+def _empty_farm() -> bytes:
+    """What a farm holds in which nothing has happened yet."""
+    store = begin_with()
     with store.writing() as connection:
         repositories.add(connection, "shop", "file:///shop", "git", "", "main", LONG_AGO)
         for name in PEOPLE:
             row = {"kind": TokenKind.API, "name": name, "hash": name, "rights": ["write"], "created_at": LONG_AGO}
             connection.execute(insert(tokens).values(**row))
     with store.engine.connect() as connection:
-        return store, raw(connection).serialize()
-
-
-_QUICKER: Final[list[Reads]] = []
-
-
-@contextmanager
-def quick() -> Iterator[None]:
-    """Within it, this process reads the store by memory."""
-    store, _ = empty_farm()
-    if not _QUICKER:
-        _QUICKER.append(Reads(store.engine))
-    undo = _QUICKER[0].install()
-    try:
-        yield
-    finally:
-        undo()
+        return raw(connection).serialize()
 
 
 class Farm:
@@ -156,11 +138,7 @@ class Farm:
         starts: str = "2026-01-01T00:00:00+00:00",
     ) -> None:
         self.clock = CreepingClock(datetime.fromisoformat(starts))
-        self.store, blank = empty_farm()
-        with self.store.engine.connect() as connection:
-            raw(connection).deserialize(blank)
-        for reads in _QUICKER:
-            reads.forget()
+        self.store = begin_with(_empty_farm())
         self.signals = SimulatedSignals()
         self.lanes = tuple(lanes_there)
         self.known: dict[str, Known] = {}  # by name
@@ -203,10 +181,7 @@ class Farm:
 
     def load(self, rows: bytes, now: datetime) -> None:
         """The rows as they were at another time."""
-        with self.store.engine.connect() as connection:
-            raw(connection).deserialize(rows)
-        for reads in _QUICKER:
-            reads.forget()
+        begin_with(rows)
         self.clock.jump(now - self.clock.now())
 
     def begin(self) -> Deployer:

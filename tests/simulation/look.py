@@ -13,6 +13,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Set
 from datetime import timedelta
 from typing import Final
 
@@ -88,7 +89,9 @@ class Watcher:
         full = lane_views.view(connection, lane, now, full=True)
         found = [*place(connection, farm, name, quick), *truth(connection, farm, name), *words(farm, full, quick)]
         if farm.times_tell:
-            found += paced(rollouts.latest(connection, lane.id, 10_000)[::-1], _secures(connection, farm, lane.id))
+            past = rollouts.latest(connection, lane.id, 10_000)[::-1]
+            asked = any(each.policy["budget"] for each in past)
+            found += paced(past, _secures(connection, farm, lane.id) if asked else frozenset())
         for what, epoch in (("lane", lane.epoch), ("place", farm.places[name].epoch)):
             if epoch < self._epochs.get(f"{name} {what}", 0):
                 found.append(f"the epoch of the {what} fell to {epoch}")
@@ -101,7 +104,7 @@ def place(connection: Connection, farm: Farm, name: str, view: rules.LaneView) -
     serving = farm.places[name].serving
     live = view.live.sha if view.live is not None else None
     active = rollouts.active_of(connection, lane_id=view.lane_id)
-    last = next(iter(rollouts.latest(connection, view.lane_id, 1)), None)
+    last = next(iter(rollouts.latest(connection, view.lane_id, 10_000)), None)
     if active is not None:
         strange = set(serving) - {live, active.until_sha}
         return [f"{farm.by_sha[sha].name} serves; it is neither live nor on its way" for sha in strange]
@@ -162,7 +165,7 @@ def words(farm: Farm, full: rules.LaneView, quick: rules.LaneView) -> list[str]:
     return found
 
 
-def _secures(connection: Connection, farm: Farm, lane_id: int) -> set[int]:
+def _secures(connection: Connection, farm: Farm, lane_id: int) -> Set[int]:
     """The rollouts that carry a fix of a weakness."""
     carried = (
         select(t.rollout_commits.c.rollout_id)

@@ -16,99 +16,28 @@ import functools
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
-from sqlalchemy import Connection, Engine, event, func, select
+from sqlalchemy import Connection, Engine, event
 
-from deploy import snapshot
 from farmgate.invariants import INVARIANTS
-from farmgate.store import (
-    approvals,
-    bans,
-    candidates,
-    events,
-    fixes,
-    holds,
-    joints,
-    lane_groups,
-    lane_views,
-    lanes,
-    releases,
-    repositories,
-    rollouts,
-    searches,
-)
 from farmgate.store.database import Store
-from farmgate.store.schema import holds as holds_table
-from farmgate.store.schema import metadata, tokens
+from farmgate.store.migrate import migrate
+from farmgate.store.schema import metadata
+from tests.simulation.readers import FOR_EVER, TIMED, Until, readers, timeless
 
 _WRITTEN: Final = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)")
 _TABLE: Final = re.compile(r"\b(" + "|".join(sorted(metadata.tables, key=len, reverse=True)) + r")\b")
-_READ: Final[Sequence[tuple[Any, Sequence[str]]]] = (
-    (approvals, ("authored",)),
-    (bans, ("standing", "between", "ahead")),
-    (candidates, ("by_id", "of_commit")),
-    (events, ("latest",)),
-    (fixes, ("of_queue",)),
-    (holds, ("was_lifted",)),
-    (lane_views, ("live_of", "_bans", "_queue", "_gone", "verified", "_followed", "security")),
-    (joints, ("of_rollout", "rollouts_of", "open_of")),
-    (lane_groups, ("of_lane", "lanes_of")),
-    (lanes, ("every", "by_id", "by_name")),
-    (releases, ("live_of", "by_id", "before")),
-    (repositories, ("commit", "commits_of", "by_name")),
-    (
-        rollouts,
-        ("active_of", "latest", "finished", "entries", "by_id", "sizes", "commits_of", "outcomes", "beginnings"),
-    ),
-    (searches, ("open_of",)),
-)
-
-
 _MANY: Final = 20_000
 _EVER: Final = datetime.min.replace(tzinfo=UTC)
-_FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
-def _ever(_connection: Connection, _found: Any) -> datetime:
-    return _FOR_EVER
-
-
-def _as_its_parts(_connection: Connection, _found: Any) -> datetime:
-    """It hands the time to others of these, and does nothing else with it."""
-    return _FOR_EVER
-
-
-def _first_to_expire(connection: Connection, _found: Any) -> datetime:
-    return connection.execute(select(func.min(tokens.c.expires_at))).scalar() or _FOR_EVER
-
-
-def _first_end(_connection: Connection, found: Sequence[Any]) -> datetime:
-    return min((hold.until for hold in found), default=_FOR_EVER)
-
-
-def _first_to_tell(connection: Connection, found: bool) -> datetime:
-    if found:
-        return _FOR_EVER  # until it is told, which is a write
-    untold = select(func.min(holds_table.c.until)).where(
-        holds_table.c.lifted_at.is_(None), holds_table.c.told_at.is_(None)
-    )
-    return connection.execute(untold).scalar() or _FOR_EVER
-
-
-_TIMED: Final[Sequence[tuple[Any, str, Callable[[Connection, Any], datetime]]]] = (
-    (holds, "ahead", _first_end),
-    (holds, "any_to_tell", _first_to_tell),
-    (approvals, "_who_may", _first_to_expire),
-    (approvals, "standing", _as_its_parts),
-    (lane_views, "view", _as_its_parts),
-    (snapshot, "read", _as_its_parts),
-)
-"""What reads with the time as its last argument, and until when its answer stays."""
+def _ever(_connection: Connection, _found: Any, *_given: Any) -> datetime:
+    return FOR_EVER
 
 
 def raw(connection: Connection) -> sqlite3.Connection:
@@ -132,6 +61,44 @@ class OneStore(Store):
         assert driver.total_changes == before, "a look wrote something: elsewhere it is not kept"
 
 
+@functools.cache
+def _blank() -> tuple[OneStore, bytes]:
+    store = OneStore(Store.at("sqlite://").engine)
+    migrate(store)
+    with store.engine.connect() as connection:
+        return store, raw(connection).serialize()
+
+
+def the_store() -> OneStore:
+    """The store of all simulated farms of this process: making tables takes longer than a story."""
+    return _blank()[0]
+
+
+def begin_with(rows: bytes | None = None) -> OneStore:
+    """The store, holding these rows and no others; without any, it is empty."""
+    store, blank = _blank()
+    with store.engine.connect() as connection:
+        raw(connection).deserialize(blank if rows is None else rows)
+    for reads in _QUICKER:
+        reads.forget()
+    return store
+
+
+_QUICKER: Final[list[Reads]] = []
+
+
+@contextmanager
+def quick() -> Iterator[None]:
+    """Within it, this process reads the store of simulated farms by memory."""
+    if not _QUICKER:
+        _QUICKER.append(Reads(the_store().engine))
+    undo = _QUICKER[0].install()
+    try:
+        yield
+    finally:
+        undo()
+
+
 @dataclass(slots=True, eq=False)
 class _Question:
     """A statement, and what it brought when its tables were last written. `changes`: how often that was other rows."""
@@ -142,6 +109,7 @@ class _Question:
     rows: list[Any]
     versions: tuple[int, ...]
     changes: int = 0
+    held_at: int = -1
 
 
 @dataclass(slots=True)
@@ -154,6 +122,7 @@ class _Kept:
     asked: dict[_Question, int]
     since: datetime
     until: datetime
+    held_at: int = -1
 
 
 class Reads:
@@ -161,6 +130,7 @@ class Reads:
 
     def __init__(self, engine: Engine) -> None:
         self.versions: Counter[str] = Counter()
+        self.writes = 0
         self._kept: dict[Any, _Kept] = {}
         self._questions: dict[Any, _Question] = {}
         self._running: list[_Kept] = []
@@ -171,30 +141,28 @@ class Reads:
         event.listen(engine, "rollback", self._rolled_back)
 
     def forget(self) -> None:
-        """Another farm begins."""
+        """Other rows are there."""
         if len(self._questions) > _MANY:
             self._kept.clear()
             self._questions.clear()
-        self.versions.update(metadata.tables.keys())
+        self._all_changed()
         self._dirty = False
 
     def install(self) -> Callable[[], None]:
         """Let the store's reading functions remember; gives what undoes it."""
         before: list[Callable[[], None]] = []
-        for module, names in _READ:
-            for name in names:
-                if hasattr(module, name):
-                    function = getattr(module, name)
-                    before.append(functools.partial(setattr, module, name, function))
-                    setattr(module, name, self.remembering(function))
-        for module, name, until in _TIMED:
+        for module, name in readers():
             function = getattr(module, name)
             before.append(functools.partial(setattr, module, name, function))
-            setattr(module, name, self.remembering(function, timed=True, until=until))
-        plain = dict(INVARIANTS)
+            setattr(module, name, self.remembering(function))
+        for module, name, until in TIMED:
+            function = getattr(module, name)
+            before.append(functools.partial(setattr, module, name, function))
+            setattr(module, name, self.remembering(function, until))
+        plain = {name: INVARIANTS[name] for name in timeless()}
         before.append(functools.partial(INVARIANTS.update, plain))
         for name, ask in plain.items():
-            INVARIANTS[name] = self.remembering(functools.partial(_all, ask), timed=True)
+            INVARIANTS[name] = self.remembering(functools.partial(_all, ask), _ever)
 
         def undo() -> None:
             for step in before:
@@ -202,32 +170,35 @@ class Reads:
 
         return undo
 
-    def remembering(
-        self, function: Callable[..., Any], *, timed: bool = False, until: Callable[[Connection, Any], datetime] = _ever
-    ) -> Callable[..., Any]:
-        """`timed`: its last argument is the time, and what it gave stays `until` then."""
+    def remembering(self, function: Callable[..., Any], until: Until | None = None) -> Callable[..., Any]:
+        """`until`: its last argument is the time, and what it gave stays until then."""
 
         def remembered(connection: Any, *args: Any, **more: Any) -> Any:
-            given = args[:-1] if timed else args
-            now = args[-1] if timed else None
+            given, now = (args, None) if until is None else (args[:-1], args[-1])
             key = (function, *map(_key, given), *((name, _key(value)) for name, value in more.items()))
             kept = self._kept.get(key)
-            driver = raw(connection)
-            if kept is None or not (now is None or kept.since <= now < kept.until) or not self._stands(kept, driver):
-                kept = _Kept(None, (args, more), {}, now or _EVER, _FOR_EVER)
-                self._running.append(kept)
+            running = self._running
+            if (
+                kept is None
+                or not (now is None or kept.since <= now < kept.until)
+                or not (kept.held_at == self.writes or self._stands(kept, raw(connection)))
+            ):
+                kept = _Kept(None, (args, more), {}, now or _EVER, FOR_EVER)
+                running.append(kept)
                 try:
                     kept.value = function(connection, *args, **more)
-                    kept.until = min(kept.until, until(connection, kept.value))
+                    if until is not None:
+                        kept.until = min(kept.until, until(connection, kept.value, *given))
                     self._kept[key] = kept
                 finally:
-                    self._running.pop()
+                    running.pop()
+                    driver = raw(connection)
                     for question in kept.asked:
                         self._ask(question, driver)
                         kept.asked[question] = question.changes
-                    for outer in self._running[-1:]:
-                        outer.asked.update(kept.asked)
-            for outer in self._running[-1:]:
+                    kept.held_at = self.writes
+            if running:
+                outer = running[-1]
                 outer.asked.update(kept.asked)
                 outer.until = min(outer.until, kept.until)
             return kept.value
@@ -237,12 +208,15 @@ class Reads:
     def _stands(self, kept: _Kept, driver: sqlite3.Connection) -> bool:
         """Rule 1. In the order in which they were asked: the next depends on what the last brought."""
         for question, changes in kept.asked.items():
-            self._ask(question, driver)
+            if question.held_at != self.writes:
+                self._ask(question, driver)
             if question.changes != changes:
                 return False
+        kept.held_at = self.writes
         return True
 
     def _ask(self, question: _Question, driver: sqlite3.Connection) -> None:
+        question.held_at = self.writes
         versions = tuple([self.versions[table] for table in question.tables])
         if versions != question.versions:
             rows = driver.execute(question.sql, question.parameters).fetchall()
@@ -258,6 +232,7 @@ class Reads:
         written = _WRITTEN.match(statement)
         if written is not None:
             self.versions[written[1]] += 1
+            self.writes += 1
             self._dirty = True
             assert not self._running, "what reads must not write"
         elif self._running and tables:
@@ -272,8 +247,12 @@ class Reads:
 
     def _rolled_back(self, _connection: Any) -> None:
         if self._dirty:
-            self.versions.update(metadata.tables.keys())
+            self._all_changed()
             self._dirty = False
+
+    def _all_changed(self) -> None:
+        self.versions.update(metadata.tables.keys())
+        self.writes += 1
 
 
 def _all(ask: Callable[..., Any], connection: Any, *args: Any) -> list[Any]:
@@ -284,5 +263,13 @@ def _key(value: Any) -> Any:
     try:
         hash(value)
     except TypeError:
-        return tuple(value) if isinstance(value, list) else id(value)
+        match value:
+            case list():
+                return tuple(map(_key, value))
+            case set():
+                return frozenset(value)
+            case dict():
+                return tuple((name, _key(each)) for name, each in value.items())
+            case _:
+                return id(value)
     return value
