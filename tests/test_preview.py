@@ -16,7 +16,8 @@ from farmgate.models import RolloutKind
 from farmgate.store import lane_ahead, rollouts
 from scheduler import lane_reading
 from tests.simulation.acts import act
-from tests.simulation.farm import Farm, quick
+from tests.simulation.farm import Farm
+from tests.simulation.memory import quick
 from tests.test_lanes import NOW, green, policy, red, sha, view
 
 LANE = "production"
