@@ -26,6 +26,7 @@ from deploy.decisions import (
     Ask,
     AskAgain,
     AskBack,
+    AskRevert,
     AskStart,
     BanCulprit,
     BanTogether,
@@ -55,8 +56,8 @@ from deploy.snapshot import Seen
 from deploy.writing import ACTOR, new_rollout, subject_of, tell
 from farmgate import lanes as rules
 from farmgate import states
-from farmgate.errors import LostRace, NotFound
-from farmgate.models import Lane, Rollout, RolloutKind
+from farmgate.errors import Conflict, LostRace, NotFound
+from farmgate.models import Lane, MadeKind, Rollout, RolloutKind
 from farmgate.policy import Wave
 from farmgate.policy.targets import with_digests
 from farmgate.store import (
@@ -105,6 +106,8 @@ def to_lane(context: Context, seen: Seen, epoch: int, decision: LaneDecision) ->
                 _cut_rollback(connection, seen, epoch, decision, now)
             case CutRollback():
                 _cut_rollbacks(connection, seen, epoch, decision, now)
+            case AskRevert():
+                _ask_revert(connection, seen, epoch, decision, now)
             case PlaceHold() | BanCulprit() | AbandonSearch():
                 lanes.take(connection, seen.lane.id, epoch)
                 follow(connection, seen.lane, seen.view, decision, None, now)
@@ -116,7 +119,7 @@ def to_lane(context: Context, seen: Seen, epoch: int, decision: LaneDecision) ->
                 apply_together.to_group(connection, seen.lane, epoch, decision, now, asks=asks)
             case _:
                 assert_never(decision)
-    if isinstance(decision, CutBatch | CutTogether) and context.asks_scheduler:
+    if isinstance(decision, CutBatch | CutTogether | AskRevert) and context.asks_scheduler:
         context.signals.wake(SCHEDULER)
 
 
@@ -163,6 +166,29 @@ def _cut(connection: Connection, seen: Seen, epoch: int, decision: CutBatch, now
     number = rollouts.sizes(connection, [made.id]).get(made.id, 0)
     text = f"rollout {made.number} ({cut.kind}): {number} commits up to {cut.commit.sha[:12]}"
     events.record(connection, now, "rollout.cut", subject_of(seen.lane), ACTOR, text)
+
+
+def _ask_revert(connection: Connection, seen: Seen, epoch: int, decision: AskRevert, now: datetime) -> None:
+    # Decided again under the lane's lock: a fix, a ban that was lifted, an order of this moment counts.
+    lanes.take(connection, seen.lane.id, epoch)
+    lane, wanted = lanes.by_id(connection, seen.lane.id), decision.wanted
+    view = lane_views.view(connection, lane, now)
+    if rules.cut(view, now) != wanted:
+        raise LostRace(f"{wanted.onto.sha[:12]} without its culprit is not what the lane wants any more")
+    of = made_rows.Wish(
+        MadeKind.REVERT,
+        view.policy.branch,
+        wanted.picks,
+        wanted.onto.sha,
+        wanted.onto.position,
+        wanted.words,
+        ACTOR,
+    )
+    try:
+        made = made_rows.ask(connection, lane, of, now)
+    except Conflict as error:
+        raise LostRace(str(error)) from None
+    events.record(connection, now, "revert.asked", subject_of(lane), ACTOR, f"revert {made.id}: {wanted.words}")
 
 
 def _cut_rollback(

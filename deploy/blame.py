@@ -14,7 +14,7 @@ from farmgate import states
 from farmgate.errors import LostRace
 from farmgate.lanes import Culprit, LaneView
 from farmgate.models import Lane
-from farmgate.store import bans, events, holds, repositories, rollouts, searches
+from farmgate.store import bans, events, holds, repositories, reverts, rollouts, searches
 
 
 def follow(
@@ -63,6 +63,8 @@ def _ban_culprit(
 ) -> None:
     between = bans.between(connection, lane.repository_id, view.policy.branch, culprit.since, culprit.position)
     covers = [commit.sha for commit in between] or [culprit.sha]
+    # A person lifted the ban of what was taken back in what is live: it came back with this batch.
+    covers += reverts.came_back(connection, lane, view.live.sha if view.live is not None else None)
     evidence = rollout_id
     if culprit.search_id is not None:
         tried = [each for each in rollouts.finished(connection, lane.id, 50) if each.state is states.Rollout.SICK]

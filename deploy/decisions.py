@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from farmgate.lanes import Culprit, Cut, JointCulprit, JointCut, Point
+from farmgate.lanes import Culprit, Cut, JointCulprit, JointCut, Point, RevertWanted
 
 # --- of a lane -------------------------------------------------------------------------------------------------------
 
@@ -17,6 +17,13 @@ class CutBatch:
     """Begin a rollout: the next batch, or a half of a sealed one."""
 
     cut: Cut
+
+
+@dataclass(frozen=True, slots=True)
+class AskRevert:
+    """Ask the scheduler for a commit without a culprit."""
+
+    wanted: RevertWanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +136,9 @@ class AbandonJointSearch:
 
 JointConsequence = BanTogether | OpenJointSearch | NarrowJointSearch
 JointDecision = CutTogether | BanTogether | ProlongJointSearch | AbandonJointSearch
-LaneDecision = CutBatch | CutRollback | PlaceHold | BanCulprit | AbandonSearch | ProlongSearch | JointDecision
+LaneDecision = (
+    CutBatch | AskRevert | CutRollback | PlaceHold | BanCulprit | AbandonSearch | ProlongSearch | JointDecision
+)
 Consequence = PlaceHold | BanCulprit | OpenSearch | NarrowSearch | AbandonSearch | JointConsequence
 
 # --- of a rollout ----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ Rules:
    something of that: if it is not healthy either, the change is not to blame; the lane holds itself, nothing is banned.
    A comparison had what was live before in it, and a person saw it: these are not asked again.
 6. Else a batch of one is banned, a larger one is sealed and searched. A hotfix is neither: what is sick on what is live
-   may be well on the branch, where its own rollout judges it.
+   may be well on the branch, where its own rollout judges it. Nor is what goes without a culprit: that holds the lane.
 7. A rollback that goes wrong, or a restore that does: stop, page, hold the lane. Never another try.
 8. A person's order to roll back ends what is under way, without blame.
 9. A step that goes on (a review of days, another tool's rollout) is looked at every `look_every` of its target, and at

@@ -30,6 +30,8 @@ from farmgate.models import JournalEntry, RolloutKind, Unblamed
 from farmgate.policy import check_of
 
 HOLD_UNTOLD: Final = timedelta(hours=1)
+_BLAMELESS: Final = (RolloutKind.ROLLBACK, RolloutKind.HOTFIX, RolloutKind.REVERT)
+"""A sick one says little of single commits of the branch."""
 HOLD_NOT_TO_BLAME: Final = timedelta(minutes=15)
 
 
@@ -85,7 +87,7 @@ def _consequences(view: RolloutView, verdict: str, words: str, now: datetime) ->
     if verdict == Verdict.UNTOLD:
         reason = f"rollout {rollout.number} was taken back, and nobody can tell whether it was sick: {words}"
         return (PlaceHold(reason, now + HOLD_UNTOLD),)
-    if verdict != Verdict.SICK or rollout.kind in (RolloutKind.ROLLBACK, RolloutKind.HOTFIX):
+    if verdict != Verdict.SICK or rollout.kind in _BLAMELESS:
         return ()
     if view.joint is not None:
         return together.consequences(view, words)

@@ -7,7 +7,9 @@ Rules:
 3. A person's order to roll back goes first; one for several lanes when all of them are free. Then what is live and
    turned red is held or taken back, as the policy says (`on_late_red`), unless the lane is held already or somebody
    lifted the hold that said so.
-4. Then the lane cuts a batch, alone or with its group, ends its search, or waits (`farmgate.lanes`).
+4. What was to go without a culprit and did not holds the lane, as `farmgate.lanes.reverts` says.
+5. Then the lane cuts a batch, alone or with its group, ends its search, asks for a commit without a culprit, or waits
+   (`farmgate.lanes`).
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any, Final, assert_never
 from deploy.decisions import (
     AbandonJointSearch,
     AbandonSearch,
+    AskRevert,
     BanCulprit,
     BanTogether,
     CutBatch,
@@ -31,7 +34,7 @@ from deploy.decisions import (
     Rest,
 )
 from farmgate import lanes
-from farmgate.lanes import Culprit, Cut, JointCulprit, JointCut, JointLost, LaneView, Lost, Wait
+from farmgate.lanes import Culprit, Cut, JointCulprit, JointCut, JointLost, LaneView, Lost, RevertWanted, Wait
 
 SEARCH_GRACE: Final = timedelta(days=1)
 """A search that a closed lane kept waiting has this long when the lane opens."""
@@ -65,9 +68,14 @@ def plan_lane(
     overdue = _joint_overdue(view, now)
     if overdue is not None:
         return overdue
+    fell = lanes.revert_fell(view)
+    if fell is not None and not any(hold.reason == fell for hold in view.holds):
+        return PlaceHold(fell, None)
     match lanes.cut(view, now):
         case Cut() as cut:
             return CutBatch(cut)
+        case RevertWanted() as wanted:
+            return AskRevert(wanted)
         case JointCut() as joint:
             return CutTogether(joint)
         case JointCulprit() as together:

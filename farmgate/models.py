@@ -79,13 +79,14 @@ class RolloutKind(StrEnum):
     SEARCH = "search"  # a half of a sealed batch, on the way to its culprit
     ROLLBACK = "rollback"  # a person went back to an earlier good release
     HOTFIX = "hotfix"  # commits picked onto what is live, ahead of the queue
+    REVERT = "revert"  # the next batch without its culprit, by a commit that Farmgate made
 
 
 class MadeKind(StrEnum):
     """What a commit that Farmgate makes is for."""
 
     HOTFIX = "hotfix"  # picks, on what is live
-    REVERT = "revert"  # the head of what waits, without a culprit
+    REVERT = "revert"  # what waits, without a culprit
 
 
 class HoldKind(StrEnum):

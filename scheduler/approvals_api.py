@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from farmgate import lanes as rules
 from farmgate import states
 from farmgate.errors import Conflict, Forbidden
-from farmgate.lanes import LaneView, QueuedCommit
+from farmgate.lanes import LaneView, OpenRevert, QueuedCommit
 from farmgate.models import Lane
 from farmgate.policy import Approvals
 from farmgate.store import approvals, candidates, events, lane_views, lanes, made, repositories
@@ -84,6 +84,8 @@ def to_approve(connection: Connection, lane: Lane, who: str, now: datetime, unti
     asked = _asked(view)
     if view.hotfix is not None and until is None:
         return _hotfix_to_approve(connection, lane, view, who)
+    if view.revert is not None and until is None and rules.revert_over(view) is None:
+        return _revert_to_approve(connection, lane, view, view.revert, who)
     standing = approvals.standing(connection, lane, view.policy, view.base, now)
     chosen = _chosen(view, until)
     body = ToApproveBody(
@@ -134,6 +136,10 @@ def approve(context: Context, application: str, environment: str, asked: Approve
             raise Forbidden(f"{application}/{environment} asks {', '.join(policy.by)}, not {who}")
         if view.hotfix is not None and view.hotfix.sha == asked.until_sha:
             given = _approve_hotfix(connection, lane, view, asked, who, now)
+            context.acted_on_lanes()
+            return given
+        if view.revert is not None and view.revert.sha == asked.until_sha:
+            given = _approve_revert(connection, lane, view, view.revert, asked, who, now)
             context.acted_on_lanes()
             return given
         until = next((commit for commit in view.commits if commit.sha == asked.until_sha), None)
@@ -216,6 +222,64 @@ def _approve_hotfix(
     approvals.give(connection, lane.id, *ends, hotfix.candidate_id, who, asked.reason, now)
     told = f"hotfix {row.id} ({asked.until_sha[:12]}){f': {asked.reason}' if asked.reason else ''}"
     events.record(connection, now, "batch.approved", f"lane/{name}", who, told)
+    return ApprovalBody.model_validate(approvals.latest(connection, lane.id, 1)[0], from_attributes=True)
+
+
+def _revert_to_approve(
+    connection: Connection, lane: Lane, view: LaneView, revert: OpenRevert, who: str
+) -> ToApproveBody:
+    """A commit without a culprit is approved as that, with all that it brings."""
+    asked, row = _asked(view), made.by_id(connection, revert.id)
+    batch = [commit for commit in view.commits if view.base < commit.position <= revert.position]
+    wrote = approvals.authored(connection, lane, view.policy, view.base, [who]).get(who, frozenset())
+    candidate = candidates.by_id(connection, revert.candidate_id) if revert.candidate_id is not None else None
+    body = ToApproveBody(
+        since_sha=view.live.sha if view.live is not None else None,
+        until_sha=None,
+        until_title=f"revert {row.id}: {row.reason}",
+        artifacts=dict(candidate.artifacts) if candidate is not None else {},
+        commit_count=len(batch),
+        commits=[
+            CarriedBody(sha=each.sha, position=each.position, title=each.title, author=each.author)
+            for each in batch[-TOLD_COMMITS:]
+        ],
+        own=sum(commit.position in wrote for commit in batch),
+        count=asked.count,
+        by=list(asked.by),
+        given=[
+            ApprovalBody.model_validate(each, from_attributes=True)
+            for each in approvals.latest(connection, lane.id)
+            if each.until_sha == row.sha and each.withdrawn_at is None
+        ],
+        words="",
+    )
+    if revert.state is not states.Made.READY or candidate is None:
+        return body.model_copy(update={"words": f"revert {row.id} is not tested yet: it can be approved then"})
+    if any(each.approved_by == who for each in body.given):
+        return body.model_copy(update={"words": f"{who} approved revert {row.id} already"})
+    return body.model_copy(update={"until_sha": row.sha})
+
+
+def _approve_revert(
+    connection: Connection,
+    lane: Lane,
+    view: LaneView,
+    revert: OpenRevert,
+    asked: ApproveAsked,
+    who: str,
+    now: datetime,
+) -> ApprovalBody:
+    live = view.live.sha if view.live is not None else None
+    if revert.state is not states.Made.READY or revert.candidate_id is None or asked.since_sha != live:
+        raise Conflict("the revert has changed since you looked: look again at what there is to approve")
+    wrote = approvals.authored(connection, lane, view.policy, view.base, [who]).get(who, frozenset())
+    batch = [commit for commit in view.commits if commit.position <= revert.position]
+    if batch and all(commit.position in wrote for commit in batch):
+        raise Forbidden(f"{who} wrote all of it: this lane asks for somebody else")
+    ends = (view.base, live), (revert.position, asked.until_sha)
+    approvals.give(connection, lane.id, *ends, revert.candidate_id, who, asked.reason, now)
+    told = f"revert {revert.id} ({asked.until_sha[:12]}){f': {asked.reason}' if asked.reason else ''}"
+    events.record(connection, now, "batch.approved", f"lane/{lane.application}/{lane.environment}", who, told)
     return ApprovalBody.model_validate(approvals.latest(connection, lane.id, 1)[0], from_attributes=True)
 
 

@@ -4,12 +4,14 @@ Rules:
 1. A hotfix stands on what is live. Whether its commits go there is tried before anything is written: a conflict is an
    answer to who asks.
 2. A commit must have come to the repository itself, by a branch; one that is known only from a fork is refused.
-3. What is banned in the lane is refused, and so is a second hotfix while one is open.
+3. What is banned in the lane is refused, and so is a second hotfix while one is open. A commit without a culprit that
+   is not delivered yet gives way.
 4. It can be cancelled until its rollout begins; that one is ended as any other, by rolling back.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -28,13 +30,13 @@ from scheduler.context import Context
 from scheduler.decisions import EndMade
 from scheduler.made_bodies import BroughtBody, MadeBody
 
-MOST_PICKS = 50
-
 
 class HotfixAsked(BaseModel):
     """The commits, in the order in which they are picked; a unique beginning of a hash will do."""
 
-    commits: list[Annotated[str, Field(min_length=4, max_length=64)]] = Field(min_length=1, max_length=MOST_PICKS)
+    commits: list[Annotated[str, Field(min_length=4, max_length=64)]] = Field(
+        min_length=1, max_length=making.MOST_PICKS
+    )
     reason: str = Field(min_length=1, max_length=1000)
 
 
@@ -105,6 +107,7 @@ def ask(context: Context, application: str, environment: str, commits: list[str]
         raise Conflict(f"on what is live ({live.sha[:12]}) {tried.words}: bring a commit that goes there")
     wish = made.Wish(MadeKind.HOTFIX, policy.branch, tuple(picks), live.sha, live.base, reason, who)
     with context.store.writing() as connection:
+        _give_way(connection, lane, who, now)
         row = made.ask(connection, lane, wish, now)
         told = f"hotfix {row.id}: {', '.join(pick[:12] for pick in picks)} on {live.sha[:12]}: {reason}"
         events.record(connection, now, "hotfix.asked", f"lane/{application}/{environment}", who, told)
@@ -112,6 +115,14 @@ def ask(context: Context, application: str, environment: str, commits: list[str]
     context.wake()
     context.acted_on_lanes()
     return answer
+
+
+def _give_way(connection: Connection, lane: Lane, who: str, now: datetime) -> None:
+    """A commit without a culprit that is not delivered yet: the lane asks for one again on what the hotfix leaves."""
+    opened = made.open_of(connection, lane.id)
+    if opened is not None and opened.kind is MadeKind.REVERT and opened.state in made.BEFORE_DELIVERY:
+        told = "a hotfix goes first; if it is needed then, it is made again"
+        making.end(connection, EndMade(opened.id, states.Made.NEEDLESS, told), now, who)
 
 
 def cancel(context: Context, application: str, environment: str, made_id: int, reason: str, who: str) -> MadeBody:

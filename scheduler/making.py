@@ -13,6 +13,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from farmgate import lanes as rules
 from farmgate import states
 from farmgate.errors import FarmgateError, MissingProgram, NotInRepository
 from farmgate.git import Clash, Workshop
@@ -28,6 +29,8 @@ from scheduler.recording import Reader, commit_values, patches_of
 from scheduler.templates import FarmTemplates
 
 ACTOR = "farmgate"
+MOST_PICKS = 50
+"""So many commits are picked, or taken back, at once."""
 
 
 def views(connection: Connection) -> tuple[MadeView, ...]:
@@ -39,7 +42,10 @@ def _view(connection: Connection, row: Made) -> MadeView:
     lane = lanes.by_id(connection, row.lane_id)
     live = lane_views.live_of(connection, lane, lanes.policy_of(lane))
     run = runs.by_id(connection, row.run_id) if row.run_id is not None and row.state is states.Made.TESTING else None
-    moved = live is not None and live.sha != row.onto
+    is_revert = row.kind is MadeKind.REVERT
+    moved = live is not None and live.sha != row.onto and not is_revert
+    # What makes it needless depends on no hour.
+    over = rules.revert_over(lane_views.view(connection, lane, row.created_at)) if is_revert else None
     return MadeView(
         id=row.id,
         repository_id=row.repository_id,
@@ -50,6 +56,8 @@ def _view(connection: Connection, row: Made) -> MadeView:
         contained=moved and live is not None and all(_is_in(connection, row, pick, live.base) for pick in row.picks),
         run=(run.id, run.state, run.reason) if run is not None else None,
         candidate=row.sha is not None and candidates.of_commit(connection, row.repository_id, row.sha) is not None,
+        is_revert=is_revert,
+        over=over,
     )
 
 
@@ -112,6 +120,8 @@ def make(context: Context, made_id: int) -> None:
 
 def _grown(context: Context, repository: Repository, workshop: Workshop, row: Made) -> tuple[str, ...] | Clash:
     back = row.kind is MadeKind.REVERT
+    if len(row.picks) > MOST_PICKS:
+        return Clash(row.picks[0], f"{len(row.picks)} commits would have to be taken back, more than {MOST_PICKS}")
     try:
         return workshop.grow(row.onto, row.picks, at=row.created_at, back=back)
     except NotInRepository:
@@ -169,7 +179,12 @@ def note_carriers(context: Context, repository: Repository) -> None:
         tip = tips.get(HEADS + row.branch)
         if tip is None or not places:
             continue
-        found = {pick: sha for pick, own in picks if (sha := _first(workshop, (pick, own), places, tip)) is not None}
+        back = row.kind is MadeKind.REVERT  # what it took back is below it, and says nothing
+        found = {
+            pick: sha
+            for pick, own in picks
+            if (sha := _first(workshop, (own,) if back else (pick, own), places, tip)) is not None
+        }
         if found:
             with context.store.writing() as connection:
                 made.carry(connection, row.id, found, "it is an ancestor", now)

@@ -144,10 +144,11 @@ def test_releases_may_be_told_apart_by_their_commit_on_any_target() -> None:
     assert isinstance(policy.checks[0], CanaryCheck)
 
 
-def test_what_follows_a_culprit_is_one_of_two() -> None:
+def test_what_follows_a_culprit_is_one_of_three() -> None:
     text = FILE.replace("LANE", "{http: /x}").replace("WAVE", "")
     assert read("{http: /x}").on_culprit == "next"
-    (held,) = parse(text + "    on_culprit: hold\n")
-    assert held.on_culprit == "hold"
-    with pytest.raises(BadDocument, match="'panic' is not one of 'hold' or 'next'"):
+    for word in ("hold", "revert", "next"):
+        (policy,) = parse(text + f"    on_culprit: {word}\n")
+        assert policy.on_culprit == word
+    with pytest.raises(BadDocument, match="'panic' is not one of 'hold', 'revert' or 'next'"):
         parse(text + "    on_culprit: panic\n")

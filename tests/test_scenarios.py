@@ -95,6 +95,8 @@ def check(world: World, fact: str, wanted: Any, says: str) -> None:
     match fact:
         case "made":
             assert world.made_in() == wanted, says
+        case "live_or_not":
+            assert {name: world.whereabouts(name) for name in wanted} == wanted, says
         case "live" | "batches" | "outcomes":
             assert getattr(world, fact) == wanted, says
         case "banned":

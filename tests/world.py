@@ -31,7 +31,7 @@ from farmgate.clock import VirtualClock
 from farmgate.errors import Conflict, NotFound
 from farmgate.git.fake import FakeHistory
 from farmgate.messages import Claimed, Result
-from farmgate.models import HoldKind, Lane, Release, Rollout, RolloutKind, Verdict
+from farmgate.models import HoldKind, Lane, Made, Release, Rollout, RolloutKind, Verdict
 from farmgate.pipeline import FILE_NAME
 from farmgate.refs import HEADS
 from farmgate.settings import SchedulerSettings
@@ -84,7 +84,8 @@ class Names(dict[str, str]):
         self._history = history
 
     def __missing__(self, sha: str) -> str:
-        return PICKED + self._history.commit(sha).title
+        title = self._history.commit(sha).title
+        return title.replace("Revert ", "without ").replace('"', "") if title.startswith("Revert") else PICKED + title
 
 
 _SEEN: Final[list[Callable[..., None]]] = []
@@ -213,6 +214,9 @@ class World:
         broken = self.history.read(claimed.sha, "tests") or b""
         if broken == self.names[claimed.sha].removeprefix(PICKED).encode():
             return Result(outcome="failed", exit_code=1, reason="step test: exit code 1")
+        missing = [path for path in self.history.changed_paths(None, claimed.sha) if path.startswith("needs/")]
+        if any(self.history.read(claimed.sha, path.replace("needs/", "own/")) is None for path in missing):
+            return Result(outcome="failed", exit_code=1, reason="step test: it needs what is not there")
         flaky = self.history.read(claimed.sha, "flaky") or b""
         if flaky == self.names[claimed.sha].encode() and (claimed.name, claimed.attempt) == ("test", 1):
             return Result(outcome="failed", exit_code=1, reason="step test: it failed this once")
@@ -236,16 +240,22 @@ class World:
         irreversible: Mapping[str, str] | None = None,
         fixes: Mapping[str, str] | None = None,
         mends: Mapping[str, str] | None = None,
+        needs: Mapping[str, str] | None = None,
+        apart: bool = False,
         webhook: str = "once",
     ) -> None:
-        """Commits on main in one push. `fixes`: commit -> the commit whose breakage it mends, and says so;
+        """Commits on main in one push. `apart`: each changes files of its own; else all change one file;
+        `needs`: commit -> the commit without which its tests fail;
+        `fixes`: commit -> the commit whose breakage it mends, and says so;
         `mends`: the same, and says nothing;
         `irreversible`: commit -> why it cannot be taken back, as its message says;
         `fails_once`: whose tests fail at their first attempt."""
         before = self.history.resolve("main")
         for name in names:
-            files: dict[str, str | None] = {"last": name}
+            files: dict[str, str | None] = {f"own/{name}" if apart else "last": name}
             message = name
+            if needs and name in needs:
+                files[f"needs/{needs[name]}"] = name
             if name in breaks_tests:
                 files["tests"] = name
             if name in fails_once:
@@ -296,7 +306,8 @@ class World:
         before = self.history.resolve("main")
         said = f'Revert "{name}"\n\nThis reverts commit {self.shas[name]}.'
         mended: dict[str, str | None] = {f"broken/{lane}/{name}": None for lane in self.lanes}
-        self._commit(f"revert-{name}", {"last": f"revert-{name}", **mended}, said)
+        own = f"own/{name}" if self.history.read(self.shas[name], f"own/{name}") else "last"
+        self._commit(f"revert-{name}", {own: f"revert-{name}" if own == "last" else None, **mended}, said)
         self.tell(before, webhook)
 
     def force(self, back_to: str, *names: str, webhook: str = "once") -> None:
@@ -372,6 +383,35 @@ class World:
         paths = self.history.changed_paths(side.parents[0], side.sha)
         self._commit(f"squash-{name}", {path: _text(self.history.read(side.sha, path)) for path in paths})
         self.tell(before)
+
+    def merge_revert(self) -> None:
+        """Merge the newest commit without a culprit into main, `merge-without`."""
+        before, of = self.history.resolve("main"), self._newest_made()
+        paths = self.history.changed_paths(of.onto, of.sha or "")
+        files = {path: _text(self.history.read(of.sha or "", path)) for path in paths}
+        sha = self.history.add("merge it", files, parents=[before, of.sha or ""])
+        self.names[sha], self.shas["merge-without"] = "merge-without", sha
+        self.tell(before)
+
+    def take_revert(self) -> None:
+        """Bring the newest commit without a culprit to main as a patch: another commit, which says what it says."""
+        before, of = self.history.resolve("main"), self._newest_made()
+        paths = self.history.changed_paths(of.onto, of.sha or "")
+        files = {path: _text(self.history.read(of.sha or "", path)) for path in paths}
+        self._commit("taken", files, self.history.commit(of.sha or "").message)
+        self.tell(before)
+
+    def push_revert(self) -> None:
+        """Push the newest commit without a culprit itself: main must not have moved since."""
+        before, of = self.history.resolve("main"), self._newest_made()
+        assert of.onto == before
+        self.history.point(HEADS + "main", of.sha)
+        self.names[of.sha or ""], self.shas["itself"] = "itself", of.sha or ""
+        self.tell(before)
+
+    def _newest_made(self) -> Made:
+        with self.store.reading() as connection:
+            return made.latest(connection, self._lane(connection, "").id, 1)[0]
 
     def hotfix(self, *names: str, lane: str = "", refused: str | None = None) -> None:
         """A person asks for one; `refused`: with these words."""
@@ -693,6 +733,12 @@ class World:
     @property
     def live(self) -> str | None:
         return self.live_in()
+
+    def whereabouts(self, name: str) -> str:
+        """live, taken back, waiting..., as the ledger tells it of the last lane."""
+        with self.store.reading() as connection:
+            shop = repositories.by_name(connection, "shop").id
+            return lanes.where_is(connection, shop, self.shas[name])[-1].state
 
     def banned_in(self, lane: str = "") -> set[str]:
         with self.store.reading() as connection:

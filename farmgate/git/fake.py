@@ -70,12 +70,14 @@ class FakeHistory:
             before = self._files[commit.parents[0]] if commit.parents else {}
             base, theirs = (self._files[sha], before) if back else (before, self._files[sha])
             content, paths = _merged(base, self._files[tip], theirs)
-            if paths or content == self._files[tip]:
-                return clash(sha, commit.title, paths)
+            if paths or (content == self._files[tip] and not back):
+                return clash(sha, commit.title, paths, back=back)
             message = taken_back_message(commit.title, sha) if back else picked_message(commit.message, sha)
             author = ("Farmgate", "farmgate@localhost") if back else (commit.author_name, commit.author_email)
             tip = self._put(content, message, author, (tip,), at, str(at))
             made.append(tip)
+        if back and commits and self._files[tip] == self._files[self.commit(onto).sha]:
+            return clash(commits[0], self.commit(commits[0]).title, (), back=True)
         return tuple(made)
 
     def keep(self, ref: str, sha: str) -> None:

@@ -4,7 +4,8 @@ Rules:
 1. A pick changes what its commit changed against its first parent; a merge is picked as all that it brought.
 2. The same wish makes the same hashes: author and date are the original's, the committer is Farmgate at the time that
    the caller names. So a process that died is followed by one that makes the same objects.
-3. What cannot be merged, and what would change nothing, is an answer in words, not an error.
+3. What cannot be merged, and what would change nothing, is an answer in words, not an error. Of several that are taken
+   back one may change nothing: a later one took it back already.
 4. Nothing of a message or a path is ever part of a command.
 """
 
@@ -34,9 +35,13 @@ class Clash:
     words: str
 
 
-def clash(sha: str, title: str, paths: Sequence[str]) -> Clash:
+def clash(sha: str, title: str, paths: Sequence[str], *, back: bool = False) -> Clash:
     """Rule 3: `paths` conflict; none: it would change nothing."""
     name = f"{sha[:12]} ({title[:80]})"
+    if back and paths:
+        name += ", taken back,"
+    if back and not paths:
+        return Clash(sha, f"{name} is not in there any more: what it changed is gone already")
     if not paths:
         return Clash(sha, f"{name} changes nothing there: it is contained already")
     more = f" and {len(paths) - _TOLD_PATHS} more" if len(paths) > _TOLD_PATHS else ""
@@ -77,6 +82,8 @@ class Workbench:
                 return grown
             made.append(grown)
             tip = grown
+        if back and commits and self._tree(tip) == self._tree(onto):
+            return clash(commits[0], parse_commit(self._commit(commits[0])).title, (), back=True)
         return tuple(made)
 
     def keep(self, ref: str, sha: str) -> None:
@@ -87,11 +94,11 @@ class Workbench:
         found = self._commit(sha)
         commit = parse_commit(found)
         before = parse_commit(self._commit(commit.parents[0])).tree if commit.parents else self._write("tree", b"")
-        ours = parse_commit(self._commit(onto)).tree
+        ours = self._tree(onto)
         base, theirs = (commit.tree, before) if back else (before, commit.tree)
         tree, paths = self._merged(base, ours, theirs)
-        if paths or tree == ours:
-            return clash(sha, commit.title, paths)
+        if paths or (tree == ours and not back):
+            return clash(sha, commit.title, paths, back=back)
         stamp = b"%d +0000" % int(at.timestamp())
         head = found.body.partition(b"\n\n")[0].split(b"\n")
         author = next((line for line in head if line.startswith(b"author ")), b"author %s %s" % (FARM, stamp))
@@ -111,6 +118,9 @@ class Workbench:
         out = git(*told, *sides, within=self.path, timeout=self.timeout, fine=(1,))
         tree, *paths = out.decode(errors="replace").split("\0")
         return tree.strip(), sorted({path for path in paths if path})
+
+    def _tree(self, sha: str) -> str:
+        return parse_commit(self._commit(sha)).tree
 
     def _commit(self, sha: str) -> GitObject:
         found = self.read(sha)

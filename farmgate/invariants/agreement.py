@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, or_, select
+from sqlalchemy import Connection, Row, and_, func, or_, select
 
 from farmgate.invariants.registry import Finding, invariant, rows
 from farmgate.lanes import is_author
@@ -27,7 +27,10 @@ def i9(connection: Connection, now: datetime) -> Iterator[Finding]:
         t.rollouts.c.candidate_id,
         t.rollouts.c.until_sha,
         t.rollouts.c.created_at,
-    ).where(t.rollouts.c.kind == RolloutKind.FORWARD)  # the halves of a search: each of their commits was agreed to
+        t.rollouts.c.kind,
+    ).where(  # the halves of a search: each of their commits was agreed to
+        t.rollouts.c.kind.in_((RolloutKind.FORWARD, RolloutKind.REVERT))
+    )
     for rollout in rows(connection, cut):
         asks = rollout.policy.get("approvals")
         if not asks:
@@ -38,8 +41,9 @@ def i9(connection: Connection, now: datetime) -> Iterator[Finding]:
             for each in counted
             if each.until_sha == rollout.until_sha and each.candidate_id == rollout.candidate_id
         ]
+        one_whole = rollout.kind is RolloutKind.REVERT  # a commit of no branch: it is approved as that
         for commit in rows(connection, _carried(rollout.id)):
-            of = counted if commit.sha != rollout.until_sha else ends
+            of = counted if commit.sha != rollout.until_sha and not one_whole else ends
             agreed = {
                 each.approved_by
                 for each in of
@@ -55,6 +59,9 @@ def _counted(connection: Connection, rollout: Row[Any], asks: dict[str, Any]) ->
     """The approvals that stood at the cut: of commits that stood, by people who might."""
     at = rollout.created_at
     place, approval = t.branch_commits, t.approvals
+    of: Any = approval.c.until_sha
+    if rollout.kind is RolloutKind.REVERT:  # it stands where what it is made from stands
+        of = func.coalesce(select(t.made.c.onto).where(t.made.c.rollout_id == rollout.id).scalar_subquery(), of)
     stood = (
         select(approval)
         .join(t.lanes, t.lanes.c.id == approval.c.lane_id)
@@ -63,7 +70,7 @@ def _counted(connection: Connection, rollout: Row[Any], asks: dict[str, Any]) ->
             and_(
                 place.c.repository_id == t.lanes.c.repository_id,
                 place.c.branch == rollout.policy["branch"],
-                place.c.sha == approval.c.until_sha,
+                place.c.sha == of,
                 place.c.position == approval.c.until_position,
             ),
         )

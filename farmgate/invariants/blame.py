@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, and_, func, or_, select
 
 from farmgate import states
-from farmgate.invariants.delivery import FORWARD, lane_of
+from farmgate.invariants.delivery import OF_BRANCH, lane_of
 from farmgate.invariants.registry import Finding, invariant, rows
 from farmgate.lanes import fixes_in, most_rollouts
 from farmgate.models import HoldKind, RolloutKind
@@ -33,13 +33,14 @@ def i14(connection: Connection, now: datetime) -> Iterator[Finding]:
                     t.rollouts.c.id,
                     t.rollouts.c.lane_id,
                     t.rollouts.c.policy,
+                    t.rollouts.c.kind,
                     func.max(t.rollout_commits.c.position).label("last"),
                 )
                 .join(t.rollout_commits, t.rollout_commits.c.rollout_id == t.rollouts.c.id)
                 .join(lane, lane.c.id == t.rollouts.c.lane_id)
                 .join(own, and_(own.c.id == ban.lane_id, own.c.application == lane.c.application))
                 .where(
-                    t.rollouts.c.kind.in_(FORWARD),
+                    t.rollouts.c.kind.in_(OF_BRANCH),
                     t.rollouts.c.created_at > ban.created_at,
                     t.rollout_commits.c.sha.in_(covers[at : at + _AT_ONCE]),
                 )
@@ -49,8 +50,19 @@ def i14(connection: Connection, now: datetime) -> Iterator[Finding]:
                 holding = holding.where(t.rollouts.c.created_at < ban.lifted_at)
             for row in rows(connection, holding):
                 concerned = row.lane_id == ban.lane_id or ban.environment in row.policy.get("follows", ())
-                if concerned and not _mended(connection, row, covers):
+                if concerned and not _mended(connection, row, covers) and not _without(connection, row, covers):
                     yield f"rollout/{row.id}", f"it holds a commit of the ban of {ban.sha[:9]}, and no fix of it"
+
+
+def _without(connection: Connection, rollout: Row[Any], covers: Sequence[str]) -> bool:
+    """True if it delivers a made commit that takes back all of the batch that the ban covers."""
+    picks = connection.execute(select(t.made.c.picks).where(t.made.c.rollout_id == rollout.id)).scalar()
+    held = select(t.rollout_commits.c.sha).where(
+        t.rollout_commits.c.rollout_id == rollout.id, t.rollout_commits.c.sha.in_(list(covers))
+    )
+    if rollout.kind is not RolloutKind.REVERT or picks is None:
+        return False
+    return set(connection.execute(held).scalars()) <= set(picks)
 
 
 def _mended(connection: Connection, rollout: Row[Any], covers: Sequence[str]) -> bool:
@@ -119,7 +131,7 @@ def i16(connection: Connection, now: datetime) -> Iterator[Finding]:
         .join(t.holds, or_(t.holds.c.lane_id == t.rollouts.c.lane_id, t.holds.c.lane_id.is_(None)))
         .where(
             or_(
-                t.rollouts.c.kind.in_(FORWARD),
+                t.rollouts.c.kind.in_(OF_BRANCH),
                 and_(t.rollouts.c.kind == RolloutKind.HOTFIX, t.holds.c.kind != HoldKind.FREEZE),
             ),
             t.rollouts.c.created_at > t.holds.c.created_at,

@@ -10,11 +10,14 @@ from sqlalchemy import Connection, Row, Select, and_, case, exists, func, or_, s
 
 from farmgate import states
 from farmgate.invariants.registry import Finding, invariant, rows
-from farmgate.models import RolloutKind
+from farmgate.models import Made, MadeKind, RolloutKind
+from farmgate.store import fixes, reverts
 from farmgate.store import made as made_rows
 from farmgate.store import schema as t
 
 FORWARD: Final = (RolloutKind.FORWARD, RolloutKind.SEARCH)
+OF_BRANCH: Final = (*FORWARD, RolloutKind.REVERT)
+"""What carries commits of the branch."""
 
 
 @invariant
@@ -115,7 +118,7 @@ def whole_batches(connection: Connection) -> Iterator[Finding]:
     batches = (
         select(t.rollouts, carried.c.many, carried.c.places, carried.c.first, carried.c.last)
         .join(carried, carried.c.rollout_id == t.rollouts.c.id, isouter=True)
-        .where(t.rollouts.c.kind.in_(FORWARD))
+        .where(t.rollouts.c.kind.in_(OF_BRANCH))
     )
     for row in rows(connection, batches):
         first = row.since_position + 1 if row.since_position else row.first
@@ -160,11 +163,43 @@ def made_commits_stay(connection: Connection, row: Row[Any], live: Row[Any], own
             )
     elif live.sha in own:
         for each in made_rows.chain(connection, row.repository_id, live.sha):
+            if each.kind is MadeKind.REVERT:
+                yield from _stays_away(connection, row, each)
+                continue
             for pick, sha in zip(each.picks, each.shas, strict=True):
                 at = made_rows.contained_at(connection, each, each.branch, pick, sha, also_gone=True)
                 if at is None or at > row.until_position:
                     said = f"{each.kind} {each.id} brought {pick[:9]}, and its batch ends at {row.until_position}"
                     yield f"rollout/{row.id}", f"{said}: the branch has it from {at} on"
+
+
+def _stays_away(connection: Connection, row: Row[Any], each: Made) -> Iterator[Finding]:
+    """What a made commit took back in what was live does not come back without its fix, while its ban stands."""
+    next_one = made_rows.of_rollout(connection, row.id)
+    again = set(next_one.picks) if next_one is not None else set()
+    named = fixes.of_queue(connection, row.repository_id, each.branch, each.onto_position, also_gone=True)
+    for sha, picks in reverts.answers(connection, [each]).items():
+        named[sha] = (*named.get(sha, ()), *picks)
+    batch = set(
+        connection.execute(
+            select(t.branch_commits.c.sha).where(
+                t.branch_commits.c.repository_id == row.repository_id,
+                t.branch_commits.c.branch == each.branch,
+                t.branch_commits.c.position > each.onto_position,
+                t.branch_commits.c.position <= row.until_position,
+            )
+        ).scalars()
+    )
+    fixed = [prefix for sha, prefixes in named.items() if sha in batch for prefix in prefixes]
+    of = select(t.bans).where(t.bans.c.lane_id == row.lane_id, t.bans.c.created_at <= row.created_at)
+    for ban in rows(connection, of):
+        lifted = ban.lifted_at is not None and ban.lifted_at <= row.created_at
+        covers = {ban.sha, *ban.covers}
+        back = covers & set(each.picks)
+        mended = any(sha.startswith(one) for sha in covers for one in fixed)
+        if back and not lifted and not back <= again and not mended:
+            said = f"{each.kind} {each.id} took {min(back)[:9]} back, and its batch ends at {row.until_position}"
+            yield f"rollout/{row.id}", f"{said} without a fix"
 
 
 @invariant

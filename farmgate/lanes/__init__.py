@@ -1,7 +1,7 @@
 """Lanes: what may be delivered, when a batch is cut, why a commit waits, who is to blame. Pure.
 
 The rules stand at the head of each module: `view` (what is looked at), `eligible`, `calendar`, `choosing`, `together`,
-`cutting`, `search`, `joint_search`, `explain`.
+`cutting`, `search`, `joint_search`, `hotfix`, `reverts`, `explain`.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from farmgate.lanes.eligible import (
 from farmgate.lanes.explain import Explained, Preview, explain, falls_behind, preview, typical
 from farmgate.lanes.hotfix import hotfix_waits_for
 from farmgate.lanes.joint_search import JointCulprit, JointLost, Part, culprit, joint_points, suspects
+from farmgate.lanes.made_view import Brought, OpenHotfix, OpenRevert, PastRevert
 from farmgate.lanes.reasons import Reason, Why
+from farmgate.lanes.reverts import RevertWanted, fell_words, revert_fell, revert_over, revert_waits_for
 from farmgate.lanes.search import Culprit, Lost, half, most_rollouts, points, remaining
 from farmgate.lanes.together import JointCut, Share, gate, shares
 from farmgate.lanes.view import (
     Active,
     Approval,
-    Brought,
     Checks,
     JointSearch,
     LaneView,
     Live,
     Need,
-    OpenHotfix,
     OpenSearch,
     Point,
     Queue,
@@ -71,13 +71,16 @@ __all__ = [
     "Lost",
     "Need",
     "OpenHotfix",
+    "OpenRevert",
     "OpenSearch",
     "Part",
+    "PastRevert",
     "Point",
     "Preview",
     "Queue",
     "QueuedCommit",
     "Reason",
+    "RevertWanted",
     "Share",
     "StandingBan",
     "StandingHold",
@@ -94,6 +97,7 @@ __all__ = [
     "cut",
     "explain",
     "falls_behind",
+    "fell_words",
     "fixes_in",
     "fixes_security",
     "gate",
@@ -112,6 +116,9 @@ __all__ = [
     "preview",
     "ready_at",
     "remaining",
+    "revert_fell",
+    "revert_over",
+    "revert_waits_for",
     "shares",
     "suspects",
     "typical",

@@ -12,6 +12,8 @@ Rules:
    never longer than SETTLE_BOUND times `settle` after the first one was eligible, however many follow.
 7. Lanes that go together are cut at once (`together`): what stops one stops all, and what paces one that takes part
    paces all. A lane that searches a culprit of its own ends that first, while the others wait.
+8. A commit without a culprit (`reverts`) goes as soon as it may. While it is made and tested other batches may go;
+   where none can be cut, the lane asks for one if it needs one.
 """
 
 from __future__ import annotations
@@ -22,15 +24,17 @@ from datetime import datetime
 from typing import Final
 
 from farmgate import states
-from farmgate.lanes import hotfix
+from farmgate.lanes import hotfix, reverts
 from farmgate.lanes.calendar import closed_by, held_by, spent
 from farmgate.lanes.choosing import choose, oldest_eligible
 from farmgate.lanes.eligible import ready_at
 from farmgate.lanes.joint_search import JointCulprit, JointLost, next_prefix
+from farmgate.lanes.made_view import OpenHotfix
 from farmgate.lanes.reasons import Reason, Why
+from farmgate.lanes.reverts import RevertWanted
 from farmgate.lanes.search import Culprit, Lost, half
 from farmgate.lanes.together import JointCut, Share, gate, shares
-from farmgate.lanes.view import LaneView, OpenHotfix, QueuedCommit
+from farmgate.lanes.view import LaneView, QueuedCommit
 from farmgate.models import RolloutKind
 
 SETTLE_BOUND: Final = 4
@@ -56,7 +60,10 @@ class Wait:
     until: datetime | None = None
 
 
-def cut(view: LaneView, now: datetime) -> Cut | JointCut | Wait | Culprit | Lost | JointCulprit | JointLost:
+Wanted = Cut | JointCut | RevertWanted | Wait | Culprit | Lost | JointCulprit | JointLost
+
+
+def cut(view: LaneView, now: datetime) -> Wanted:
     """What the lane does next, or with its group. `Culprit` and `Lost`, of the lane or joint, end an open search."""
     if view.hotfix is not None:
         stops = (*stopped_by(view, now, for_hotfix=True), *hotfix.waits_for(view, view.hotfix))
@@ -81,8 +88,18 @@ def cut(view: LaneView, now: datetime) -> Cut | JointCut | Wait | Culprit | Lost
         return JointCut(taking_part) if taking_part else Wait((nothing(view),))
     stands = gate(view)
     chosen = choose(view, stands)
+    if view.revert is not None and reverts.over(view, view.revert, stands) is None:
+        waits = reverts.waits_for(view, view.revert)
+        if not waits:
+            commit = reverts.commit_of(view.revert)
+            slow = paced_by(view, commit, commit, now)
+            if slow:
+                return Wait(slow, _latest(slow))
+            return Cut(commit, view.base, RolloutKind.REVERT, made_id=view.revert.id)
+        if chosen is None:
+            return Wait(waits, _latest(waits))
     if chosen is None:
-        return Wait((nothing(view),))
+        return reverts.wanted(view, stands) or Wait((nothing(view),))
     pace = paced_by(view, chosen, oldest_eligible(view, stands) or chosen, now)
     return Wait(pace, _latest(pace)) if pace else Cut(chosen, view.base)
 

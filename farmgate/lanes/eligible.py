@@ -6,6 +6,7 @@ Rules:
 3. A ban blocks every batch that holds a covered commit, until a fix comes after the banned one and is in the batch
    too. A fix names a covered commit as reverted or fixed; a fix that is reverted itself fixes nothing. Bans of followed
    lanes count: what staging took back is not verified, whatever it once said.
+   What a made commit took back in what is live comes back with any batch after it: the ban blocks these too.
 4. What is live already is no longer in any batch, so a ban of it blocks nothing.
 5. A lane may refuse what has vulnerabilities, or what it cannot judge (`farmgate.vulnerabilities.exposure`), and what
    brings no provenance by somebody it trusts.
@@ -24,8 +25,9 @@ from datetime import datetime
 
 from farmgate.lanes import hotfix
 from farmgate.lanes.approving import Agreed, agreed
+from farmgate.lanes.made_view import Brought
 from farmgate.lanes.reasons import Reason, Why
-from farmgate.lanes.view import Brought, Checks, LaneView, Need, QueuedCommit, StandingBan
+from farmgate.lanes.view import Checks, LaneView, Need, QueuedCommit, StandingBan
 from farmgate.vulnerabilities.exposure import refusals
 
 
@@ -78,17 +80,17 @@ def blocked(view: LaneView) -> tuple[Blocked, ...]:
         return ()
     places = {commit.sha: commit.position for commit in view.commits}
     fixing = [commit for commit in view.commits if commit.fixes]
-    return tuple(span for ban in view.bans for span in _spans(ban, places, fixing))
+    return tuple(span for ban in view.bans for span in _spans(ban, places, fixing, view.base))
 
 
-def _spans(ban: StandingBan, places: dict[str, int], fixing: Iterable[QueuedCommit]) -> Iterator[Blocked]:
+def _spans(ban: StandingBan, places: dict[str, int], fixing: Iterable[QueuedCommit], base: int) -> Iterator[Blocked]:
     covered = set(ban.covers) | {ban.sha}
     found = [places[sha] for sha in covered if sha in places]
-    if not found:
+    if not found and not ban.taken:
         return  # all of it is live, or was dropped by a forced push
     # Where it stands now: after a forced push, or on another branch, that is not where it was banned.
-    start: int | None = min(found)
-    last = max(found)
+    start: int | None = base + 1 if ban.taken else min(found)
+    last = max(found, default=base)
     fixers: set[str] = set()
     for commit in fixing:
         if commit.position <= last:
@@ -183,4 +185,6 @@ def _banned(ban: StandingBan, commit: QueuedCommit) -> str:
     where = f" in {ban.lane}" if ban.lane else ""
     if commit.sha in ban.covers or commit.sha == ban.sha:
         return f"banned{where}: {ban.reason}"
+    if ban.taken:
+        return f"would bring back {ban.sha[:9]}, which what is live is without: waits for a fix or revert: {ban.reason}"
     return f"waits for a fix or revert of {ban.sha[:9]}, which is banned{where}: {ban.reason}"

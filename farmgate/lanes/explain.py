@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from farmgate import states
-from farmgate.lanes import hotfix
+from farmgate.lanes import hotfix, reverts
 from farmgate.lanes.calendar import beginnings, may_begin, spared
 from farmgate.lanes.choosing import choose_among, most_commits, start
 from farmgate.lanes.cutting import nothing, paced_by, stopped_by
@@ -170,6 +170,9 @@ def _lane_reasons(
         most = most_rollouts(len(joint.points))
         words = f"the culprit of a sick batch of {view.together.name} is searched: {joint.rollouts} of at most {most}"
         stops = (*stops, Reason(Why.SEARCH, f"{words} further joint rollouts"))
+    without = reverts.told(view, gate(view)) if view.revert is not None or not heads else None
+    if without is not None:
+        stops = (*stops, without)
     if not heads or _searches(view) or view.hotfix is not None or not eligible:
         return stops
     return (*stops, *paced_by(view, heads[0], eligible[0], now))

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from farmgate import states
+from farmgate.lanes.made_view import Brought, OpenHotfix
 from farmgate.lanes.reasons import Reason, Why
-from farmgate.lanes.view import Brought, LaneView, OpenHotfix
-from farmgate.models import MadeKind
+from farmgate.lanes.view import LaneView
 from farmgate.vulnerabilities.exposure import refusals
 
 
@@ -31,7 +31,7 @@ def waits_for(view: LaneView, hotfix: OpenHotfix) -> tuple[Reason, ...]:
             found.append(Reason(Why.HOTFIX, f"{name(hotfix)} is made anew on what is live now"))
         case _:
             pass
-    found.extend(_refused(view, hotfix))
+    found.extend(refused(view, hotfix.candidate_id))
     rules = view.policy.approvals
     if rules is not None and hotfix.state is states.Made.READY and len(hotfix.approved_by) < rules.count:
         people = "1 approval" if rules.count == 1 else f"{rules.count} approvals"
@@ -40,16 +40,16 @@ def waits_for(view: LaneView, hotfix: OpenHotfix) -> tuple[Reason, ...]:
     return tuple(found)
 
 
-def _refused(view: LaneView, hotfix: OpenHotfix) -> Iterator[Reason]:
+def refused(view: LaneView, candidate_id: int | None) -> Iterator[Reason]:
     """What the lane asks of every candidate: provenance, and what it is made of."""
-    if hotfix.candidate_id is None:
+    if candidate_id is None:
         return
-    if hotfix.candidate_id in view.unproven:
-        yield Reason(Why.PROVENANCE, view.unproven[hotfix.candidate_id])
+    if candidate_id in view.unproven:
+        yield Reason(Why.PROVENANCE, view.unproven[candidate_id])
     rules, exposure = view.policy.vulnerabilities, view.exposure
-    refused = refusals(exposure, rules) if rules is not None and exposure is not None else {}
-    if hotfix.candidate_id in refused:
-        yield Reason(Why.VULNERABILITY, refused[hotfix.candidate_id])
+    found = refusals(exposure, rules) if rules is not None and exposure is not None else {}
+    if candidate_id in found:
+        yield Reason(Why.VULNERABILITY, found[candidate_id])
 
 
 def hotfix_waits_for(view: LaneView) -> tuple[Reason, ...]:
@@ -70,8 +70,6 @@ def lost(brought: tuple[Brought, ...], position: int) -> tuple[Brought, ...]:
 def words(each: Brought) -> str:
     """Why a batch without it is blocked."""
     title = f" ({each.title[:60]})" if each.title else ""
-    if each.kind is MadeKind.REVERT:
-        return f"would bring back {each.sha[:9]}{title}, which is taken back in what is live: waits for a fix or revert"
     return f"would lose the hotfix {each.sha[:9]}{title}, which is live: waits until the branch contains it"
 
 

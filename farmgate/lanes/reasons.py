@@ -32,6 +32,7 @@ class Why(StrEnum):
     NOTHING = "nothing"
     GONE = "gone"
     HOTFIX = "hotfix"
+    REVERT = "revert"
     NEEDS = "needs"
 
 

@@ -16,8 +16,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, overload
 
-from farmgate import states
-from farmgate.models import HoldKind, MadeKind, RolloutKind
+from farmgate.lanes.made_view import Brought, OpenHotfix, OpenRevert, PastRevert
+from farmgate.models import HoldKind, RolloutKind
 from farmgate.policy import LanePolicy
 from farmgate.vulnerabilities.exposure import Exposure
 
@@ -125,7 +125,9 @@ def useful(releases: Iterable[Verified]) -> tuple[Verified, ...]:
 
 @dataclass(frozen=True, slots=True)
 class StandingBan:
-    """A ban that nobody lifted; `lane` names the followed lane that it comes from, None for the lane's own."""
+    """A ban that nobody lifted; `lane` names the followed lane that it comes from, None for the lane's own. `culprit`:
+    a search, or a batch of one, found it; `taken`: what of it a made commit took back in what is live, and where that
+    stands."""
 
     id: int
     sha: str
@@ -133,6 +135,8 @@ class StandingBan:
     covers: tuple[str, ...]
     reason: str
     lane: str | None = None
+    culprit: bool = False
+    taken: tuple[tuple[str, int], ...] = ()
 
 
 ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
@@ -182,32 +186,6 @@ class OpenSearch:
     points: tuple[str, ...]  # oldest first
     rollouts: int
     deadline: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class OpenHotfix:
-    """A hotfix that is asked for and not over. `against`: bans of what it brings, in words; `approved_by`: people whose
-    word counts for it."""
-
-    id: int
-    state: states.Made
-    sha: str | None
-    candidate_id: int | None
-    run_id: int | None
-    on_live: bool
-    asked_by: str
-    against: tuple[str, ...] = ()
-    approved_by: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Brought:
-    """What a made commit brought to what is live. `at`: from there on the branch contains it; None: not yet."""
-
-    sha: str
-    title: str
-    kind: MadeKind
-    at: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +255,9 @@ class LaneView:
     exposure: Exposure | None = None  # what it is made of, where the lane refuses vulnerabilities
     unproven: Mapping[int, str] = field(default_factory=dict)  # candidates without the provenance that the lane wants
     hotfix: OpenHotfix | None = None
-    brought: tuple[Brought, ...] = ()  # by made commits that are live, and must not be lost
+    brought: tuple[Brought, ...] = ()  # by hotfixes that are live, and must not be lost
+    revert: OpenRevert | None = None
+    reverts: tuple[PastRevert, ...] = ()  # those that are over, newest first
     turned_red: TurnedRed | None = None  # what is live, after it went live
     needs: tuple[Need, ...] = ()  # what waiting commits need of other lines of the group
     together: Together | None = None

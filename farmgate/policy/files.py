@@ -128,7 +128,7 @@ class LaneFile(Written):
     ask_for: SomeSpan = timedelta(hours=1)
     irreversible: Patterns = ()
     on_late_red: Literal["tell", "hold", "restore"] = "tell"
-    on_culprit: Literal["hold", "next"] = "next"
+    on_culprit: Literal["hold", "revert", "next"] = "next"
     target: TargetAsWritten | None = None
 
 

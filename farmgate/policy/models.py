@@ -83,7 +83,7 @@ class LanePolicy(Frozen):
     ask_for: timedelta = timedelta(hours=1)  # how long a person may take to decide; then it is taken back
     irreversible: tuple[str, ...] = ()  # paths whose change cannot be taken back, as patterns
     on_late_red: Literal["tell", "hold", "restore"] = "tell"  # when a check says no of what is live
-    on_culprit: Literal["hold", "next"] = "next"  # when a culprit is found and banned: stop, or go on around it
+    on_culprit: Literal["hold", "revert", "next"] = "next"  # when one is found and banned: stop, go without it, wait
     target: Target
 
     @property

@@ -111,6 +111,21 @@ def wrote(connection: Connection, lane: Lane, person: str, brings: Sequence[str]
     return any(is_author(person, row.author_name, row.author_email) for row in authors)
 
 
+def written_by(
+    connection: Connection, lane: Lane, people: Iterable[str], brings: Sequence[str]
+) -> dict[str, frozenset[str]]:
+    """Who of these people wrote each of these commits."""
+    rows = connection.execute(
+        select(commits.c.sha, commits.c.author_name, commits.c.author_email).where(
+            commits.c.repository_id == lane.repository_id, commits.c.sha.in_(list(brings))
+        )
+    )
+    told = list(people)
+    return {
+        row.sha: frozenset(each for each in told if is_author(each, row.author_name, row.author_email)) for row in rows
+    }
+
+
 def given(rows: Iterable[ApprovalRow]) -> tuple[Approval, ...]:
     """As the rules want them."""
     return tuple(Approval(row.approved_by, row.since_position, row.until_position) for row in rows)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, insert, or_, select
+from sqlalchemy import Connection, Select, and_, func, insert, or_, select, true
 
 from farmgate.lanes import fixes_in
 from farmgate.models import SaidFix
@@ -44,14 +44,17 @@ def said(connection: Connection, repository_id: int, fixed: str) -> list[SaidFix
     return many(connection, SaidFix, newest(said_fixes).where(*wanted))
 
 
-def of_queue(connection: Connection, repository_id: int, branch: str, base: int) -> dict[str, tuple[str, ...]]:
-    """Which others each commit of a branch after `base` fixes or takes back, by hash or its first digits."""
+def of_queue(
+    connection: Connection, repository_id: int, branch: str, base: int, *, also_gone: bool = False
+) -> dict[str, tuple[str, ...]]:
+    """Which others each commit of a branch after `base` fixes or takes back, by hash or its first digits. `also_gone`:
+    what a forced push dropped, too."""
     found: dict[str, list[str]] = {}
     queue = and_(
         branch_commits.c.repository_id == repository_id,
         branch_commits.c.branch == branch,
         branch_commits.c.position > base,
-        branch_commits.c.gone_at.is_(None),
+        true() if also_gone else branch_commits.c.gone_at.is_(None),
     )
     for row in connection.execute(_told(queue)):
         found.setdefault(row.sha, []).extend(fixes_in(row.message))

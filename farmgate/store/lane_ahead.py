@@ -39,7 +39,7 @@ def live(connection: Connection, lane: Lane, active: Rollout | None) -> Live | N
     policy = lanes.policy_of(lane)
     if active is None or active.state is states.Rollout.RESTORING:
         return lane_views.live_of(connection, lane, policy)
-    base, gone = lane_views.standing_at(connection, lane, policy, active.until_sha)
+    base, gone = lane_views.standing_at(connection, lane, policy, active.until_sha, active.until_position)
     return Live(0, active.id, active.until_sha, active.until_position, base, active.created_at, gone)
 
 

@@ -37,6 +37,7 @@ def apply(connection: Connection, name: str, wanted: Sequence[str], changed_by: 
     members = [lane_rows.by_name(connection, *lane.split("/", 1)) for lane in wanted]
     found = find(connection, name)
     _refuse_taken(connection, members, found, name)
+    _refuse_reverting(members, name)
     if found is None:
         if not members:
             raise NotFound(f"no group {name}; `farmgate groups` lists those there are")
@@ -133,6 +134,14 @@ def _refuse_taken(connection: Connection, members: Sequence[Lane], own: LaneGrou
         if other is not None and (own is None or other.id != own.id):
             said = f"{lane.application}/{lane.environment} is in the group {other.name} already"
             raise Conflict(f"{said}: take it out of there before it joins {name}")
+
+
+def _refuse_reverting(members: Sequence[Lane], name: str) -> None:
+    """A commit that is made for one lane is none of the others'."""
+    for lane in members:
+        if lane_rows.policy_of(lane).on_culprit == "revert":
+            said = f"{lane.application}/{lane.environment} says on_culprit: revert, which does not apply in a group"
+            raise Conflict(f"{said}: let it say hold or next before it joins {name}")
 
 
 def _refuse_searching(connection: Connection, group: LaneGroup) -> None:

@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ from farmgate.lanes import (
     fixes_security,
     useful,
 )
-from farmgate.models import Lane, LaneGroup, MadeKind, RolloutKind
+from farmgate.models import Ban, BranchCommit, Lane, LaneGroup, MadeKind, RolloutKind
 from farmgate.policy import LanePolicy
 from farmgate.refs import HEADS
 from farmgate.store import (
@@ -48,6 +48,7 @@ from farmgate.store import (
     late_reds,
     made,
     releases,
+    reverts,
     rollouts,
     searches,
 )
@@ -84,16 +85,21 @@ def of_lane(
     policy = lanes.policy_of(lane)
     live = instead if instead is not None else live_of(connection, lane, policy)
     base = live.base if live is not None else 0
-    standing = _bans(connection, lane, policy, base)
-    queue = _queue(connection, lane, policy, base, standing, full=full)
+    chained = made.chain(connection, lane.repository_id, live.sha) if live is not None else []
+    taken = reverts.taken_back(connection, lane, policy.branch, base, chained) if chained else {}
+    standing = _bans(connection, lane, policy, base, taken)
+    answers = reverts.answers(connection, chained) if taken else {}
+    queue = _queue(connection, lane, policy, base, standing, answers, full=full)
     agreed = approvals.standing(connection, lane, policy, base, now)
     past = rollouts.finished(connection, lane.id, _RECORDED)
     forward = [rollout for rollout in past if rollout.kind is not RolloutKind.ROLLBACK]
     good = [rollout for rollout in forward if rollout.state is states.Rollout.GOOD]
     hotfix = _hotfix(connection, lane, policy, live, now)
+    revert, past_reverts = reverts.of_lane(connection, lane, policy, base, now)
     judged: Sequence[QueuedCommit] = queue
-    if hotfix is not None and hotfix.sha is not None and hotfix.candidate_id is not None:
-        judged = (*queue, QueuedCommit(base, hotfix.sha, candidate_id=hotfix.candidate_id))
+    for own in (hotfix, revert):
+        if own is not None and own.sha is not None and own.candidate_id is not None:
+            judged = (*judged, QueuedCommit(base, own.sha, candidate_id=own.candidate_id))
     return LaneView(
         lane_id=lane.id,
         policy=policy,
@@ -119,7 +125,9 @@ def of_lane(
         exposure=exposures.of_lane(connection, lane, policy, judged, now) if policy.vulnerabilities else None,
         unproven=_unproven(connection, lane, policy, judged),
         hotfix=hotfix,
-        brought=made.brought(connection, lane.repository_id, policy.branch, live.sha) if live is not None else (),
+        brought=made.brought(connection, lane.repository_id, policy.branch, chained),
+        revert=revert,
+        reverts=past_reverts,
         turned_red=_turned_red(connection, lane, policy),
         unacknowledged_loss=live is not None
         and live.gone
@@ -158,16 +166,22 @@ def live_of(connection: Connection, lane: Lane, policy: LanePolicy) -> Live | No
     release = releases.live_of(connection, lane.id)
     if release is None:
         return None
-    base, gone = standing_at(connection, lane, policy, release.sha)
+    base, gone = standing_at(connection, lane, policy, release.sha, release.position)
     return Live(release.id, release.rollout_id, release.sha, release.position, base, release.live_from, gone)
 
 
-def standing_at(connection: Connection, lane: Lane, policy: LanePolicy, sha: str) -> tuple[int, bool]:
-    """Where a commit's history meets the branch, and whether the branch lost it."""
+def standing_at(
+    connection: Connection, lane: Lane, policy: LanePolicy, sha: str, position: int
+) -> tuple[int, bool]:
+    """Where a commit's history meets the branch, and whether the branch lost it. `position`: where it was delivered."""
     place = _place(connection, lane, policy, sha)
-    if place is not None:
-        return place, False
+    if place == position:
+        return position, False
     below = made.root(connection, lane.repository_id, sha)  # a made commit is on no branch: what it stands on is
+    if place is not None:
+        # Somebody pushed a commit that Farmgate made: it is delivered at the place of what it stands on.
+        on = _place(connection, lane, policy, below) if below != sha else None
+        return (place if on is None else on), False
     gone = below == sha or _place(connection, lane, policy, below) is None
     return _meeting(connection, lane, policy, sha), gone
 
@@ -208,11 +222,23 @@ def _meeting(connection: Connection, lane: Lane, policy: LanePolicy, sha: str) -
     return 0
 
 
-def _bans(connection: Connection, lane: Lane, policy: LanePolicy, base: int) -> tuple[StandingBan, ...]:
-    found = [
-        StandingBan(ban.id, ban.sha, ban.position, tuple(ban.covers), ban.reason, None)
-        for ban in bans.ahead(connection, lane.id, lane.repository_id, policy.branch, base)
-    ]
+def _bans(
+    connection: Connection, lane: Lane, policy: LanePolicy, base: int, taken: dict[str, BranchCommit]
+) -> tuple[StandingBan, ...]:
+    """`taken`: what made commits took back in what is live: bans of it stand although it is behind."""
+    own = bans.ahead(connection, lane.id, lane.repository_id, policy.branch, base)
+    if taken:
+        there = {ban.id for ban in own}
+        behind = [ban for ban in bans.standing(connection, lane.id) if taken.keys() & {ban.sha, *ban.covers}]
+        own += [ban for ban in behind if ban.id not in there]
+    culprits = reverts.culprits(connection, own) if own and policy.on_culprit == "revert" else set()
+
+    def standing(ban: Ban) -> StandingBan:
+        back = tuple(dict.fromkeys(reverts.places_of(taken, (ban.sha, *ban.covers))))
+        of = (ban.id, ban.sha, ban.position, tuple(ban.covers), ban.reason)
+        return StandingBan(*of, culprit=ban.id in culprits, taken=back)
+
+    found = [standing(ban) for ban in own]
     for name, followed in _followed(connection, lane, policy):
         found.extend(
             StandingBan(ban.id, ban.sha, ban.position, tuple(ban.covers), ban.reason, name)
@@ -315,9 +341,18 @@ def _search(connection: Connection, lane: Lane) -> OpenSearch | None:
 
 
 def _queue(
-    connection: Connection, lane: Lane, policy: LanePolicy, base: int, standing: tuple[StandingBan, ...], *, full: bool
+    connection: Connection,
+    lane: Lane,
+    policy: LanePolicy,
+    base: int,
+    standing: tuple[StandingBan, ...],
+    answers: Mapping[str, Sequence[str]],
+    *,
+    full: bool,
 ) -> Sequence[QueuedCommit]:
     named_by = fixes.of_queue(connection, lane.repository_id, policy.branch, base) if standing else {}
+    for sha, picks in answers.items():
+        named_by[sha] = tuple(dict.fromkeys((*named_by.get(sha, ()), *picks)))
     if full:
         rows = connection.execute(_all(lane, policy).where(branch_commits.c.position > base, _stands()))
         return tuple(_shown(row, named_by) for row in rows)

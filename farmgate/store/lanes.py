@@ -24,7 +24,16 @@ from farmgate.policy import LanePolicy, Target
 from farmgate.policy.targets import from_row
 from farmgate.store import made, repositories
 from farmgate.store.database import many, newest, one
-from farmgate.store.schema import branch_commits, lanes, policy_versions, releases, rollouts, searches
+from farmgate.store.schema import (
+    branch_commits,
+    group_members,
+    lane_groups,
+    lanes,
+    policy_versions,
+    releases,
+    rollouts,
+    searches,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,8 @@ def apply_policy(
         repository = repositories.by_name(connection, policy.repository)
         _refuse_taken_address(connection, policy)
         found = find(connection, policy.application, policy.environment)
+        if found is not None:
+            _refuse_revert_in_group(connection, found, policy)
         if found is None:
             _create(connection, policy, repository.id, changed_by, now)
             applied.append(Applied(policy.name, 1, "created"))
@@ -150,6 +161,9 @@ def _whereabouts(connection: Connection, lane: Lane, sha: str) -> Whereabouts:
         return Whereabouts(name, "live", *fixed)
     if place is None:
         return Whereabouts(name, "elsewhere", None, None)
+    without = _without(connection, lane, sha)
+    if without is not None:
+        return Whereabouts(name, "taken back", *without)
     past = many(connection, Release, newest(releases).where(releases.c.lane_id == lane.id))
     numbers = {
         row.id: row.number
@@ -178,12 +192,22 @@ def _whereabouts(connection: Connection, lane: Lane, sha: str) -> Whereabouts:
 
 
 def _by_hotfix(connection: Connection, lane: Lane, sha: str) -> tuple[int, datetime] | None:
-    """The rollout that brought a commit as a hotfix, and since when, if that is live."""
+    """The rollout that brought a commit as a hotfix, and since when, if that is live. So is a made commit itself."""
+    return _by_made(connection, lane, sha, MadeKind.HOTFIX)
+
+
+def _without(connection: Connection, lane: Lane, sha: str) -> tuple[int, datetime] | None:
+    """The rollout that went without a commit, and since when, if that is live."""
+    return _by_made(connection, lane, sha, MadeKind.REVERT)
+
+
+def _by_made(connection: Connection, lane: Lane, sha: str, kind: MadeKind) -> tuple[int, datetime] | None:
     live = connection.execute(
         select(releases.c.sha).where(releases.c.lane_id == lane.id, releases.c.live_until.is_(None))
     ).scalar()
     for row in made.chain(connection, lane.repository_id, live) if live is not None else ():
-        if row.kind is MadeKind.HOTFIX and sha in (*row.picks, *row.shas) and row.rollout_id is not None:
+        concerned = (*row.picks, *row.shas) if kind is MadeKind.HOTFIX else row.picks
+        if row.kind is kind and sha in concerned and row.rollout_id is not None:
             brought = select(rollouts.c.number, releases.c.live_from).join(
                 releases, releases.c.rollout_id == rollouts.c.id
             )
@@ -293,6 +317,15 @@ def _record(
             lane_id=lane_id, version=version, policy=policy, changed_by=changed_by, changed_at=now
         )
     )
+
+
+def _refuse_revert_in_group(connection: Connection, lane: Lane, policy: LanePolicy) -> None:
+    """A commit that is made for one lane is none of the others' that go together with it."""
+    of = select(lane_groups.c.name).join(group_members, group_members.c.group_id == lane_groups.c.id)
+    group = connection.execute(of.where(group_members.c.lane_id == lane.id)).scalar()
+    if policy.on_culprit == "revert" and group is not None:
+        said = f"{policy.name} is in the group {group}, where on_culprit: revert does not apply"
+        raise Conflict(f"{said}: say hold or next, or take it out of the group")
 
 
 def _refuse_taken_address(connection: Connection, policy: LanePolicy) -> None:

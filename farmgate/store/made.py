@@ -1,7 +1,7 @@
 """Commits that Farmgate makes, as rows: asked for, made, tested, delivered.
 
 Rules:
-1. One at a time is open in a lane. Whoever asks holds the lane's row.
+1. One at a time is open in a lane, but for a revert whose rollout is under way. Whoever asks holds the lane's row.
 2. Every move is guarded by the state it was seen in; one that the scheduler makes also by what the commit stands on.
 3. What a live made commit brought is asked of the chain from what is live down to the branch. From the first of these
    on, after the place it stands on, the branch contains a pick: the pick itself, its made commit, a commit with the
@@ -50,7 +50,7 @@ def ask(connection: Connection, lane: Lane, wish: Wish, now: datetime) -> Made:
     """Raises Conflict while another one is open (rule 1)."""
     connection.execute(select(lanes.c.id).where(lanes.c.id == lane.id).with_for_update())
     under_way = open_of(connection, lane.id)
-    if under_way is not None:
+    if under_way is not None and not (under_way.kind is MadeKind.REVERT and under_way.state is states.Made.DELIVERING):
         raise Conflict(
             f"{under_way.kind} {under_way.id} of {lane.application}/{lane.environment} is {under_way.state}: "
             "wait until it is over, or cancel it"
@@ -93,8 +93,20 @@ def by_id(connection: Connection, made_id: int) -> Made:
 
 
 def open_of(connection: Connection, lane_id: int) -> Made | None:
-    """The one that is not over."""
-    return one(connection, Made, select(made).where(made.c.lane_id == lane_id, made.c.state.in_(OPEN)))
+    """The newest one that is not over."""
+    statement = newest(made).where(made.c.lane_id == lane_id, made.c.state.in_(OPEN)).limit(1)
+    return one(connection, Made, statement)
+
+
+def of_rollout(connection: Connection, rollout_id: int) -> Made | None:
+    """What a rollout delivers, if that is a made commit."""
+    return one(connection, Made, select(made).where(made.c.rollout_id == rollout_id))
+
+
+def reverts(connection: Connection, lane_id: int, limit: int = 100) -> list[Made]:
+    """Those without a culprit, newest first."""
+    of = (made.c.lane_id == lane_id, made.c.kind == MadeKind.REVERT)
+    return many(connection, Made, newest(made).where(*of).limit(limit))
 
 
 def latest(connection: Connection, lane_id: int, limit: int = 20) -> list[Made]:
@@ -147,7 +159,7 @@ def delivered(
     connection: Connection, rollout_id: int, after: states.Made, problem: str | None, now: datetime
 ) -> Made | None:
     """Its rollout is over; None if that delivered no made commit. Raises LostRace."""
-    found = one(connection, Made, select(made).where(made.c.rollout_id == rollout_id))
+    found = of_rollout(connection, rollout_id)
     if found is not None:
         move(connection, made, {"id": found.id}, found.state, after, problem=problem, finished_at=now)
     return found
@@ -185,9 +197,9 @@ def root(connection: Connection, repository_id: int, sha: str) -> str:
     return below[-1].onto if below else sha
 
 
-def brought(connection: Connection, repository_id: int, branch: str, live: str) -> tuple[Brought, ...]:
-    """Rule 3, for what is live."""
-    below = chain(connection, repository_id, live)
+def brought(connection: Connection, repository_id: int, branch: str, chained: Sequence[Made]) -> tuple[Brought, ...]:
+    """Rule 3, for the made commits that are live (`chain`)."""
+    below = [row for row in chained if row.kind is MadeKind.HOTFIX]
     titles = _titles(connection, repository_id, [pick for row in below for pick in row.picks])
     return tuple(
         Brought(pick, titles.get(pick, ""), row.kind, contained_at(connection, row, branch, pick, sha))

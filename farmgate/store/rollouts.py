@@ -7,7 +7,8 @@ Rules:
 2. Every later write is guarded by the rollout's epoch as well as by its state: an older controller finds no row.
 3. A journal entry is written before its step begins and completed when it ended, by the same epoch. Whoever takes over
    begins an unfinished step again.
-4. A hotfix carries its made commits, at the place of the branch commit that they stand on.
+4. A hotfix carries its made commits, at the place of the branch commit that they stand on. A batch without its culprit
+   carries the commits of the branch up to what its commit is made from, the culprit too: that is taken back in it.
 """
 
 from __future__ import annotations
@@ -100,16 +101,19 @@ def _guard(connection: Connection, new: NewRollout, epoch: int) -> None:
         raise LostRace(f"what is live in lane {new.lane.id} has changed")
     if new.kind in (RolloutKind.ROLLBACK, RolloutKind.HOTFIX):
         return
+    stands_for = new.until_sha
+    if new.kind is RolloutKind.REVERT:  # at the place of what it is made from
+        stands_for = made.root(connection, new.lane.repository_id, new.until_sha)
     stands = connection.execute(
         select(branch_commits.c.position).where(
             branch_commits.c.repository_id == new.lane.repository_id,
             branch_commits.c.branch == new.branch,
-            branch_commits.c.sha == new.until_sha,
+            branch_commits.c.sha == stands_for,
             branch_commits.c.gone_at.is_(None),
         )
     ).scalar()
     if stands != new.until_position:
-        raise LostRace(f"{new.until_sha} does not stand at {new.until_position} of {new.branch} any more")
+        raise LostRace(f"{stands_for} does not stand at {new.until_position} of {new.branch} any more")
 
 
 def _carry(connection: Connection, rollout_id: int, new: NewRollout) -> None:

@@ -21,7 +21,7 @@ from farmgate.models import Verdict
 from scheduler import again, answers, approvals_api, holds_api, hotfix_api, lanes_api, node_api, runs_api
 from scheduler.auth import Admin, Writer
 from scheduler.context import Context
-from scheduler.hotfix_api import MOST_PICKS
+from scheduler.making import MOST_PICKS
 from scheduler.pages import rendering
 from scheduler.pages.confirm import NODE_VERBS, asked
 

@@ -56,6 +56,19 @@ def deliver(farm: Farm, position: int) -> None:
             releases.publish(connection, moved, {}, {"type": "command"}, now)
 
 
+def test_a_lane_that_goes_on_without_culprits_is_in_no_group(farm: Farm) -> None:
+    reverting = POLICY + "    on_culprit: revert\n"
+    assert farm.http.put("/api/lanes/policy", content=reverting).status_code == 200
+    refused = farm.http.put("/api/groups", content=GROUP)
+    assert refused.status_code == 409
+    assert "shop/production says on_culprit: revert" in refused.text
+    assert farm.http.put("/api/lanes/policy", content=POLICY).status_code == 200
+    assert farm.http.put("/api/groups", content=GROUP).status_code == 200
+    refused = farm.http.put("/api/lanes/policy", content=reverting)
+    assert refused.status_code == 409
+    assert "is in the group all, where on_culprit: revert does not apply" in refused.text
+
+
 def test_a_group_is_applied_by_an_administrator_and_kept_in_versions(farm: Farm) -> None:
     bad = farm.http.put("/api/groups?source=t.yml", content="group: all\nlanes: [shop/production, moon/production]\n")
     assert bad.status_code == 404
