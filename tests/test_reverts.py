@@ -1,4 +1,4 @@
-"""Without a culprit, as rules: when a lane asks for a commit that takes it back, when that goes, and when it is over."""
+"""Without a culprit, as rules: when a lane asks for a commit that takes it back, when it goes, when it is over."""
 
 from __future__ import annotations
 
