@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, overload
 
+from farmgate import states
 from farmgate.lanes.made_view import Brought, OpenHotfix, OpenRevert, PastRevert
 from farmgate.models import HoldKind, RolloutKind
 from farmgate.policy import LanePolicy

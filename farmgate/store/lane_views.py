@@ -170,9 +170,7 @@ def live_of(connection: Connection, lane: Lane, policy: LanePolicy) -> Live | No
     return Live(release.id, release.rollout_id, release.sha, release.position, base, release.live_from, gone)
 
 
-def standing_at(
-    connection: Connection, lane: Lane, policy: LanePolicy, sha: str, position: int
-) -> tuple[int, bool]:
+def standing_at(connection: Connection, lane: Lane, policy: LanePolicy, sha: str, position: int) -> tuple[int, bool]:
     """Where a commit's history meets the branch, and whether the branch lost it. `position`: where it was delivered."""
     place = _place(connection, lane, policy, sha)
     if place == position:
