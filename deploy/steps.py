@@ -204,7 +204,8 @@ def ask_checks(context: Context, view: RolloutView, wave: int, indices: tuple[in
         doing = work(context, view)
         question = _question(context, view, doing, wave)
         for index in indices:
-            answers[index] = unsteady(question.about.instances) or context.prober.ask(asked[index], question)
+            said = unsteady(question.about.instances) or context.prober.ask(asked[index], question)
+            answers[index] = blameless(said, question.about.instances)
     except StaleEpoch:
         return
     except Exception as error:  # noqa: BLE001 - who cannot ask cannot tell
@@ -255,6 +256,14 @@ def unsteady(instances: Sequence[Instance]) -> Answer | None:
             words = f"instance {each.index + 1} ended by itself and was started again {each.restarts} times"
             return Answer(Verdict.SICK, words, {"restarts": each.restarts})
     return None
+
+
+def blameless(answer: Answer, instances: Sequence[Instance]) -> Answer:
+    """Nobody can tell what makes it sick while a host of the new release does not answer."""
+    lost = [each.words for each in instances if each.lost]
+    if answer.verdict is not Verdict.SICK or not lost:
+        return answer
+    return Answer(Verdict.UNTOLD, f"{answer.words}; but {lost[0]}", answer.figures)
 
 
 def added(before: Mapping[str, Any], check: Check, answer: Answer, now: datetime) -> dict[str, Any]:

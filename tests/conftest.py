@@ -73,6 +73,14 @@ def _root() -> str | None:
     return None if os.geteuid() == 0 else "runs only as root"
 
 
+def _hosts() -> str | None:
+    """What it takes to have a second Docker host on this machine."""
+    lacks = [name for name in ("dockerd", "ip", "unshare", "nsenter") if not shutil.which(name)]
+    if lacks:
+        return f"no {', no '.join(lacks)}: apt-get install docker.io iproute2 util-linux"
+    return _root()
+
+
 def _on_path(name: str) -> Callable[[], str | None]:
     return lambda: None if shutil.which(name) else f"no {name}: apt-get install {name}"
 
@@ -86,6 +94,7 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "git": _on_path("git"),
     "root": _root,
     "compose": _on_path("docker-compose"),
+    "hosts": _hosts,
     "debootstrap": _on_path("debootstrap"),
     "registry": lambda: None if shutil.which("docker-registry") else "no registry: apt-get install docker-registry",
 }

@@ -1,4 +1,4 @@
-"""Instances as containers on this host's Docker engine.
+"""Instances as containers on one Docker engine, of this host or of another.
 
 Rules:
 1. A container is found by its labels, named by farm, lane, rollout and index, and created once: `ensure` starts what is
@@ -7,7 +7,8 @@ Rules:
    start, owned by the user it runs as. Memory, processors and processes are bounded.
 3. Its port is published on the loopback under a number that is kept, so a restart changes nothing for the switch.
    Where we run in a container ourselves, we join the instances' network instead and publish nothing; an instance that
-   starts again may have another address there, which the next look tells the switch.
+   starts again may have another address there, which the next look tells the switch. On a host of several
+   (`docker_hosts`) it is published on the host's own address, under one of the ports that the policy gives.
 4. Its image is pulled where it is not here. One that a job of the farm built comes by digest, from the farm's registry
    or from the blob store.
 5. Secrets are given to a container that runs (`container_secrets`), each time it was started.
@@ -17,34 +18,37 @@ Rules:
 from __future__ import annotations
 
 import json
-import socket
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from deploy.targets import archive, built_images, container_secrets, contents, given
-from deploy.targets.protocol import Instance, Package, Target
-from deploy.targets.site import Site
-from deploy.targets.switched import switched
+from deploy.targets import archive, built_images, container_network, container_secrets, contents, given
+from deploy.targets.container_network import NETWORK, instance
+from deploy.targets.engines import ASK_SECONDS
+from deploy.targets.protocol import Instance, Package
+from deploy.targets.spot import Spot
 from farmgate.blobs import Blobs
 from farmgate.errors import TargetError
 from farmgate.policy import DockerTarget
 from farmgate.registries import Registry
 
 USER: Final = 10001
-NETWORK: Final = "farmgate-deploy"
 _TAIL: Final = 600
 _TRIES: Final = 3
+_DRAWS: Final = 20
 _PIDS: Final = 2048
 _MEMORY_BYTES: Final = 2 * 2**30
 _STOP_SECONDS: Final = 5
 
 
 class DockerRunner:
-    """The containers of one lane. `farm` and `lane` tell them from those of others on the same engine."""
+    """The containers of one lane on one engine. `farm` and `lane` tell them from those of others there.
+
+    `spot` and `connect`: of one of several hosts; without, the engine is this host's.
+    """
 
     def __init__(
         self,
@@ -56,7 +60,11 @@ class DockerRunner:
         registry: Registry | None = None,
         secret: Callable[[str], str] = given.nothing,
         folder: Path | None = None,
+        spot: Spot | None = None,
+        connect: Callable[[], Any] | None = None,
     ) -> None:
+        self._spot = spot
+        self._connect = connect
         self._secret = secret
         self._given = folder / "given.json" if folder is not None else None
         self._farm = farm
@@ -66,13 +74,14 @@ class DockerRunner:
         self._registry = registry
         self._connected: Any = None
 
-    def ensure(self, package: Package) -> tuple[Instance, ...]:
+    def ensure(self, package: Package, indexes: Iterable[int] | None = None) -> tuple[Instance, ...]:
+        """`indexes`: those of the package's instances that run here; None: all."""
         target = package.target
         if not isinstance(target, DockerTarget):
             raise TargetError(f"release {package.sha[:12]} was made for a {target.type} target, not for containers")
-        with _speaking():
+        with self._speaking():
             there = {int(each.labels["farmgate.index"]): each for each in self._containers(package.rollout_id)}
-            for index in range(target.instances):
+            for index in range(target.instances) if indexes is None else indexes:
                 container = there.get(index)
                 if container is not None and (container.status == "running" or _started(container)):
                     continue
@@ -83,12 +92,12 @@ class DockerRunner:
             return self._instances(package.rollout_id)
 
     def running(self) -> Mapping[int, tuple[Instance, ...]]:
-        with _speaking():
+        with self._speaking():
             rollouts = {int(each.labels["farmgate.rollout"]) for each in self._containers(None)}
             return {rollout: self._instances(rollout) for rollout in sorted(rollouts)}
 
     def log_tail(self, package: Package, index: int) -> str:
-        with _speaking():
+        with self._speaking():
             for container in self._containers(package.rollout_id):
                 if container.labels["farmgate.index"] == str(index):
                     said: bytes = container.logs(tail=8)
@@ -96,7 +105,7 @@ class DockerRunner:
         return ""
 
     def log(self, package: Package, index: int, since: datetime | None) -> Iterable[bytes]:
-        with _speaking():
+        with self._speaking():
             for container in self._containers(package.rollout_id):
                 if container.labels["farmgate.index"] == str(index):
                     # The engine keeps at most two files of ten megabytes: less than may be read.
@@ -108,7 +117,7 @@ class DockerRunner:
         target, lacks = package.target, contents.lacking(self._blobs, package)
         if not isinstance(target, DockerTarget):
             return (*lacks, f"{package.sha[:12]} was made for a {target.type} target, not for containers")
-        with _speaking():
+        with self._speaking():
             if target.built is not None:
                 named = (self._client, self._blobs, package, target.built, self._registry)
                 return (*lacks, *built_images.lacking(*named))
@@ -119,7 +128,7 @@ class DockerRunner:
     def remove(self, rollout_id: int) -> None:
         from docker.errors import NotFound
 
-        with _speaking():
+        with self._speaking():
             for container in self._containers(rollout_id):
                 try:
                     container.stop(timeout=_STOP_SECONDS)
@@ -128,14 +137,61 @@ class DockerRunner:
                     continue
             built_images.bound(self._client)
 
+    def answers(self) -> None:
+        """Raises TargetError if the engine does not within a few seconds."""
+        with self._speaking():
+            api = self._client.api
+            patience, api.timeout = api.timeout, ASK_SECONDS
+            try:
+                api.ping()
+            finally:
+                api.timeout = patience
+
+    def mark(self, epoch: int) -> int:
+        """The highest epoch that was marked on this engine, which is this one then if none was higher."""
+        from docker.errors import NotFound
+
+        labels = {"farmgate.farm": self._farm, "farmgate.lane": self._lane, "farmgate.host": self._here}
+        with self._speaking():
+            there = self._client.volumes.list(filters={"label": [f"{key}={value}" for key, value in labels.items()]})
+            seen = {int(each.attrs["Labels"]["farmgate.epoch"]): each for each in there}
+            highest = max(seen, default=0)
+            if epoch > highest:
+                name = f"farmgate-{self._farm}-{self._lane}-{self._here}-epoch-{epoch}"
+                self._client.volumes.create(name, labels={**labels, "farmgate.epoch": str(epoch)})
+                highest = epoch
+            for lower, volume in seen.items():
+                if lower < highest:
+                    with suppress(NotFound):
+                        volume.remove()
+        return highest
+
+    @property
+    def _here(self) -> str:
+        return self._spot.host if self._spot is not None else ""
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        """The engine's errors, and those on the way to it, as ours."""
+        import requests
+        from docker.errors import DockerException
+
+        try:
+            yield
+        except (DockerException, requests.RequestException, OSError) as error:
+            where = f" of {self._here}" if self._spot is not None else ""
+            raise TargetError(f"the Docker engine{where}: {error}") from error
+
     @property
     def _client(self) -> Any:
+        if self._connected is None and self._connect is not None:
+            self._connected = self._connect()
         if self._connected is None:
             import docker
 
             client = docker.from_env(timeout=60)
             if self._in_container:
-                _join_network(client)
+                container_network.join(client)
             self._connected = client
         return self._connected
 
@@ -144,26 +200,27 @@ class DockerRunner:
         if rollout_id is not None:
             wanted.append(f"farmgate.rollout={rollout_id}")
         found: list[Any] = self._client.containers.list(all=True, filters={"label": wanted}, ignore_removed=True)
-        return found
+        return [each for each in found if each.labels.get("farmgate.host", "") == self._here]
 
     def _instances(self, rollout_id: int) -> tuple[Instance, ...]:
-        return tuple(
-            sorted((_instance(each) for each in self._containers(rollout_id)), key=lambda instance: instance.index)
-        )
+        return tuple(sorted((instance(each) for each in self._containers(rollout_id)), key=lambda each: each.index))
 
     def _create(self, package: Package, target: DockerTarget, index: int) -> None:
         from docker.errors import APIError
 
-        _network(self._client)
-        for attempt in range(_TRIES):
-            container = self._created(package, target, index, _free_port())
+        container_network.network(self._client)
+        tries = _TRIES if self._spot is None else _DRAWS
+        name = f"{self._farm}/{self._lane}/{package.rollout_id}/{index}"
+        for attempt in range(tries):
+            port = container_network.free_port() if self._spot is None else self._spot.port(name, attempt)
+            container = self._created(package, target, index, port)
             try:
                 self._fill(container, package)
                 container.start()
             except APIError as error:
                 container.remove(force=True)
                 taken = "port is already allocated" in str(error) or "address already in use" in str(error)
-                if not taken or attempt + 1 == _TRIES:
+                if not taken or attempt + 1 == tries:
                     raise
             except BaseException:
                 container.remove(force=True)
@@ -202,14 +259,17 @@ class DockerRunner:
     def _created(self, package: Package, target: DockerTarget, index: int, port: int) -> Any:
         from docker.errors import ImageNotFound
 
+        published = self._spot.address if self._spot is not None else "127.0.0.1"
+        joined = self._in_container and self._spot is None
         labels = {
+            **({"farmgate.host": self._spot.host} if self._spot is not None else {}),
             "farmgate.farm": self._farm,
             "farmgate.lane": self._lane,
             "farmgate.rollout": str(package.rollout_id),
             "farmgate.index": str(index),
             "farmgate.sha": package.sha,
             "farmgate.port": str(target.port),
-            "farmgate.address": f":{target.port}" if self._in_container else f"127.0.0.1:{port}",
+            "farmgate.address": f":{target.port}" if joined else f"{published}:{port}",
         }
         ours = {"PORT": str(target.port), "FARMGATE_SHA": package.sha, "FARMGATE_INSTANCE": str(index)}
         options: dict[str, Any] = {
@@ -218,7 +278,7 @@ class DockerRunner:
             "user": f"{USER}:{USER}",
             "environment": {"HOME": "/tmp", **target.environment, **ours},  # noqa: S108 - inside the container
             "labels": labels,
-            "ports": {} if self._in_container else {f"{target.port}/tcp": ("127.0.0.1", port)},
+            "ports": {} if joined else {f"{target.port}/tcp": (published, port)},
             "network": NETWORK,
             "restart_policy": {"Name": "unless-stopped"},
             "cap_drop": ["ALL"],
@@ -279,95 +339,9 @@ def _starts(target: DockerTarget) -> dict[str, Any]:
     return {"command": list(target.command), "entrypoint": [], **folder}
 
 
-def _network(client: Any) -> Any:
-    """The instances' network, made if it is missing."""
-    from docker.errors import APIError, NotFound
-
-    try:
-        return client.networks.get(NETWORK)
-    except NotFound:
-        try:
-            return client.networks.create(NETWORK, driver="bridge", check_duplicate=True)
-        except APIError as error:
-            if error.status_code != 409:
-                raise
-    return client.networks.get(NETWORK)
-
-
-def _join_network(client: Any) -> None:
-    """Connect the container that we run in, which the engine calls by its host name."""
-    from docker.errors import APIError, NotFound
-
-    try:
-        ourselves = client.containers.get(socket.gethostname())
-    except NotFound:
-        raise TargetError(
-            f"FARMGATE_IN_CONTAINER is set, and the engine has no container {socket.gethostname()!r}: "
-            "do not give the container of the deploy loop a host name of its own"
-        ) from None
-    if NETWORK in ourselves.attrs["NetworkSettings"]["Networks"]:
-        return
-    try:
-        _network(client).connect(ourselves)
-    except APIError as error:
-        if "already exists" not in str(error):  # another lane's thread was first
-            raise
-
-
 def _started(container: Any) -> bool:
     """Start one that was running before; False if it never was."""
     if container.status != "exited":
         return bool(container.status == "restarting")
     container.start()
     return True
-
-
-def _instance(container: Any) -> Instance:
-    index, status = int(container.labels["farmgate.index"]), container.status
-    up = status == "running"
-    address: str = container.labels["farmgate.address"]
-    if address.startswith(":"):  # on the instances' network, where it has an address only while it runs
-        here = container.attrs["NetworkSettings"]["Networks"].get(NETWORK, {}).get("IPAddress", "")
-        up, address = up and bool(here), f"{here or '127.0.0.1'}{address}"
-    restarts = int(container.attrs.get("RestartCount") or 0)
-    return Instance(index, address, up, "" if up else f"is {status}", restarts, _inside(container))
-
-
-def _inside(container: Any) -> str:
-    """Where others on the instances' network reach it."""
-    here = container.attrs["NetworkSettings"]["Networks"].get(NETWORK, {}).get("IPAddress", "")
-    port = container.labels.get("farmgate.port", "")
-    return f"{here}:{port}" if here and port else ""
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextmanager
-def _speaking() -> Iterator[None]:
-    """The engine's errors, and those on the way to it, as ours."""
-    import requests
-    from docker.errors import DockerException
-
-    try:
-        yield
-    except (DockerException, requests.RequestException, OSError) as error:
-        raise TargetError(f"the Docker engine: {error}") from error
-
-
-def make(site: Site) -> Target:
-    """The target of a lane."""
-    runner = DockerRunner(
-        site.farm,
-        str(site.lane_id),
-        site.blobs,
-        in_container=site.in_container,
-        registry=site.registry,
-        secret=site.secret,
-        folder=site.folder,
-    )
-    return switched(site, runner)

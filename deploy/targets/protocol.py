@@ -83,6 +83,8 @@ class Instance:
     words: str = ""  # of one that is not: its state and its last log lines
     restarts: int = 0  # how often it ended by itself and was started again
     inside: str = ""  # host:port on the network that instances share, where there is one
+    host: str = ""  # where it runs, if there are several
+    lost: bool = False  # its host does not answer: nobody knows how it is, and `address` is the last that is known
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,9 @@ Rules:
    does not in time is the change's fault; its last log lines are the evidence.
 2. The switch is told before an instance it serves is removed, and drained within the target's bound.
 3. Ports are drawn free and kept: an instance that starts again is found where it was.
+4. Where instances run on several hosts, one that does not answer holds up what takes it in (`prepare`, `shift`): that
+   is tried again and blames nobody. What is there already goes on without it: going back, ending and tending do what
+   can be done, and say what is left; a later look at the lane does the rest.
 """
 
 from __future__ import annotations
@@ -19,7 +22,6 @@ import httpx
 from deploy.switch import Route, Switch
 from deploy.targets import given
 from deploy.targets.contents import strangers
-from deploy.targets.fence import Fence
 from deploy.targets.protocol import DONE, Ended, Instance, Observed, Order, Outcome, Package
 from deploy.targets.site import Site
 from farmgate.clock import Clock, stopwatch
@@ -56,7 +58,19 @@ class Runner(Protocol):
         ...
 
     def remove(self, rollout_id: int) -> None:
-        """Stop and remove the instances and files of a rollout."""
+        """Stop and remove the instances and files of a rollout. What is on a host that does not answer stays `lost`."""
+        ...
+
+
+class Guard(Protocol):
+    """Refuses older controllers: `fence.Fence`, and where it is kept elsewhere too."""
+
+    def enter(self, epoch: int) -> None:
+        """Act from now on as `epoch`. Raises StaleEpoch."""
+        ...
+
+    def check(self, epoch: int) -> None:
+        """Raises StaleEpoch if a newer controller has entered."""
         ...
 
 
@@ -67,7 +81,7 @@ class SwitchedTarget:
         self,
         runner: Runner,
         switch: Switch,
-        fence: Fence,
+        fence: Guard,
         listen: str,
         clock: Clock,
         *,
@@ -89,12 +103,14 @@ class SwitchedTarget:
     def prepare(self, order: Order) -> Outcome:
         self._fence.enter(order.epoch)
         told = given.told(order.new.target, self._secret, self._digest)
-        started = self._start(order.new, order.epoch)
+        started = self._start(order.new, order.epoch, everywhere=True)
         return replace(started, figures={**started.figures, **told})
 
     def shift(self, order: Order, share: int) -> Outcome:
         self._fence.enter(order.epoch)
-        new = self._runner.ensure(order.new)
+        return self._shift(order, share, self._everywhere(order.new))
+
+    def _shift(self, order: Order, share: int, new: tuple[Instance, ...]) -> Outcome:
         old = self._runner.ensure(order.old) if order.old is not None else ()
         self._fence.check(order.epoch)
         share = share if order.old is not None else 100
@@ -109,15 +125,15 @@ class SwitchedTarget:
 
     def finish(self, order: Order) -> Outcome:
         self._fence.enter(order.epoch)
-        self.shift(order, 100)
+        self._shift(order, 100, self._runner.ensure(order.new))
         return self._only(order.new, order)
 
     def restore(self, order: Order) -> Outcome:
         self._fence.enter(order.epoch)
         if order.old is None:
-            self._take_down(order.epoch)
-            return Outcome(words="taken down: nothing was live before")
-        started = self._start(order.old, order.epoch)
+            left = self._take_down(order.epoch)
+            return Outcome(words="; ".join(("taken down: nothing was live before", *left)))
+        started = self._start(order.old, order.epoch, everywhere=False)
         if started.ended is not Ended.DONE:
             return started
         old = self._runner.ensure(order.old)
@@ -132,16 +148,13 @@ class SwitchedTarget:
     def tend(self, live: Package, epoch: int) -> None:
         self._fence.enter(epoch)
         instances = self._runner.ensure(live)
-        addresses = tuple(instance.address for instance in instances)
+        addresses = _addresses(instances)
         moved = self._switch.addresses(live.rollout_id) != addresses
         if moved or self._switch.shares() != {live.rollout_id: 100}:
             self._switch.route(self._listen, _instances(live).health, [Route(live.rollout_id, addresses, 100)])
         else:
             self._switch.mend()
-            for rollout in self._runner.running():
-                if rollout != live.rollout_id:  # nobody is served by it: a death or an error left it behind
-                    self._fence.check(epoch)
-                    self._runner.remove(rollout)
+            self._remove_all(self._others(live), epoch)  # nobody is served by them: a death or an error left them
 
     def log(self, package: Package, since: datetime | None) -> Iterable[bytes]:
         masks = given.masks(package.target, self._secret)
@@ -159,14 +172,28 @@ class SwitchedTarget:
 
     def remove(self, epoch: int) -> None:
         self._fence.enter(epoch)
-        self._take_down(epoch)
+        left = self._take_down(epoch)
+        if left:
+            raise TargetError("; ".join(left))  # nobody looks at the lane any more: whoever removes it has to know
 
-    def _start(self, package: Package, epoch: int) -> Outcome:
-        """Start the package's instances and wait until all of them are healthy."""
+    def _everywhere(self, package: Package) -> tuple[Instance, ...]:
+        """The package's instances. Raises TargetError if a host of one does not answer."""
+        instances = self._runner.ensure(package)
+        lost = [instance for instance in instances if instance.lost]
+        if lost:
+            numbers = ", ".join(str(instance.index + 1) for instance in lost)
+            raise TargetError(f"{_why(lost)}: it must take instance {numbers} of {len(instances)}")
+        return instances
+
+    def _start(self, package: Package, epoch: int, *, everywhere: bool) -> Outcome:
+        """Start the package's instances and wait until all of them are healthy; unless `everywhere`, all that are on
+        hosts that answer. Raises TargetError if there are none."""
         target = _instances(package)
         began = looked = stopwatch()
-        instances = self._runner.ensure(package)
-        waiting = {instance.index: instance for instance in instances}
+        instances = self._everywhere(package) if everywhere else self._runner.ensure(package)
+        waiting = {instance.index: instance for instance in instances if not instance.lost}
+        if not waiting:
+            raise TargetError(_why(instances))
         said = "does not answer"
         with httpx.Client(timeout=_ASK, trust_env=False) as client:
             while waiting:
@@ -176,7 +203,10 @@ class SwitchedTarget:
                         del waiting[index]
                         continue
                     if stopwatch() - began > target.start_within.total_seconds():
-                        return self._not_up(package, instance, said)
+                        instances = self._everywhere(package) if everywhere else self._runner.ensure(package)
+                        if not next(each.lost for each in instances if each.index == index):
+                            return self._not_up(package, instance, said)
+                        del waiting[index]  # its host died meanwhile
                 if waiting:
                     self._fence.check(epoch)
                     if target.secret_names and stopwatch() - looked > 1:
@@ -184,14 +214,17 @@ class SwitchedTarget:
                         looked = stopwatch()
                     self._clock.sleep(_QUICK if stopwatch() - began < 2 else _LOOK_AGAIN)
         seconds = round(stopwatch() - began, 3)
-        return Outcome(
-            words=f"{len(instances)} instances up", figures={"instances": len(instances), "seconds": seconds}
-        )
+        lost = [instance for instance in instances if instance.lost]
+        words = f"{len(instances) - len(lost)} instances up"
+        if lost:
+            words += f", {len(lost)} more when its host is back: {_why(lost)}"
+        return Outcome(words=words, figures={"instances": len(instances) - len(lost), "seconds": seconds})
 
     def _not_up(self, package: Package, instance: Instance, said: str) -> Outcome:
         target = _instances(package)
         tail = given.masks(target, self._secret).text(self._runner.log_tail(package, instance.index))
-        words = f"instance {instance.index + 1} of {target.instances} {said} at {target.health}"
+        where = f" on {instance.host}" if instance.host else ""
+        words = f"instance {instance.index + 1} of {target.instances}{where} {said} at {target.health}"
         words += f" within {target.start_within.total_seconds():g} s"
         return Outcome(Ended.FAILED, f"{words}; its last lines: {tail}" if tail else f"{words}; it wrote nothing")
 
@@ -206,31 +239,52 @@ class SwitchedTarget:
             self._clock.sleep(_LOOK_AGAIN)
             left = sum(self._switch.sessions(rollout) for rollout in others)
         self._fence.check(order.epoch)
-        addresses = tuple(instance.address for instance in self._runner.ensure(kept))
-        self._switch.route(self._listen, _instances(kept).health, [Route(kept.rollout_id, addresses, 100)])
-        for rollout in self._runner.running():
-            if rollout != kept.rollout_id:
-                self._fence.check(order.epoch)
-                self._runner.remove(rollout)
+        served_by = self._runner.ensure(kept)
+        self._switch.route(self._listen, _instances(kept).health, [_route(kept, served_by, 100)])
+        told = [f"{left} requests were cut off after {bound:g} s"] if left else []
+        lost = [instance for instance in served_by if instance.lost]
+        if lost:
+            told.append(f"{_why(lost)}: {len(lost)} of {len(served_by)} instances are missing until it is back")
+        told += self._remove_all(self._others(kept), order.epoch)
         figures = {"drained_seconds": round(stopwatch() - began, 3), "cut_off": left}
-        return Outcome(words=f"{left} requests were cut off after {bound:g} s" if left else "", figures=figures)
+        return Outcome(words="; ".join(told), figures=figures)
 
-    def _take_down(self, epoch: int) -> None:
+    def _others(self, kept: Package) -> dict[int, tuple[Instance, ...]]:
+        return {each: found for each, found in self._runner.running().items() if each != kept.rollout_id}
+
+    def _take_down(self, epoch: int) -> list[str]:
         self._switch.stop()
-        for rollout in self._runner.running():
+        return self._remove_all(self._runner.running(), epoch)
+
+    def _remove_all(self, rollouts: Mapping[int, tuple[Instance, ...]], epoch: int) -> list[str]:
+        """In words, what is left where nobody answers."""
+        for rollout in rollouts:
             self._fence.check(epoch)
             self._runner.remove(rollout)
+        lost = [instance for found in rollouts.values() for instance in found if instance.lost]
+        return [f"{_why(lost)}: what is left there is removed when it does"] if lost else []
 
 
-def switched(site: Site, runner: Runner) -> SwitchedTarget:
-    """The target of a lane whose instances this runs."""
+def switched(site: Site, runner: Runner, guard: Guard | None = None) -> SwitchedTarget:
+    """The target of a lane whose instances this runs. `guard`: the fence, if it is not beside the deploy loop alone."""
     switch = Switch(site.folder, site.clock)
     listen = site.policy.listen or ""
-    return SwitchedTarget(runner, switch, site.fence, listen, site.clock, secret=site.secret, digest=site.digest)
+    return SwitchedTarget(
+        runner, switch, guard or site.fence, listen, site.clock, secret=site.secret, digest=site.digest
+    )
 
 
 def _route(package: Package, instances: tuple[Instance, ...], share: int) -> Route:
-    return Route(package.rollout_id, tuple(instance.address for instance in instances), share)
+    return Route(package.rollout_id, _addresses(instances), share)
+
+
+def _addresses(instances: Iterable[Instance]) -> tuple[str, ...]:
+    """All that are known: whether one serves whose host does not answer us, the switch finds out by itself."""
+    return tuple(instance.address for instance in instances if instance.address)
+
+
+def _why(lost: Iterable[Instance]) -> str:
+    return "; ".join(dict.fromkeys(instance.words for instance in lost))
 
 
 def _instances(package: Package) -> InstancesTarget:

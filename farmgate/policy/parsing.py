@@ -101,7 +101,16 @@ def _target_problems(document: Document, at: Location, lane: LaneFile, target: T
 def _contradictions(document: Document, policies: tuple[LanePolicy, ...]) -> Iterator[Problem]:
     for policy in policies:
         for place, said in policy.target.contradictions(policy):
-            yield document.problem(("lanes", policy.environment, *place), said)
+            yield document.problem(_written_at(document, policy.environment, place), said)
+
+
+def _written_at(document: Document, lane: str, place: Location) -> Location:
+    """Of something in a lane: it may stand in the default target, where that is not overridden."""
+    if place[0] == "target" and len(place) > 1:
+        own, default = document.data["lanes"][lane].get("target") or {}, document.data.get("target") or {}
+        if own.get(place[1]) is None and default.get(place[1]) is not None:
+            return place
+    return ("lanes", lane, *place)
 
 
 def _wave_problems(document: Document, at: Location, lane: LaneFile) -> Iterator[Problem]:

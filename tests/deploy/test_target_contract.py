@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from deploy.switch import Switch
+from deploy.targets import docker_hosts
 from deploy.targets.command import CommandRunTarget
 from deploy.targets.contract import Rig, TargetContract, sha
 from deploy.targets.docker import DockerRunner
@@ -23,7 +25,9 @@ from deploy.targets.scripted import Place, ScriptedTarget
 from deploy.targets.switched import SwitchedTarget
 from farmgate.blobs import MemoryBlobs
 from farmgate.clock import SystemClock, random_token, stopwatch
+from farmgate.errors import StaleEpoch, TargetError
 from farmgate.policy import CommandTarget, DockerTarget, ProcessTarget
+from tests.deploy.engines import SecondHost, lane_site, two_hosts
 from tests.deploy.parts import SCRIPT, SERVICE, archive, load
 
 DRAIN = timedelta(seconds=5)
@@ -34,6 +38,7 @@ RESTORE = 'printf %s "$FARMGATE_PREVIOUS_SHA" > "$PLACE/live"'
 
 PROCESS = pytest.param("process", marks=pytest.mark.needs("haproxy"))
 DOCKER = pytest.param("docker", marks=pytest.mark.needs("haproxy", "docker"))
+HOSTS = pytest.param("docker-hosts", marks=pytest.mark.needs("haproxy", "docker", "hosts"))
 
 
 @pytest.fixture
@@ -47,7 +52,7 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path, free_port: int) -> Itera
 class TestEveryTarget(TargetContract):
     """The contract."""
 
-    @pytest.fixture(params=["scripted", "command", PROCESS, DOCKER])
+    @pytest.fixture(params=["scripted", "command", PROCESS, HOSTS])
     def rig(self, request: pytest.FixtureRequest, tmp_path: Path, free_port: int) -> Iterator[Rig]:
         made = _rig(request.param, request, tmp_path, free_port)
         yield made
@@ -96,7 +101,8 @@ def _rig(kind: str, request: pytest.FixtureRequest, folder: Path, port: int) -> 
             lose=lambda package: blobs.delete(stored),
         )
     farm = "t" + "".join(letter for letter in random_token().lower() if letter.isalnum())[:7]
-    image = request.getfixturevalue("busybox_image") if kind == "docker" else ""
+    image = request.getfixturevalue("busybox_image") if kind.startswith("docker") else ""
+    hosts = two_hosts(request.getfixturevalue("second_host")) if kind == "docker-hosts" else {}
 
     def package(number: int, broken: bool = False) -> Package:
         files = {"run_sh": SCRIPT, "app_py": SERVICE, "version": sha(number)}
@@ -107,12 +113,19 @@ def _rig(kind: str, request: pytest.FixtureRequest, folder: Path, port: int) -> 
         start = timedelta(seconds=2) if broken else START
         common = {"artifact": "a.tgz", "instances": 2, "drain": DRAIN, "start_within": start}
         if image:
-            made: DockerTarget | ProcessTarget = DockerTarget(image=image, command=command, port=8080, **common)
+            made: DockerTarget | ProcessTarget = DockerTarget(
+                image=image, command=command, port=8080, hosts=hosts, **common
+            )
         else:
             made = ProcessTarget(command=command, **common)
         return Package(number, sha(number), artifacts, made)
 
     def make() -> Target:
+        if hosts:
+            policy = DockerTarget(image=image, command=("true",), port=8080, hosts=hosts)
+            return docker_hosts.make(
+                lane_site(farm, folder, port, policy, blobs, request.getfixturevalue("second_host"))
+            )
         runner = DockerRunner(farm, "1", blobs) if image else ProcessRunner(folder / "lane", blobs, clock)
         return SwitchedTarget(
             runner, Switch(folder / "lane", clock), Fence(folder / "lane"), f"127.0.0.1:{port}", clock
@@ -156,6 +169,54 @@ def test_no_request_fails_while_rolling_switching_and_going_back(rig: Rig, free_
     assert seen.failed == []
     assert set(seen.served) == {second.sha}
     assert 0.15 < share < 0.35
+
+
+@pytest.mark.parametrize("rig", [HOSTS], indirect=True)
+def test_a_host_that_dies_in_mid_rollout_costs_no_request_and_is_cleaned_up_when_it_is_back(
+    rig: Rig, free_port: int, tmp_path: Path, second_host: SecondHost
+) -> None:
+    first = rig.bring_up(1, None)
+    second = rig.package(2)
+    order = rig.order(second, first)
+    with load(free_port) as seen:
+        rig.make().prepare(order)
+        rig.make().shift(order, 50)
+        seen.seen(second.sha)
+        second_host.kill()
+        seen.seen(first.sha, 50)
+        seen.seen(second.sha, 50)
+        target = rig.make()
+        with pytest.raises(TargetError, match=r"the host b does not answer .*: it must take instance 2 of 2"):
+            target.shift(order, 100)
+        restored = target.restore(order)
+        assert restored.ended is Ended.DONE
+        assert "does not answer" in restored.words
+        assert "what is left there is removed when it does" in restored.words
+        (lost,) = target.observe(order).of(second)
+        assert (lost.index, lost.host, lost.lost) == (1, "b", True)
+        seen.served.clear()
+        seen.seen(first.sha, 50)
+        assert set(seen.served) == {first.sha}
+        second_host.start()
+        deadline = stopwatch() + 20
+        while True:
+            rig.make().tend(first, 1)
+            there = rig.make().observe(order).instances
+            if set(there) == {1} and all(instance.up for instance in there[1]):
+                break
+            assert stopwatch() < deadline, there
+        seen.seen(first.sha, 50)
+    assert seen.failed == []
+
+
+@pytest.mark.parametrize("rig", [HOSTS], indirect=True)
+def test_a_controller_with_a_copy_of_the_files_is_refused_by_the_hosts(rig: Rig, tmp_path: Path) -> None:
+    first = rig.bring_up(1, None, epoch=5)
+    shutil.rmtree(tmp_path / "lane" / "hosts")
+    (tmp_path / "lane" / "epoch").unlink()  # as it was before the newer controller came
+    with pytest.raises(StaleEpoch, match=r"epoch 4 asked the host . to act, but epoch 5 has taken it over"):
+        rig.make().tend(first, 4)
+    assert rig.live() == first.sha
 
 
 @pytest.mark.parametrize("rig", [PROCESS], indirect=True)
@@ -224,8 +285,6 @@ def test_a_place_that_was_left_half_applied_is_told_before_the_start(tmp_path: P
 
 
 def test_the_artifact_that_is_gone_is_infrastructure_and_not_the_change(tmp_path: Path) -> None:
-    from farmgate.errors import TargetError
-
     wanted = CommandTarget(shift=("true",), restore=("true",), artifact="a.bin")
     package = Package(1, sha(1), {"a.bin": "sha256:" + "0" * 64}, wanted)
     target = CommandRunTarget(tmp_path, MemoryBlobs(), Fence(tmp_path))
