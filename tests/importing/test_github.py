@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from textwrap import indent
 
 import pytest
@@ -143,8 +144,9 @@ def test_what_only_github_knows_leaves_the_step() -> None:
 
 def test_a_steps_condition_is_its_first_line() -> None:
     made = job(steps("run: make\n    if: github.event_name == 'push' && github.ref == 'refs/heads/main'"))
-    assert made.runs("test")[0].startswith(
-        'if ! { [ "$FARMGATE_TRIGGER" = push ] && [ "$FARMGATE_REF" = \'refs/heads/main\' ]; }; then'
+    (asked,) = made.runs("test")[0].splitlines()[:1]
+    assert asked.startswith(
+        'if ! { case "$FARMGATE_TRIGGER" in push|tag) true ;; *) false ;; esac && [ "$FARMGATE_REF"'
     )
 
 
@@ -396,3 +398,92 @@ def test_a_job_elsewhere_stays_elsewhere_after_a_step_that_is_left_for_another_r
     )
     assert "windows" not in made.pipeline.jobs
     assert made.imported.steps_left == ("action somebody/installs-a-compiler", "runs on another system")
+
+
+def test_what_no_combination_says_is_nothing() -> None:
+    made = job(
+        "strategy: {matrix: {py: ['3.11', '3.12'], include: [{py: '3.12', extra: docs}]}}\n"
+        + steps("run: tox ${{ matrix.extra }} ${{ matrix.nowhere }} now", "if: matrix.nowhere\n    run: never")
+    )
+    assert sorted(run for cell in made.pipeline.jobs.values() for run in [cell.steps[0].run]) == [
+        "tox   now",
+        "tox docs  now",
+    ]
+    assert all(len(cell.steps) == 1 for cell in made.pipeline.jobs.values())
+
+
+def test_a_matrix_that_is_computed_may_say_anything() -> None:
+    made = job("strategy: {matrix: {py: '${{ fromJSON(x) }}'}}\n" + steps("run: tox ${{ matrix.extra }}", "run: make"))
+    assert made.runs("test") == ["make"]
+    assert "${{ matrix.extra }} in a command" in " ".join(made.left)
+
+
+def test_the_shell_chooses_what_differs_between_combinations() -> None:
+    made = job(
+        "strategy: {matrix: {rust: [stable, nightly]}}\n"
+        + steps(
+            "env: {FLAGS: \"say \\\"x\\\" ${{ matrix.rust == 'nightly' && '-Z build-std' || '-O' }}\"}\n"
+            "    run: cargo test ${{ matrix.rust == 'nightly' && '--all' }}"
+        )
+    )
+    run = next(cell.steps[0].run for cell in made.pipeline.jobs.values() if cell.matrix["rust"] == "nightly")
+    said = subprocess.run(
+        ["/bin/sh", "-ec", run.replace("cargo test", 'echo "$FLAGS"; echo')],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout == 'say "x" -Z build-std\n--all\n'
+
+
+def test_a_step_without_one_of_its_variables_is_not_converted() -> None:
+    made = job(steps("env: {TOKEN: '${{ steps.auth.outputs.token }}'}\n    run: make publish"))
+    assert made.imported.steps_left == ("a variable that only GitHub knows",)
+
+
+def test_a_push_is_also_that_of_a_tag_and_a_false_flag_of_the_matrix_is_false() -> None:
+    made = job(
+        "strategy: {matrix: {cover: [true, false]}}\n"
+        + steps("if: matrix.cover\n    run: cover", "if: github.event_name == 'push'\n    run: push")
+    )
+    one, two = next(iter(made.pipeline.jobs.values())).steps
+    assert "in ''|false|0) false ;;" in one.run
+    assert 'case "$FARMGATE_TRIGGER" in push|tag) true ;;' in two.run
+
+
+@pytest.mark.parametrize(
+    ("step", "runs"),
+    [
+        ("uses: taiki-e/install-action@nextest", ["cargo install --locked cargo-nextest"]),
+        (
+            "uses: taiki-e/install-action@v2\n    with: {tool: 'cargo-hack@0.6.1'}",
+            ["cargo install --locked cargo-hack --version 0.6.1"],
+        ),
+        (
+            "uses: actions-rs/cargo@v1\n    with: {toolchain: nightly, command: test, args: --all}",
+            ["cargo +nightly test --all"],
+        ),
+        (
+            "uses: baptiste0928/cargo-install@v3\n    with: {crate: mdbook, version: '0.4'}",
+            ["cargo install --locked mdbook --version 0.4"],
+        ),
+        (
+            "uses: obi1kenobi/cargo-semver-checks-action@v2",
+            ["cargo install --locked cargo-semver-checks\ncargo semver-checks"],
+        ),
+    ],
+)
+def test_what_cargo_installs_has_cargos_image(step: str, runs: list[str]) -> None:
+    made = job(steps(step))
+    assert (made.runs("test"), made.job("test").image) == (runs, "rust:1")
+
+
+def test_a_tool_that_is_no_crate_is_left_and_so_is_a_cross_build() -> None:
+    made = job(
+        steps(
+            "uses: taiki-e/install-action@valgrind",
+            "uses: actions-rs/cargo@v1\n    with: {use-cross: true, command: build}",
+            "run: make",
+        )
+    )
+    assert made.imported.steps_left == ("something of taiki-e/install-action", "something of actions-rs/cargo")

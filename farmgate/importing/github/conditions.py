@@ -8,7 +8,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from farmgate.importing.github import expressions
 from farmgate.importing.github.trees import Tree, Unsaid, ands, parse, shown
@@ -16,6 +16,9 @@ from farmgate.importing.shell import summary
 
 if TYPE_CHECKING:
     from farmgate.importing.github.jobs import JobReader
+
+
+_REFS: Final = ("github.ref", "github.event.ref")
 
 
 def condition(job: JobReader) -> None:
@@ -52,8 +55,8 @@ def _when(job: JobReader, tree: Tree) -> bool:
     options = [shown(part) for part in parts] if kind == "||" else [said]
     found: dict[str, list[str]] = {}
     for option in options:
-        match = re.fullmatch(r"(github\.[a-z_]+) (==|!=) '([^']*)'", option)
-        starts = re.fullmatch(r"startswith\((github\.ref), '([^']*)'\)", option)
+        match = re.fullmatch(r"(github\.[a-z_.]+) (==|!=) '([^']*)'", option)
+        starts = re.fullmatch(r"startswith\((github\.(?:event\.)?ref), '([^']*)'\)", option)
         if starts:
             word, sign, value = starts[1], "==", f"{starts[2]}*"
         elif match:
@@ -71,6 +74,8 @@ def _when(job: JobReader, tree: Tree) -> bool:
     key, values = next(iter(found.items()))
     if key == "event":
         named = [value.removeprefix("!") for value in values]
+        if "push" in named:
+            named.append("tag")  # a tag is pushed, too
         values = (
             [one for one in ("push", "tag", "pull", "person") if one not in named]
             if values[0].startswith("!")
@@ -93,9 +98,9 @@ def _when(job: JobReader, tree: Tree) -> bool:
 def _said_by(word: str, value: str) -> tuple[str | None, str]:
     if word == "github.event_name":
         return ("event", expressions.EVENTS[value]) if value in expressions.EVENTS else (None, "")
-    if word == "github.ref" and value.startswith("refs/heads/"):
+    if word in _REFS and value.startswith("refs/heads/"):
         return "branch", value.removeprefix("refs/heads/") or "**"
-    if word == "github.ref" and value.startswith("refs/tags"):
+    if word in _REFS and value.startswith("refs/tags"):
         return "tag", value.removeprefix("refs/tags").lstrip("/") or "**"
     if word in ("github.ref_name", "github.base_ref"):
         return "branch", value

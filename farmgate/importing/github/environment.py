@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from farmgate.documents import as_written
-from farmgate.importing.account import Part
+from farmgate.importing.account import Kind, Part
 from farmgate.importing.draft import good_variable, put_variables
 from farmgate.importing.github import expressions
 from farmgate.importing.github.trees import Unsaid
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from farmgate.importing.github.jobs import JobReader
 
 
-def variables(job: JobReader, env: Part, into: dict[str, str], exports: list[str]) -> None:
-    """Read variables into `into`, or as lines of the shell into `exports`."""
+def variables(job: JobReader, env: Part, into: dict[str, str], exports: list[str]) -> bool:
+    """Read variables into `into`, or as lines of the shell into `exports`; False if one is left."""
+    before = len(env.account.remarks)
     good: dict[str, str] = {}
     for key in env.names():
         text = as_written(env.take(key)) or ""
@@ -36,15 +37,16 @@ def variables(job: JobReader, env: Part, into: dict[str, str], exports: list[str
         except Unsaid:
             pass
         try:
-            said = expressions.in_command(text, job.scope)
+            said = expressions.in_double_quotes(text, job.scope)
         except Unsaid as unsaid:
             env.left(key, f"variable {key[:60]}: {unsaid}", expressions.REMEDY)
             continue
         if good_variable(key) and "\n" not in said:
-            exports.append(
-                'export {}="{}"'.format(key, said.replace("\\", "\\\\").replace('"', '\\"').replace("`", "\\`"))
-            )
+            exports.append(f'export {key}="{said}"')
+        else:
+            env.left(key, f"variable {key[:60]!r}, which is worked out when the job runs", "write it by hand")
     put_variables(into, good, lambda name, why: env.left(name, why, "rename it"))
+    return not any(remark.kind is Kind.LEFT for remark in env.account.remarks[before:])
 
 
 def environment(job: JobReader) -> None:

@@ -20,9 +20,12 @@ REMEDY: Final = "write it by hand: only GitHub knows this"
 PLACEHOLDER: Final = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 
 
+PLAIN: Final = re.compile(r"[\w=+./:,@% -]*")  # what a shell reads as it stands
+
 GITHUB: Final[Mapping[str, str]] = {
     "github.sha": "$FARMGATE_SHA",
     "github.event.after": "$FARMGATE_SHA",
+    "github.event.ref": '$([ -n "$FARMGATE_PULL" ] || printf %s "$FARMGATE_REF")',
     "github.event.pull_request.head.sha": "$FARMGATE_SHA",
     "github.ref": "$FARMGATE_REF",
     "github.ref_name": "${FARMGATE_BRANCH:-$FARMGATE_TAG}",
@@ -75,6 +78,14 @@ class Scope:
     inputs: Mapping[str, str] = field(default_factory=dict)
     steps: set[str] = field(default_factory=set)  # ids of steps whose outputs are in files
     constants: Mapping[str, str] = field(default_factory=dict)
+    whole: bool = True  # nothing of the matrix is computed: what it does not name is nothing
+
+    plain: bool = False  # no value of the matrix has anything that a shell would read
+
+    def nowhere(self, name: str) -> bool:
+        """True if no combination of the matrix says anything of a name."""
+        below = (*self.matrix, *self.constants)
+        return self.whole and not re.search(r"[^\w.-]", name) and not any(one.startswith(f"{name}.") for one in below)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +111,8 @@ def known(path: str, scope: Scope) -> Word:
             return Word(scope.constants[name], True)
         case "matrix" if name in scope.matrix:
             return Word(f"${{{{ matrix.{scope.matrix[name]} }}}}", False)
+        case "matrix" if name and scope.nowhere(name):
+            return Word("", True)
         case "env" if name in scope.environment:
             return Word(scope.environment[name], not has(scope.environment[name]))
         case "env" if good_variable(name):
@@ -129,6 +142,21 @@ def in_command(text: str, scope: Scope) -> str:
         return f"'\"{word.text}\"'" if by_shell and _in_single_quotes(text[: found.start()]) else word.text
 
     return PLACEHOLDER.sub(one, text)
+
+
+def in_double_quotes(text: str, scope: Scope) -> str:
+    """A value for between a shell's double quotes: what is no expression stands as it is. Raises Unsaid."""
+    parts: list[str] = []
+    end = 0
+    for found in PLACEHOLDER.finditer(text):
+        word = _value(parse(found[1]), scope)
+        parts += [_escaped(text[end : found.start()]), _escaped(word.text) if word.fixed else word.text]
+        end = found.end()
+    return "".join([*parts, _escaped(text[end:])])
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r'([\\"`$])', r"\\\1", text)
 
 
 def _in_single_quotes(before: str) -> bool:
@@ -186,11 +214,43 @@ def _value(tree: Tree | str, scope: Scope) -> Word:
         form, *values = (_value(part, scope) for part in parts[1:])
         text = re.sub(r"\{([0-9]+)\}", lambda m: values[int(m[1])].text if int(m[1]) < len(values) else m[0], form.text)
         return Word(text, all(value.fixed for value in values))
-    if kind in ("==", "!=", "!"):
+    if _decides(tree):
         fixed = truth(tree, scope)
-        if fixed is not None:
-            return Word("true" if fixed else "false", True)
+        return (
+            Word(f"$({_printing(tree, scope)})", False) if fixed is None else Word("true" if fixed else "false", True)
+        )
     raise Unsaid(f"${{{{ {shown(tree)[:80]} }}}}")
+
+
+def _decides(tree: Tree | str) -> bool:
+    """True for what is true or false, and nothing else."""
+    kind, parts = ("text", ()) if isinstance(tree, str) else tree
+    if kind in ("&&", "||"):
+        return all(_decides(part) for part in parts)
+    return kind in ("==", "!=", "!") or (kind == "call" and parts[0] in ("startswith", "endswith", "contains"))
+
+
+def _printing(tree: Tree | str, scope: Scope) -> str:
+    """A command that prints a value which only the shell can choose. Raises Unsaid."""
+    kind, parts = ("text", (tree,)) if isinstance(tree, str) else tree
+    if kind == "||" and len(parts) > 1 and not isinstance(parts[0], str) and parts[0][0] == "&&":
+        *asked, value = parts[0][1]
+        rest: Tree | str = parts[1] if len(parts) == 2 else ("||", parts[1:])
+        if all(_decides(one) for one in asked) and truth(value, scope) is True:
+            return _either(("&&", tuple(asked)), _printing(value, scope), _printing(rest, scope), scope)
+    if kind == "&&" and all(_decides(one) for one in parts[:-1]):
+        return _either(("&&", parts[:-1]), _printing(parts[-1], scope), "printf %s false", scope)
+    if not isinstance(tree, str) and truth(tree, scope) is None and _decides(tree):
+        return _either(tree, "printf %s true", "printf %s false", scope)
+    word = Word("", False) if kind in ("&&", "||") else _value(tree, scope)
+    text = re.sub(r"\$\{\{ matrix\.\w+ \}\}", "", word.text) if scope.plain else word.text
+    if not (word.fixed or text != word.text) or not PLAIN.fullmatch(text):
+        raise Unsaid(f"${{{{ {shown(tree)[:80]} }}}}")
+    return f"printf %s '{word.text}'"
+
+
+def _either(asked: Tree, one: str, other: str, scope: Scope) -> str:
+    return f"if {test(asked, scope)}; then {one}; else {other}; fi"
 
 
 def _chosen(kind: str, parts: tuple[Tree | str, ...], scope: Scope) -> Word:
@@ -204,7 +264,7 @@ def _chosen(kind: str, parts: tuple[Tree | str, ...], scope: Scope) -> Word:
             if variable and "}" not in second.text:
                 return Word(f"${{{variable[1]}:-{second.text}}}", False)
         if decided is None and not last:
-            raise Unsaid(f"${{{{ {shown((kind, parts))[:80]} }}}}")
+            return Word(f"$({_printing((kind, parts[at:]), scope)})", False)
         if last or decided is (kind == "||"):
             return _value(part, scope)
     raise Unsaid(f"${{{{ {shown((kind, parts))[:80]} }}}}")
@@ -273,8 +333,13 @@ def test(tree: Tree | str, scope: Scope) -> str:
                 event = EVENTS.get(shown(parts[1]).strip("'"))
                 if event is None:
                     return "false" if kind == "==" else "true"
+                if event == "push":  # a tag is pushed, too
+                    yes, no = ("true", "false") if kind == "==" else ("false", "true")
+                    return f'case "$FARMGATE_TRIGGER" in push|tag) {yes} ;; *) {no} ;; esac'
                 return f'[ "$FARMGATE_TRIGGER" {sign} {event} ]'
             return f"[ {one} {sign} {other} ]"
+        case "name" if str(parts[0]).startswith("matrix."):
+            return f"case {_quoted(tree, scope)} in ''|false|0) false ;; *) true ;; esac"
         case "name":
             return f"[ -n {_quoted(tree, scope)} ]"
         case "call" if parts[0] in ("startswith", "endswith", "contains") and len(parts) == 3:

@@ -39,20 +39,29 @@ def matrix(job: JobReader) -> None:
     if value is None:
         return
     if not isinstance(value, dict):
+        job.scope.whole = False
         at = (*strategy.at, "matrix")
         job.part.say(Kind.LEFT, at, "a matrix that is computed", "write its values, or let a job emit jobs")
         return
     below = strategy.below("matrix", value)
-    kept = _here(job, below, _combinations(below))
+    before = len(job.account.remarks)
+    found = _combinations(below)
+    job.scope.whole = len(job.account.remarks) == before
+    kept = _here(job, below, found)
     if not kept:
+        job.scope.whole = False
         return
     names = list(dict.fromkeys(key for cell in kept for key in cell))
     whole = [{name: cell.get(name, "") for name in names} for cell in kept]
     constant = {name: whole[0][name] for name in names if len({cell[name] for cell in whole}) == 1}
     used = [{key: text for key, text in cell.items() if key not in constant} for cell in whole]
-    used = [cell for cell in used if not any(len(text) > 1000 or "\0" in text for text in cell.values())]
+    good = [cell for cell in used if not any(len(text) > 1000 or "\0" in text for text in cell.values())]
+    if len(good) < len(used):
+        below.say(Kind.LEFT, below.at, "combinations with a value that is too long", "write them by hand", key=True)
+    used = good
     written = {one: here for here in (used[0] if used else ()) for one in _spellings(here, below)}
-    constants = {**constant, **{name.replace("_", "-"): text for name, text in constant.items()}}
+    constants = {one: text for here, text in constant.items() for one in _spellings(here, below)}
+    job.scope.plain = all(expressions.PLAIN.fullmatch(text) for cell in used for text in cell.values())
     job.draft.matrix = cells.fold(used)
     if not job.draft.matrix:  # rule 2: one combination is left
         constants.update({one: used[0][here] for one, here in written.items()})
@@ -79,8 +88,7 @@ def _here(job: JobReader, matrix: Part, found: list[dict[str, str]]) -> list[dic
     if gone:
         message = f"{gone} combinations on other systems than Linux"
         matrix.say(Kind.LEFT, matrix.at, message, "nodes run Linux containers: keep those where they are", key=True)
-        if not kept:
-            job.account.step_left(ELSEWHERE)
+        job.elsewhere = not kept
     return kept
 
 

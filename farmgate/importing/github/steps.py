@@ -113,8 +113,8 @@ class Step:
         step, account = self.part, self.job.account
         kept, guards = self._condition()
         env = step.part("env")
-        if env is not None:
-            variables(self.job, env, self.environment, self.exports)
+        if env is not None and not variables(self.job, env, self.environment, self.exports):
+            self.lost = self.lost or "a variable that only GitHub knows"
         if step.flag("continue-on-error"):
             self.exports.append("# CHECK(import): its failure did not decide\nset +e")
         if "timeout-minutes" in step:
@@ -226,8 +226,7 @@ class Step:
         convert = actions.KNOWN.get(name)
         if convert is None:
             return self._unknown(uses, name)
-        if name == "dtolnay/rust-toolchain" and "toolchain" not in given.value:
-            given.value = {**given.value, **actions.toolchain_of(version)}
+        given.value = {**actions.told_by_version(name, version), **given.value}
         if name == "actions/checkout":
             step.needless("uses", "actions/checkout: the workspace is the repository at the commit")
         good = convert(given, self)

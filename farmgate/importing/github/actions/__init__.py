@@ -15,10 +15,18 @@ from typing import Final
 from farmgate.importing.github.actions.action import Action, Job
 from farmgate.importing.github.actions.builds import build_push
 from farmgate.importing.github.actions.files import cache, checkout, download, gradle, rust_cache, test_report, upload
-from farmgate.importing.github.actions.languages import rust, setup, setup_uv, with_pip
-from farmgate.importing.github.actions.tools import command, install_tool, lint_go, pnpm
+from farmgate.importing.github.actions.languages import rust, setup, setup_uv, with_cargo, with_pip
+from farmgate.importing.github.actions.tools import (
+    cargo,
+    cargo_install,
+    command,
+    install_tool,
+    lint_go,
+    pnpm,
+    semver_checks,
+)
 
-__all__ = ["KNOWN", "NEEDLESS", "Action", "Job", "key_of", "remedy_of", "toolchain_of"]
+__all__ = ["KNOWN", "NEEDLESS", "Action", "Job", "key_of", "remedy_of", "told_by_version"]
 
 
 NEEDLESS: Final[Mapping[str, str]] = {
@@ -86,25 +94,32 @@ KNOWN: Final[Mapping[str, Action]] = {
     "crystal-lang/install-crystal": setup("crystal", "crystal"),
     "r-lib/actions/setup-r": setup("r", "r-version"),
     "shogo82148/actions-setup-perl": setup("perl", "perl-version"),
-    "actions-rs/toolchain": rust,
-    "actions-rust-lang/setup-rust-toolchain": rust,
-    "dtolnay/rust-toolchain": rust,
-    "hecrj/setup-rust-action": rust,
+    "actions-rs/toolchain": rust("toolchain"),
+    "actions-rust-lang/setup-rust-toolchain": rust("toolchain"),
+    "dtolnay/rust-toolchain": rust("toolchain"),
+    "hecrj/setup-rust-action": rust("toolchain"),
     "swatinem/rust-cache": rust_cache,
     "leafo/gh-actions-rust-cache": rust_cache,
-    "actions-rs/cargo": command("cargo {command} {args}", "command", "args", "toolchain", "use-cross"),
-    "actions-rs/clippy-check": command("cargo clippy {args}", "args", "token", "name"),
-    "actions-rs/audit-check": command("cargo install --locked cargo-audit && cargo audit", "token"),
-    "rustsec/audit-check": command("cargo install --locked cargo-audit && cargo audit", "token"),
-    "embarkstudios/cargo-deny-action": command(
-        "cargo install --locked cargo-deny && cargo deny check {arguments}", "command", "arguments", "log-level"
+    "actions-rs/cargo": with_cargo(cargo),
+    "actions-rs/clippy-check": with_cargo(command("cargo clippy {args}", "args", "token", "name")),
+    "actions-rs/audit-check": with_cargo(command("cargo install --locked cargo-audit && cargo audit", "token")),
+    "rustsec/audit-check": with_cargo(command("cargo install --locked cargo-audit && cargo audit", "token")),
+    "embarkstudios/cargo-deny-action": with_cargo(
+        command(
+            "cargo install --locked cargo-deny && cargo deny check {arguments}", "command", "arguments", "log-level"
+        )
     ),
-    "taiki-e/install-action": install_tool,
-    "dtolnay/install": command("cargo install --locked {crate}", "crate", "bin"),
-    "baptiste0928/cargo-install": command("cargo install --locked {crate}", "crate", "version"),
-    "taiki-e/cache-cargo-install-action": install_tool,
+    "taiki-e/install-action": with_cargo(install_tool),
+    "dtolnay/install": with_cargo(command("cargo install --locked {crate}", "crate", "bin")),
+    "baptiste0928/cargo-install": with_cargo(cargo_install),
+    "obi1kenobi/cargo-semver-checks-action": with_cargo(semver_checks),
+    "nicolaiunrein/cargo-get": with_cargo(command("cargo install --locked cargo-get")),
+    "crate-ci/typos": with_cargo(command("cargo install --locked typos-cli && typos {files}", "files")),
+    "atiltedtree/setup-rust": rust("rust-version"),
+    "briansmith/actions-cache": cache,
+    "taiki-e/cache-cargo-install-action": with_cargo(install_tool),
     "briansmith/actions-checkout": checkout,
-    "briansmith/actions-rs-toolchain": rust,
+    "briansmith/actions-rs-toolchain": rust("toolchain"),
     "golangci/golangci-lint-action": lint_go,
     "pre-commit/action": with_pip(
         "pip install pre-commit\npre-commit run --show-diff-on-failure --color=always {extra_args}",
@@ -147,8 +162,12 @@ def remedy_of(name: str) -> str | None:
     return next((said for key, said in LEFT.items() if name == key or name.startswith(f"{key}/")), None)
 
 
-def toolchain_of(version: str) -> dict[str, str]:
-    """dtolnay/rust-toolchain is told the toolchain by its version; a commit says none."""
+def told_by_version(name: str, version: str) -> dict[str, str]:
+    """A toolchain or a tool that is named by an action's version, as `with` would say it; a commit says none."""
     if not version or re.fullmatch(r"[0-9a-f]{40}", version):
         return {}
-    return {"toolchain": {"master": "stable", "v1": "stable"}.get(version, version)}
+    if name == "dtolnay/rust-toolchain":
+        return {"toolchain": {"master": "stable", "v1": "stable"}.get(version, version)}
+    if name == "taiki-e/install-action" and not re.fullmatch(r"v[0-9.]+|main", version):
+        return {"tool": version}
+    return {}

@@ -114,8 +114,7 @@ def _option(given: Part, job: Job, language: str, word: str) -> bool:
         job.run("bundle install")
     elif word in ("components", "targets", "target") and value and language == "rust":
         what = "component" if word == "components" else "target"
-        ones = re.split(r"[\s,]+", str(value)) if "${{" not in str(value) else [str(value)]
-        job.run("\n".join(f"rustup {what} add {one}" for one in ones if one))
+        _rustup(job, what, str(value))
     elif word in ("extensions", "tools") and value and language == "php":
         given.left(word, f"PHP's {word}: {str(value)[:80]}", "use an image that has them")
         return False
@@ -124,11 +123,28 @@ def _option(given: Part, job: Job, language: str, word: str) -> bool:
     return True
 
 
-def rust(given: Part, job: Job) -> bool:
-    version = given.text("toolchain") or "stable"
-    return setup("rust", "toolchain")(
-        Part(given.account, given.document, given.at, {**given.value, "toolchain": version}), job
-    ) and take_all(given)
+def _rustup(job: Job, what: str, wanted: str) -> None:
+    """Components or targets, a list by spaces or commas; which of them may be the matrix' affair."""
+    text = job.value(wanted)
+    ones = re.split(r"[\s,]+", text.strip()) if text else []
+    if text is None:
+        job.run(f"rustup {what} add {wanted}")  # which is left, with what it asks for
+    elif "${{" in text:
+        job.run(f"for one in $(printf %s '{text}' | tr , ' '); do rustup {what} add \"$one\"; done")
+    elif ones:
+        job.run("\n".join(f"rustup {what} add {one}" for one in ones if one))
+
+
+def rust(*keys: str) -> Action:
+    """An action that installs Rust; the first of these keys that is given holds the toolchain."""
+
+    def convert(given: Part, job: Job) -> bool:
+        version = next((text for key in keys if (text := given.text(key))), "stable")
+        whole = Part(given.account, given.document, given.at, {**given.value, "toolchain": version})
+        good = setup("rust", "toolchain")(whole, job)
+        return take_all(given) and good
+
+    return convert
 
 
 def setup_uv(given: Part, job: Job) -> bool:
@@ -162,15 +178,26 @@ def with_pip(line: str, *take: str) -> Action:
     run = command(line, *take)
 
     def convert(given: Part, job: Job) -> bool:
-        _python_for(given, job, given.text("python-version") if "python-version" not in take else None)
+        version = given.text("python-version") if "python-version" not in take else None
+        _image_with("pip", "python", given, job, version)
         return run(given, job)
 
     return convert
 
 
-def _python_for(given: Part, job: Job, version: str | None) -> None:
+def with_cargo(run: Action) -> Action:
+    """An action whose tool cargo installs: a job without a language is given Rust's image."""
+
+    def convert(given: Part, job: Job) -> bool:
+        _image_with("cargo", "rust", given, job, None)
+        return run(given, job)
+
+    return convert
+
+
+def _image_with(tool: str, language: str, given: Part, job: Job, version: str | None) -> None:
     if job.language is None:
-        job.language, job.draft.image = "python", _image("python", job.value(version or ""), given, job)
-    elif job.language != "python":
-        text = f"pip is needed, and the image is {job.draft.image}"
+        job.language, job.draft.image = language, _image(language, job.value(version or ""), given, job)
+    elif job.language != language:
+        text = f"{tool} is needed, and the image is {job.draft.image}"
         given.say(Kind.LOOK, given.at, text, "use an image that has both", key=True)

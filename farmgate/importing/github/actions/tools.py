@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from farmgate.importing.account import Part
 from farmgate.importing.draft import pattern_of
 from farmgate.importing.github.actions.action import Action, Job
 from farmgate.importing.shell import quoted
+
+_CRATES: Final = {  # what is called otherwise than its crate, and what is a crate without `cargo-` in front
+    "nextest": "cargo-nextest",
+    "typos": "typos-cli",
+    "cross": "cross",
+    "just": "just",
+    "mdbook": "mdbook",
+    "wasm-pack": "wasm-pack",
+    "wasm-bindgen": "wasm-bindgen-cli",
+    "grcov": "grcov",
+    "trunk": "trunk",
+    "sccache": "sccache",
+    "release-plz": "release-plz",
+}
 
 
 def command(line: str, *take: str) -> Action:
@@ -53,8 +68,46 @@ def pnpm(given: Part, job: Job) -> bool:
     return True
 
 
+def cargo(given: Part, job: Job) -> bool:
+    """`cargo COMMAND ARGS`, with a toolchain of its own where one is named."""
+    toolchain, word = given.text("toolchain"), given.text("command") or ""
+    arguments = given.text("args") or ""
+    cross = given.text("use-cross")
+    if cross and cross.lower() != "false":
+        given.left("use-cross", "cross builds in containers of its own", "'image' of the target, or rustup target add")
+        return False
+    job.run(f"cargo {f'+{toolchain} ' if toolchain else ''}{word} {arguments}".strip())
+    return True
+
+
+def cargo_install(given: Part, job: Job) -> bool:
+    """A crate, at a version where one is named."""
+    crate, version = given.text("crate") or "", given.text("version")
+    asked = f" --version {quoted(version)}" if version and version != "latest" else ""
+    job.run(f"cargo install --locked {crate}{asked}")
+    return bool(crate)
+
+
+def semver_checks(given: Part, job: Job) -> bool:
+    """`cargo semver-checks`, of one package or all."""
+    package, exclude = given.text("package"), given.text("exclude")
+    more = f" --package {quoted(package)}" if package else ""
+    more += f" --workspace --exclude {quoted(exclude)}" if exclude else ""
+    job.run(f"cargo install --locked cargo-semver-checks\ncargo semver-checks{more}", name="cargo semver-checks")
+    return True
+
+
 def install_tool(given: Part, job: Job) -> bool:
-    tools = re.split(r"[\s,]+", given.text("tool") or "")
-    names = [tool.partition("@")[0] for tool in tools if tool]
-    job.run(f"cargo install --locked {' '.join(quoted(name) for name in names)}" if names else "true")
-    return bool(names)
+    """Tools that are crates, each by its own name; what cargo cannot install is left."""
+    tools = [tool for tool in re.split(r"[\s,]+", given.text("tool") or "") if tool]
+    lines = []
+    for tool in tools:
+        name, _, version = tool.partition("@")
+        crate = _CRATES.get(name, name if name.startswith("cargo-") else None)
+        exact = re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", version)
+        if crate is None or (version not in ("", "latest") and not exact):
+            given.left("tool", f"tool {tool[:60]}", "install it in a step, or use an image that has it")
+            return False
+        lines.append(f"cargo install --locked {crate}{f' --version {version}' if exact else ''}")
+    job.run("\n".join(lines))
+    return bool(lines)
