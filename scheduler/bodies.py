@@ -160,8 +160,10 @@ class ReusedBody(BaseModel):
 class JobBody(BaseModel):
     """A job with its attempts. `why`: while it waits, why; `estimate`: for about how long, in words.
 
-    Steps, timings and artifacts are the newest attempt's; those of `reused_from`, where it took a result. `forgiven`:
-    it counts as passed. `losses`: attempts lost to infrastructure; `failures`: its own, tried again."""
+    Steps, timings and artifacts are the newest attempt's; those of `reused_from`, where it took a result. `artifacts`:
+    the first of `artifacts_total`; the others are listed at /api/runs/{run}/artifacts, by this job, after
+    `artifacts_next`. `forgiven`: it counts as passed. `losses`: attempts lost to infrastructure; `failures`: its own,
+    tried again."""
 
     id: int
     name: str
@@ -196,6 +198,8 @@ class JobBody(BaseModel):
     steps: list[StepBody]
     timings: dict[str, float]
     artifacts: list[ArtifactBody]
+    artifacts_total: int = 0
+    artifacts_next: str | None = None
 
 
 class RunDetail(BaseModel):

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from farmgate import models, states
 from farmgate.git.command import without_password
-from farmgate.models import Answer, Attempt, Commit, Job, Repository, Run, Step
+from farmgate.models import Answer, Artifact, Attempt, Commit, Job, Repository, Run, Step
 from farmgate.settings import SchedulerSettings
 from farmgate.store import answers, attempts, candidates, intakes, jobs, lanes, late_reds, nodes, repositories, runs
 from scheduler import outlook
@@ -36,6 +36,8 @@ from scheduler.bodies import (
 from scheduler.groups import name_of
 from scheduler.outlook import Outlook
 from scheduler.snapshot import rules_of
+
+SHOWN_ARTIFACTS = 10  # of a job; the others are read in parts, where they are listed
 
 
 def repository(connection: Connection, row: Repository, public_url: str) -> RepositoryBody:
@@ -176,7 +178,7 @@ def _delays(run: Run, found: Sequence[Job]) -> dict[str, float]:
 
 
 def job_bodies(connection: Connection, found: Sequence[Job], told: Outlook) -> list[JobBody]:
-    """Jobs with their attempts, steps and artifacts."""
+    """Jobs with their attempts, steps and the first of their artifacts."""
     tries = attempts.of_jobs(connection, [jobs.told_by(job) for job in found])
     names = {job.id: job.name for job in found}
     given = answers.of_jobs(connection, [jobs.told_by(job) for job in found])
@@ -185,24 +187,21 @@ def job_bodies(connection: Connection, found: Sequence[Job], told: Outlook) -> l
     steps: dict[int, list[StepBody]] = {number: [] for number in ids}
     for step in attempts.steps_of(connection, ids):
         steps[step.attempt_id].append(step_body(step))
-    artifacts: dict[int, list[ArtifactBody]] = {number: [] for number in ids}
-    for artifact in attempts.artifacts_of(connection, ids):
-        artifacts[artifact.attempt_id].append(
-            ArtifactBody(
-                path=artifact.path,
-                sha256=artifact.sha256,
-                size_bytes=artifact.size_bytes,
-                url=f"/api/artifacts/{artifact.sha256}",
-            )
-        )
     of_job: dict[int, list[Attempt]] = {jobs.told_by(job): [] for job in found}
     for attempt in tries:
         of_job[attempt.job_id].append(attempt)
+    newest_ids = [mine[-1].id for mine in of_job.values() if mine]
+    shown, totals = attempts.some_artifacts_of(connection, newest_ids, SHOWN_ARTIFACTS)
+    artifacts: dict[int, list[Artifact]] = {number: [] for number in newest_ids}
+    for artifact in shown:
+        artifacts[artifact.attempt_id].append(artifact)
     taken = reused(connection, found)
     bodies = []
     for job in found:
         mine = of_job[jobs.told_by(job)]
         newest = mine[-1].id if mine else None
+        kept = artifacts[newest] if newest else []
+        total = totals.get(newest, 0) if newest else 0
         bodies.append(
             JobBody(
                 id=job.id,
@@ -237,7 +236,9 @@ def job_bodies(connection: Connection, found: Sequence[Job], told: Outlook) -> l
                 attempts=[_attempt(one, named, steps[one.id]) for one in mine],
                 steps=steps[newest] if newest else [],
                 timings=mine[-1].timings if mine else {},
-                artifacts=artifacts[newest] if newest else [],
+                artifacts=[_artifact(one) for one in kept],
+                artifacts_total=total,
+                artifacts_next=f"{job.id}.{kept[-1].id}" if total > len(kept) else None,
             )
         )
     return bodies
@@ -273,6 +274,15 @@ def why_asking(job: Job) -> str | None:
     if job.state is not states.Job.ASKING or not asked:
         return None
     return f"asks {', '.join(asked.get('by') or ()) or 'whoever may write'}: {asked['text']}"
+
+
+def _artifact(artifact: Artifact) -> ArtifactBody:
+    return ArtifactBody(
+        path=artifact.path,
+        sha256=artifact.sha256,
+        size_bytes=artifact.size_bytes,
+        url=f"/api/artifacts/{artifact.sha256}",
+    )
 
 
 def step_body(step: Step) -> StepBody:

@@ -267,6 +267,9 @@ def report(row: dict[str, Any]) -> None:
     for job in row.get("jobs", ()):
         for artifact in job.get("artifacts", ()):
             out.print(f"  {artifact['path']}  {artifact.get('size_bytes', '?')} bytes  sha256:{artifact['sha256']}")
+        more = int(job.get("artifacts_total", 0)) - len(job.get("artifacts", ()))
+        if more > 0:
+            out.print(f"  and {more} more: farmgate artifacts list {row['id']}/{job['name']}")
 
 
 def headline(row: dict[str, Any]) -> str:

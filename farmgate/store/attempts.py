@@ -278,9 +278,9 @@ def artifacts_of(connection: Connection, attempt_ids: Sequence[int]) -> list[Art
 def some_artifacts_of(
     connection: Connection, attempt_ids: Sequence[int], most: int
 ) -> tuple[list[Artifact], dict[int, int]]:
-    """The first of each attempt, by path, at most `most`; and how many there are of each."""
+    """The first of each attempt, as they came, at most `most`; and how many there are of each."""
     ids = list(attempt_ids)
-    place = func.row_number().over(partition_by=artifacts.c.attempt_id, order_by=(artifacts.c.path, artifacts.c.id))
+    place = func.row_number().over(partition_by=artifacts.c.attempt_id, order_by=artifacts.c.id)
     ranked = select(artifacts.c.id, place.label("place")).where(artifacts.c.attempt_id.in_(ids)).subquery()
     wanted = select(artifacts).join(ranked, ranked.c.id == artifacts.c.id).where(ranked.c.place <= most)
     counts = select(artifacts.c.attempt_id, func.count()).where(artifacts.c.attempt_id.in_(ids))

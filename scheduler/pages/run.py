@@ -23,7 +23,6 @@ from scheduler.snapshot import rules_of
 
 SHOWN_JOBS = 40
 LISTED_JOBS = 120
-SHOWN_ARTIFACTS = 10
 _PLACE = re.compile(r"^(?P<source>[^:\n]+):(?P<line>\d+):(?P<column>\d+): (?P<text>.*)$")
 _BEFORE_STEPS = (
     "claim",
@@ -85,7 +84,7 @@ def read(
     by_job = {job.id: by_source[jobs.told_by(job)] for job in rows}
     shown_attempts = {job.id: _choose(job, by_job[job.id], chosen) for job in rows}
     ids = [attempt.id for attempt in shown_attempts.values() if attempt is not None]
-    steps, made = attempts.steps_of(connection, ids), attempts.some_artifacts_of(connection, ids, SHOWN_ARTIFACTS)
+    steps, made = attempts.steps_of(connection, ids), attempts.some_artifacts_of(connection, ids, views.SHOWN_ARTIFACTS)
     told = [_job(job, by_job[job.id], shown_attempts[job.id], steps, made, names, waiting) for job in rows]
     given = answers.of_jobs(connection, [jobs.told_by(job) for job in rows if job.kind is JobKind.APPROVAL])
     for job, one in zip(rows, told, strict=True):

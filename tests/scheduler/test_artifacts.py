@@ -118,3 +118,21 @@ def test_damaged_bytes_end_the_archive_before_it_is_whole(kept: Farm) -> None:
 
 def test_jobs_whose_names_differ_by_a_slash_have_folders_of_their_own() -> None:
     assert artifact_archive.folders({1: "a/b", 2: "a-b", 3: ".c"}) == {1: "a-b", 2: "a-b-2", 3: "c"}
+
+
+def test_a_run_shows_the_first_artifacts_of_a_job_and_where_the_others_are_listed(farm: Farm) -> None:
+    jobs = {"build": {"steps": ["make"], "artifacts": ["part-*"]}, "docs": {"steps": ["make"]}}
+    farm.repository.add("first", {".farmgate.yml": json.dumps({"jobs": jobs})})
+    farm.connect()
+    worker = farm.join()
+    build = worker.claim(1)
+    names = [f"part-{number:02}" for number in range(25)]
+    for name in reversed(names):
+        assert build.artifact(name, name.encode()).status_code == 200
+    build.end()
+    job, other = farm.http.get("/api/runs/1").json()["jobs"]
+    first = [one["path"] for one in job["artifacts"]]
+    assert (len(first), job["artifacts_total"]) == (10, 25)
+    rest = listed(farm, job=job["name"], after=job["artifacts_next"])
+    assert [*first, *(row["path"] for row in rest)] == names[::-1]
+    assert (other["artifacts"], other["artifacts_total"], other["artifacts_next"]) == ([], 0, None)
