@@ -1,6 +1,6 @@
 """Anything in any order: pushes, breakages, people and faults as dice say; when faults stop, everything drains (I11).
 
-`--seeds 200` tries half of that, more than the usual number; a seed that fails is a story to be told in tests/scenarios.
+`--seeds 200` tries half of that, more than usual; a seed that fails is a story to be told in tests/scenarios.
 """
 
 from __future__ import annotations
