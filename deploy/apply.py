@@ -156,6 +156,8 @@ def _cut(connection: Connection, seen: Seen, epoch: int, decision: CutBatch, now
     if not isinstance(cut, rules.Cut):
         raise LostRace(f"the cut up to {decision.cut.commit.sha[:12]} is not what the lane wants any more")
     new = new_rollout(lane, view, cut.commit, cut.kind, cut.search_id)
+    if cut.kind is RolloutKind.REVERT and cut.made_id is not None:
+        new = replace(new, reason=made_rows.by_id(connection, cut.made_id).reason)
     made = rollouts.cut(connection, new, epoch, now)
     if asks:
         looks.ask(connection, made, lane.repository_id, view.policy.irreversible, now)

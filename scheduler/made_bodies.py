@@ -38,6 +38,14 @@ class MadeBody(BaseModel):
     reasons: list[str]
 
 
+class RevertBody(MadeBody):
+    """A commit without a culprit, as a pull request to `branch`."""
+
+    branch: str
+    title: str
+    body: str
+
+
 class BroughtBody(BaseModel):
     """What a made commit brought to what is live. `contained_by`: from this commit on the branch contains it."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from sqlalchemy import Connection
 
 from farmgate import lanes as rules
 from farmgate.lanes import LaneView
-from farmgate.models import Lane, Made
-from farmgate.store import lane_views, lanes, made, repositories, rollouts
+from farmgate.models import Commit, Lane, Made, MadeKind
+from farmgate.store import lane_views, lanes, made, repositories, reverts, rollouts
 from scheduler.made_bodies import BroughtBody, MadeBody, PickBody
 
 
@@ -17,6 +19,8 @@ def body(connection: Connection, row: Made, view: LaneView) -> MadeBody:
     reasons: list[str] = []
     if view.hotfix is not None and view.hotfix.id == row.id:
         reasons = [each.words for each in rules.hotfix_waits_for(view)]
+    if view.revert is not None and view.revert.id == row.id:
+        reasons = [each.words for each in rules.revert_waits_for(view)]
     return MadeBody(
         id=row.id,
         kind=row.kind,
@@ -43,15 +47,33 @@ def body(connection: Connection, row: Made, view: LaneView) -> MadeBody:
     )
 
 
+def _taken_back(connection: Connection, row: Made, branch: str, known: Mapping[str, Commit]) -> Iterator[BroughtBody]:
+    """What a live made commit took back, and whether the branch has answered that."""
+    answered = reverts.answered(connection, row, branch)
+    for pick in row.picks:
+        by, how = answered.get(pick, (None, ""))
+        yield BroughtBody(
+            made_id=row.id,
+            kind=row.kind,
+            sha=pick,
+            title=known[pick].title if pick in known else "",
+            contained_by=by,
+            contained_how=how,
+        )
+
+
 def brought(connection: Connection, lane: Lane) -> list[BroughtBody]:
     """What live made commits brought, and what of it the branch contains."""
     policy = lanes.policy_of(lane)
     live = lane_views.live_of(connection, lane, policy)
     if live is None:
         return []
-    found = []
+    found: list[BroughtBody] = []
     for row in made.chain(connection, lane.repository_id, live.sha):
         known = repositories.commits_of(connection, lane.repository_id, row.picks)
+        if row.kind is MadeKind.REVERT:
+            found += _taken_back(connection, row, policy.branch, known)
+            continue
         said = made.said(connection, row.id)
         for pick, sha in zip(row.picks, row.shas, strict=True):
             at = made.contained_at(connection, row, policy.branch, pick, sha)

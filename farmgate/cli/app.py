@@ -25,6 +25,7 @@ from farmgate.cli import (
     provenance,
     repositories,
     results,
+    reverts,
     runs,
     secrets,
     server,
@@ -87,6 +88,8 @@ lanes.app.command("hotfix")(hotfixes.hotfix)
 lanes.app.command("hotfixes")(hotfixes.hotfixes)
 lanes.app.command("cancel-hotfix")(hotfixes.cancel_hotfix)
 lanes.app.command("contains")(hotfixes.contains)
+lanes.app.command("reverts")(reverts.reverts)
+lanes.app.command("revert-text")(reverts.revert_text)
 app.command("show", rich_help_panel=DELIVER)(ledger.rollout)
 app.add_typer(vulnerabilities.app, name="vulnerabilities", rich_help_panel=DELIVER)
 app.add_typer(provenance.app, name="provenance", rich_help_panel=DELIVER)

@@ -438,6 +438,16 @@ class Api:
     def cancel_hotfix(self, application: str, environment: str, number: int, reason: str) -> Row:
         return self._post(f"{_lane(application, environment)}/hotfixes/{number}/cancel", {"reason": reason})
 
+    def reverts(self, application: str, environment: str) -> list[Row]:
+        return self._rows(f"{_lane(application, environment)}/reverts")
+
+    def revert(self, application: str, environment: str, number: int | None) -> Row:
+        which = "newest" if number is None else str(number)
+        return _object(self._call("GET", f"{_lane(application, environment)}/reverts/{which}"))
+
+    def revert_patch(self, application: str, environment: str, number: int) -> bytes:
+        return self._call("GET", f"{_lane(application, environment)}/reverts/{number}/patch").content
+
     def say_contained(self, application: str, environment: str, number: int, commit: str, reason: str) -> list[Row]:
         path = f"{_lane(application, environment)}/hotfixes/{number}/contained"
         said: list[Row] = self._call("POST", path, json={"commit": commit, "reason": reason}).json()

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from itertools import islice
 
 from farmgate.errors import NotAFile
@@ -79,6 +80,27 @@ class FakeHistory:
         if back and commits and self._files[tip] == self._files[self.commit(onto).sha]:
             return clash(commits[0], self.commit(commits[0]).title, (), back=True)
         return tuple(made)
+
+    def mailbox(self, onto: str, tip: str) -> bytes:
+        self.commits((onto, tip))
+        return b"".join(self._mail(commit) for commit in self.first_parent(tip, before=onto, limit=len(self._commits)))
+
+    def _mail(self, commit: GitCommit) -> bytes:
+        (above,) = commit.parents
+        old, new = self._files[above], self._files[commit.sha]
+        lines = [f"From {commit.sha} Mon Sep 17 00:00:00 2001", f"From: {commit.author_name} <{commit.author_email}>"]
+        lines += [f"Date: {format_datetime(commit.committed_at)}", f"Subject: [PATCH] {commit.title}", ""]
+        lines += [*commit.message.splitlines()[2:], "---"]
+        for path in self.changed_paths(above, commit.sha):
+            lines.append(f"diff --git a/{path} b/{path}")
+            if path not in old:
+                lines.append("new file mode 100644")
+            elif path not in new:
+                lines.append("deleted file mode 100644")
+            names = (f"a/{path}" if path in old else "/dev/null", f"b/{path}" if path in new else "/dev/null")
+            before, after = _lines(old.get(path, b"")), _lines(new.get(path, b""))
+            lines += difflib.unified_diff(before, after, *names, lineterm="")
+        return "\n".join([*lines, "", ""]).encode()
 
     def keep(self, ref: str, sha: str) -> None:
         self.point(ref, sha)
@@ -251,6 +273,13 @@ def _patch(path: str, old: bytes, new: bytes) -> Iterator[bytes]:
     for line in difflib.unified_diff(before, after, lineterm=""):
         if not line.startswith(("---", "+++", "@@")):
             yield line.encode()
+
+
+def _lines(data: bytes) -> list[str]:
+    """As a patch has them: a last line that does not end is told as that."""
+    text = data.decode(errors="replace")
+    lines = text.splitlines()
+    return lines if text.endswith("\n") or not lines else [*lines[:-1], f"{lines[-1]}\n\\ No newline at end of file"]
 
 
 def _raw(words: Iterable[str]) -> list[bytes]:

@@ -128,6 +128,11 @@ class Workshop(History, Protocol):
         hashes. Raises NotInRepository, MissingProgram (a git that is too old)."""
         ...
 
+    def mailbox(self, onto: str, tip: str) -> bytes:
+        """The commits after `onto` up to `tip`, one on the other, as mails that `git am` applies. Raises
+        NotInRepository."""
+        ...
+
     def keep(self, ref: str, sha: str) -> None:
         """Let a ref that no fetch writes (refs/farmgate/...) lead to a commit."""
         ...

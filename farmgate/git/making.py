@@ -86,6 +86,11 @@ class Workbench:
             return clash(commits[0], parse_commit(self._commit(commits[0])).title, (), back=True)
         return tuple(made)
 
+    def mailbox(self, onto: str, tip: str) -> bytes:
+        """The commits after `onto` up to `tip` as mails, which `git am` applies."""
+        form = ("format-patch", "--stdout", "--no-signature", "--no-stat", "--binary", "--full-index")
+        return git(*form, f"{onto}..{tip}", within=self.path, timeout=self.timeout)
+
     def keep(self, ref: str, sha: str) -> None:
         """Let a full ref lead to the commit."""
         git("update-ref", "--", ref, sha, within=self.path, timeout=self.timeout)

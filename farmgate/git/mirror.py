@@ -113,6 +113,10 @@ class Mirror:
         self._objects.fetched()
         return grown
 
+    def mailbox(self, onto: str, tip: str) -> bytes:
+        self.commits((onto, tip))
+        return self._bench().mailbox(onto, tip)
+
     def keep(self, ref: str, sha: str) -> None:
         if not (ref.startswith(MADE) and is_ref(ref)):
             raise NotInRepository(f"{ref!r} is no name for a made commit")

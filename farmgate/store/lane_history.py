@@ -21,7 +21,7 @@ from farmgate.store.schema import branch_commits, candidates, releases, rollout_
 from farmgate.store.schema import rollouts as rollout_table
 from farmgate.vulnerabilities.exposure import Exposure
 
-_FORWARD = (RolloutKind.FORWARD, RolloutKind.SEARCH)
+_FORWARD = (RolloutKind.FORWARD, RolloutKind.SEARCH, RolloutKind.REVERT)
 
 
 def past(connection: Connection, lane: Lane, policy: LanePolicy, since: datetime, now: datetime) -> Past:

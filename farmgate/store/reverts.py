@@ -19,7 +19,7 @@ from farmgate import states
 from farmgate.lanes import OpenRevert, PastRevert, fell_words
 from farmgate.models import Ban, BranchCommit, Lane, Made, MadeKind, RolloutKind
 from farmgate.policy import LanePolicy
-from farmgate.store import approvals, bans, holds, made
+from farmgate.store import approvals, bans, fixes, holds, made, repositories
 from farmgate.store import candidates as candidate_rows
 from farmgate.store.database import many
 from farmgate.store.schema import branch_commits, carriers, patches, rollouts
@@ -63,6 +63,26 @@ def answers(connection: Connection, chained: Sequence[Made]) -> dict[str, list[s
             of = (same.c.repository_id == row.repository_id, other.c.repository_id == row.repository_id)
             for answer in connection.execute(select(other.c.sha).where(*of, alike)).scalars():
                 found.setdefault(answer, []).append(pick)
+    return found
+
+
+def answered(connection: Connection, row: Made, branch: str) -> dict[str, tuple[str, str]]:
+    """For each pick of a made commit that the branch has answered: by which commit first, and how. What one ban covers
+    is answered together."""
+    named = {sha: list(picks) for sha, picks in answers(connection, [row]).items()}
+    for sha, said in fixes.of_queue(connection, row.repository_id, branch, row.onto_position).items():
+        named.setdefault(sha, []).extend(said)
+    if not named:
+        return {}
+    together = [{ban.sha, *ban.covers} for ban in bans.every(connection, row.lane_id)]
+    found: dict[str, tuple[str, str]] = {}
+    for place in repositories.places(connection, row.repository_id, branch):
+        prefixes = named.get(place.sha, []) if place.position > row.onto_position else []
+        how = "it is that commit" if place.sha in row.shas else "it says so, or changes the same, or merges it"
+        for pick in row.picks:
+            alike = {pick}.union(*(covers for covers in together if pick in covers))
+            if any(sha.startswith(prefix) for sha in alike for prefix in prefixes):
+                found.setdefault(pick, (place.sha, how))
     return found
 
 

@@ -19,6 +19,7 @@ from farmgate import states
 from farmgate.errors import BadPayload, TooLarge
 from farmgate.models import Verdict
 from scheduler import again, answers, approvals_api, holds_api, hotfix_api, lanes_api, node_api, runs_api
+from scheduler.approval_bodies import ApproveAsked
 from scheduler.auth import Admin, Writer
 from scheduler.context import Context
 from scheduler.making import MOST_PICKS
@@ -134,7 +135,7 @@ def add(pages: APIRouter, context: Context) -> None:
 
     @pages.post("/lanes/{application}/{environment}/approve")
     def approve(person: Writer, application: str, environment: str, fields: Fields) -> Response:
-        shown = approvals_api.ApproveAsked(
+        shown = ApproveAsked(
             since_sha=fields.get("since") or None,
             until_sha=fields.get("until", ""),
             reason=fields.get("text", "")[:1000],

@@ -13,6 +13,7 @@ from farmgate import states
 from farmgate.errors import Conflict
 from farmgate.store import bans, cancelling, jobs, lanes, nodes, rollouts, runs
 from scheduler import answers, approvals_api, asking
+from scheduler.approval_bodies import ToApproveBody
 from scheduler.auth import Admin, Person, Writer
 from scheduler.context import Context
 from scheduler.pages import lane, words
@@ -275,7 +276,7 @@ def danger(label: str) -> list[dict[str, Any]]:
     return [{"label": label, "danger": True, "name": None, "value": None}]
 
 
-def _approve(batch: approvals_api.ToApproveBody, application: str, environment: str) -> dict[str, Any]:
+def _approve(batch: ToApproveBody, application: str, environment: str) -> dict[str, Any]:
     where = f"/lanes/{application}/{environment}"
     title = f"Approve the next batch of {application} / {environment}?"
     if batch.until_sha is None:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import Connection
 
 from farmgate.errors import Conflict
+from farmgate.models import MadeKind
 from farmgate.store import lane_views, lanes, made
 from scheduler.auth import Writer
 from scheduler.pages import words
@@ -25,6 +26,8 @@ def add(pages: APIRouter, show: Show) -> None:
             where, title = f"/lanes/{application}/{environment}", f"Hotfix for {application} / {environment}?"
             live = lane_views.live_of(connection, row, lanes.policy_of(row))
             opened = made.open_of(connection, row.id)
+            if opened is not None and opened.kind is MadeKind.REVERT:
+                opened = None  # it gives way, or is on its way
             if live is None or opened is not None:
                 told = "Nothing is live here that it could stand on." if live is None else f"{_name(opened)} is open."
                 return asked(title, "", where, "", told, submits=[])

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from farmgate import states
 from farmgate.lanes import Explained, LaneView, Preview, explain, falls_behind, most_rollouts, preview
-from farmgate.models import Ban, Commit, HoldKind, JournalEntry, Lane, Release, Rollout, SearchRow
+from farmgate.models import Ban, Commit, HoldKind, JournalEntry, Lane, MadeKind, Release, Rollout, SearchRow
 from farmgate.policy import LanePolicy
 from farmgate.store import (
     approvals,
@@ -222,8 +222,9 @@ def _hotfix(connection: Connection, lane: Lane, view: LaneView) -> dict[str, Any
     if row is None or (states.is_final(row.state) and row.state is not states.Made.FAILED):
         return None
     body = made_reading.body(connection, row, view)
+    on = "without the culprit" if row.kind is MadeKind.REVERT else "which is live"
     told = {
-        states.Made.ASKED: f"It is being made on {words.short(row.onto)}, which is live.",
+        states.Made.ASKED: f"It is being made on {words.short(row.onto)}, {on}.",
         states.Made.TESTING: f"It is {words.short(row.sha)}, on {words.short(row.onto)}; its checks are under way.",
         states.Made.READY: f"It is {words.short(row.sha)}, on {words.short(row.onto)}, and tested.",
         states.Made.DELIVERING: f"It is {words.short(row.sha)}, and its rollout #{body.rollout} is under way.",

@@ -32,6 +32,7 @@ from scheduler.pages import (
     nodes,
     rendering,
     results,
+    reverts,
     run,
     secrets,
     signin,
@@ -180,6 +181,7 @@ def router(context: Context) -> APIRouter:
     identity.add(pages, context, show)
     confirm.add(pages, context, show)
     confirm_hotfix.add(pages, show)
+    reverts.add(pages, context, show)
     actions.add(pages, context)
     signin.add(pages, context)
 

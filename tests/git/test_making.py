@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from farmgate.git import Clash, FakeHistory, Mirror
+from farmgate.lanes import fixes_in
+from farmgate.settings import environment_for_child
 from tests.git.repositories import RealRepository
 from tests.git.test_history import Place
 
@@ -69,6 +72,21 @@ def test_a_commit_is_taken_back_and_its_patch_is_the_inverse(place: Place) -> No
     assert (history.read(made[0], "a"), history.read(made[0], "new"), history.read(made[0], "b")) == (b"1", None, b"1")
     assert history.commit(made[0]).message == f'Revert "bad"\n\nThis reverts commit {bad}.'
     assert history.patches([made[0]])[made[0]].id == history.patches([bad])[bad].inverse
+    assert isinstance(history, Mirror | FakeHistory)
+    mails = history.mailbox(head, made[0]).decode()
+    assert f"This reverts commit {bad}." in mails
+    assert 'Subject: [PATCH] Revert "bad"' in mails
+
+
+def test_what_is_gone_already_is_told_unless_something_else_is_taken_back(place: Place) -> None:
+    place.add("first", {"a": "1"})
+    red, undone = place.add("red", {"a": "2"}), place.add("undone", {"a": "1"})
+    bad = place.add("bad", {"b": "bad"})
+    gone = grown(place, bad, undone, red, back=True)
+    assert gone == Clash(undone, f"{undone[:12]} (undone) is not in there any more: what it changed is gone already")
+    made = grown(place, bad, bad, undone, red, back=True)
+    assert isinstance(made, tuple)
+    assert (place.seen().read(made[2], "a"), place.seen().read(made[2], "b")) == (b"1", None)
 
 
 def test_what_conflicts_is_told_with_its_paths(place: Place) -> None:
@@ -120,3 +138,29 @@ def test_a_made_commit_outlives_a_fetch_that_prunes(tmp_path: Path) -> None:
         mirror.fetch()
         assert mirror.refs()["refs/farmgate/hotfix-1/main"] == made[0]
         assert mirror.commit(made[0]).title == "fix"
+
+
+def test_what_is_taken_back_comes_to_the_branch_as_mails(tmp_path: Path) -> None:
+    """On real git: the branch moved on, `git am` applies it, and it is still known by what it says."""
+    source = RealRepository(tmp_path / "source.git")
+    source.add("first", {"a": "1\n2\n3\n4\n5\n6\n7\n8\n", "kept": "1"})
+    bad = source.add("bad: \u00fcber `all`\n\nReally.", {"a": "1\n2\n3\nX\n5\n6\n7\n8\n", "new": b"\x00\xff" * 40})
+    head = source.add("later", {"kept": "2"})
+    with Mirror(tmp_path / "mirror.git", str(source.path)) as mirror:
+        mirror.fetch()
+        made = mirror.grow(head, [bad], at=AT, back=True)
+        assert isinstance(made, tuple)
+        mirror.keep("refs/farmgate/revert-1/main", made[0])
+        source.add("even later", {"more": "1"})
+        mails = mirror.mailbox(head, made[0])
+        clone = tmp_path / "clone"
+        for command in (["clone", "-q", source.path, clone], ["-C", clone, "am", "-q", "-3"]):
+            env = {**environment_for_child(), "GIT_COMMITTER_NAME": "Ada", "GIT_COMMITTER_EMAIL": "ada@example.org"}
+            subprocess.run(["git", *command], input=mails, env=env, check=True, capture_output=True)
+        source.git("fetch", "-q", str(clone), "HEAD:main")
+        mirror.fetch()
+        taken = mirror.resolve("main")
+        assert (mirror.read(taken, "a"), mirror.read(taken, "new")) == (b"1\n2\n3\n4\n5\n6\n7\n8\n", None)
+        assert mirror.read(taken, "more") == b"1"
+        assert fixes_in(mirror.commit(taken).message) == (bad,)
+        assert mirror.commit(taken).title == mirror.commit(made[0]).title

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any, cast
 
 from sqlalchemy import insert
 
 from farmgate import states
+from farmgate.models import MadeKind
 from farmgate.policy import Approvals
-from farmgate.store import lanes, made, repositories, schema
+from farmgate.store import bans, lanes, made, repositories, schema
 from scheduler import making
 from tests.pages.farm import Farm, OneHistory, TestClient
 from tests.store import rows
@@ -101,3 +103,55 @@ def test_a_lane_that_asks_people_lets_them_approve_exactly_the_hotfix(farm: Farm
     farm.token("write", name="ada")
     assert client.post(f"{LANE}/approve", data={"since": row.onto, "until": row.sha}).status_code == 303
     assert "needs 1 approval" not in client.get(LANE).text
+
+
+def without_culprit(farm: Farm) -> tuple[str, str]:
+    """A lane with a culprit in what waits, and a commit without it that is asked for."""
+    history = cast("OneHistory", farm.context.mirrors).history
+    live_and_fix(farm, on_culprit="revert")
+    bad = history.add("Faster `checkout`", {"cart": "3"}, author="Linus")
+    later = history.add("A footer", {"footer": "1"})
+    with farm.context.store.writing() as connection:
+        lane = lanes.by_name(connection, "shop", "production")
+        for position, sha, title in ((2, bad, "Faster `checkout`"), (3, later, "A footer")):
+            rows.a_commit(connection, farm.repository, sha, position, farm.ago(50))
+            named = schema.commits.update().where(schema.commits.c.sha == sha)
+            connection.execute(named.values(title=title, author_name="Linus"))
+            tested = rows.a_candidate(connection, farm.repository, sha, farm.ago(40))
+    sick = farm.rollout(lane.id, tested, 2, states.Rollout.SICK, 1, 2, until_sha=bad, reason="http /: answers 500")
+    farm.journal(sick, "wave-0/shift", "done", 30)
+    detail = {
+        "check": "http /",
+        "asked": 5,
+        "healthy": 2,
+        "last": "sick",
+        "words": "answers 500",
+        "figures": {"p95": 0.81241},
+    }
+    farm.journal(sick, "wave-0/check-0", "sick", 20, **detail)
+    farm.journal(sick, "verdict", "sick", 10, words="http /: answers 500")
+    with farm.context.store.writing() as connection:
+        reason = "rollout 2 went sick: http /: answers 500"
+        bans.put(connection, lane.id, bad, 2, [bad], reason, "farmgate", farm.ago(30), rollout_id=sick)
+        told = f"everything up to {later[:9]} but {bad[:9]}: {reason}"
+        made.ask(connection, lane, made.Wish(MadeKind.REVERT, "main", (bad,), later, 3, told, "farmgate"), farm.now)
+    return bad, later
+
+
+def test_a_commit_without_a_culprit_is_offered_as_a_pull_request(farm: Farm, client: TestClient) -> None:
+    bad, _ = without_culprit(farm)
+    assert client.get(f"{LANE}/reverts/1/patch").status_code == 409
+    making.make(farm.context, 1)
+    shown = client.get(LANE).text
+    assert "Revert 1" in shown
+    assert "As a pull request" in shown
+    text = html.unescape(client.get(f"{LANE}/reverts/1").text)
+    assert 'Revert "Faster `checkout`"' in text
+    assert "`Faster 'checkout'` by `Linus`" in text
+    assert "wave 1, `http /`: sick, 2 of 5 healthy, p95 0.8124 `answers 500`" in text
+    assert "farmgate lane revert-text shop/production 1 --patch | git am -3" in text
+    patch = client.get(f"{LANE}/reverts/1/patch").text
+    assert f"This reverts commit {bad}." in patch
+    assert "-3\n" in patch
+    assert "is open" not in client.get(f"{LANE}/hotfix").text  # a hotfix may be asked for: the revert gives way
+    assert client.get(f"{LANE}/reverts/7").status_code == 404

@@ -18,6 +18,7 @@ from farmgate.models import TokenKind
 from farmgate.store import tokens
 from farmgate.store.schema import tokens as token_table
 from scheduler import approvals_api, holds_api
+from scheduler.approval_bodies import ApproveAsked, ToApproveBody
 from scheduler.submitting import submit
 from tests.simulation.doors import WHO, Line, Refused, door, sha_of
 from tests.simulation.farm import Farm
@@ -33,7 +34,7 @@ def approve(farm: Farm, line: Line) -> None:
         raise Refused
     if not _has_right(farm, who):
         raise Refused  # the door is closed
-    asked = approvals_api.ApproveAsked(since_sha=seen.since_sha, until_sha=seen.until_sha, reason="")
+    asked = ApproveAsked(since_sha=seen.since_sha, until_sha=seen.until_sha, reason="")
     approvals_api.approve(door(farm), "shop", lane, asked, who)
 
 
@@ -41,7 +42,7 @@ def look(farm: Farm, line: Line) -> None:
     farm.looked[line["look"], line["by"]] = _looks(farm, line["look"], line["by"])
 
 
-def _looks(farm: Farm, lane: str, who: str) -> approvals_api.ToApproveBody:
+def _looks(farm: Farm, lane: str, who: str) -> ToApproveBody:
     with farm.store.reading() as connection:
         return approvals_api.to_approve(connection, farm.lane(connection, lane), who, farm.clock.now())
 
