@@ -154,7 +154,7 @@ def test_what_is_taken_back_comes_to_the_branch_as_mails(tmp_path: Path) -> None
         source.add("even later", {"more": "1"})
         mails = mirror.mailbox(head, made[0])
         clone = tmp_path / "clone"
-        for command in (["clone", "-q", source.path, clone], ["-C", clone, "am", "-q", "-3"]):
+        for command in (("clone", "-q", str(source.path), str(clone)), ("-C", str(clone), "am", "-q", "-3")):
             env = {**environment_for_child(), "GIT_COMMITTER_NAME": "Ada", "GIT_COMMITTER_EMAIL": "ada@example.org"}
             subprocess.run(["git", *command], input=mails, env=env, check=True, capture_output=True)
         source.git("fetch", "-q", str(clone), "HEAD:main")
