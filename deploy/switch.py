@@ -7,7 +7,8 @@ Rules:
 3. Two groups of slots stand ready, one for the old release, one for the new. A share is spread over the group's servers
    as weights; share 0 means: finish what you serve, take nothing new.
 4. A request that an instance refused, or closed without an answer, is tried again on another; only such that may be
-   repeated (GET, HEAD, OPTIONS) after they were sent.
+   repeated (GET, HEAD, OPTIONS) after they were sent. A host that went silent counts as closed after a few seconds:
+   the kernel asks it, or waits for it to confirm what was sent.
 5. A unix path holds about 100 bytes, and HAProxy adds its own ending: a longer one moves to a short folder of our own.
 """
 
@@ -39,6 +40,13 @@ _NOWHERE: Final = "127.0.0.1:1"
 _LOOK_AGAIN: Final = timedelta(milliseconds=20)
 _PATIENCE: Final = 10.0
 _SOCKET_LIMIT: Final = 85
+_CAN_NOTICE: Final = hasattr(socket, "TCP_USER_TIMEOUT")
+_NOTICES: Final = """\
+    option srvtcpka
+    srvtcpka-idle 2s
+    srvtcpka-intvl 1s
+    srvtcpka-cnt 3
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +207,7 @@ defaults
     timeout check 2s
     option http-server-close
     option redispatch 1
-    retries 5
+{_NOTICES if _CAN_NOTICE else ""}    retries 5
     retry-on conn-failure empty-response
 frontend in
     bind {state.listen}
@@ -210,7 +218,7 @@ backend app
     option httpchk
     http-check send meth GET uri {state.health} ver HTTP/1.1 hdr host farmgate.local
     http-check expect status 200
-    default-server check inter 2s fastinter 500ms fall 3 rise 1
+    default-server check inter 2s fastinter 500ms fall 3 rise 1{" tcp-ut 4s" if _CAN_NOTICE else ""}
 {slots}
 """
 

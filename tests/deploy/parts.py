@@ -31,7 +31,14 @@ class Handler(BaseHTTPRequestHandler):
 
 ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 """
-SCRIPT = "#!/bin/sh\nmkdir -p www\ncp version www/index.html\nexec httpd -f -p $PORT -h www\n"
+SCRIPT = """#!/bin/sh
+mkdir -p www/cgi-bin
+cp version www/index.html
+printf '#!/bin/sh\\nsleep 1\\nprintf "Content-Type: text/plain\\\\r\\\\n\\\\r\\\\nslow"\\n' >www/cgi-bin/slow
+chmod +x www/cgi-bin/slow
+exec httpd -f -p $PORT -h www
+"""
+CLIENTS = 3
 PAUSE = timedelta(milliseconds=5)
 
 
@@ -62,7 +69,7 @@ class Load:
 
 
 @contextmanager
-def load(port: int, clients: int = 3) -> Iterator[Load]:
+def load(port: int, clients: int = CLIENTS) -> Iterator[Load]:
     """A few clients that ask again and again, each over one connection, until the block ends."""
     seen, stop = Load(), threading.Event()
     threads = [threading.Thread(target=_client, args=(port, seen, stop)) for _ in range(clients)]
@@ -74,6 +81,17 @@ def load(port: int, clients: int = 3) -> Iterator[Load]:
         stop.set()
         for thread in threads:
             thread.join()
+
+
+def slow(port: int) -> str:
+    """What a request is answered that takes a second; whoever serves SCRIPT has it."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("GET", "/cgi-bin/slow")
+        answer = connection.getresponse()
+        return f"{answer.status} {answer.read().decode(errors='replace')}"
+    finally:
+        connection.close()
 
 
 def _client(port: int, seen: Load, stop: threading.Event) -> None:
