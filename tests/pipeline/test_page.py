@@ -16,12 +16,15 @@ from farmgate.pipeline import parse
 from farmgate.pipeline.builtin import BUILT_IN, NAMES, built_in
 from farmgate.pipeline.expanding import expanded
 from farmgate.pipeline.schema import schema, schema_text, template_schema
-from farmgate.pipeline.templates import problems_of
+from farmgate.pipeline.templates import Found, problems_of
+from farmgate.pipeline.use import UseFile
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "pipeline.md").read_text()
 FENCES = re.findall(r"^```(\S+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 GOOD = [text for kind, text in FENCES if kind == "yaml"]
+USED = [text for kind, text in FENCES if kind == "yaml-used"]
+(TEMPLATE,) = [text for kind, text in FENCES if kind == "yaml-template"]
 REFUSED = [(text, FENCES[index + 1][1]) for index, (kind, text) in enumerate(FENCES) if kind == "yaml-refused"]
 
 
@@ -42,8 +45,30 @@ def test_the_page_has_examples() -> None:
     assert len(REFUSED) >= 2
 
 
+class OnePage:
+    """A farm whose templates are all that of the page; it remembers which was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, object]] = []
+
+    def find(self, use: UseFile, *, nested: bool) -> Found:
+        self.asked.append(use.model_dump(exclude_none=True))
+        return Found(TEMPLATE, "team-python.yml", {"name": "team-python"})
+
+
+def test_what_the_page_uses_is_asked_for_by_version_or_by_revision() -> None:
+    farm = OnePage()
+    for text in USED:
+        assert parse(text, templates=farm).jobs
+        validate(read(text, "x").data, schema())
+    assert farm.asked == [
+        {"template": "team-python", "version": 3},
+        {"repository": "platform", "path": "templates/python.yml", "revision": "v1.4"},
+    ]
+
+
 def test_the_template_of_the_page_is_one() -> None:
-    (text,) = [text for kind, text in FENCES if kind == "yaml-template"]
+    text = TEMPLATE
     name, problems = problems_of(text, "t.yml", BUILT_IN)
     assert (name, problems) == ("team-python", ())
     validate(read(text, "t.yml").data, template_schema())
