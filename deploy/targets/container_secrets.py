@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -77,13 +78,24 @@ def _send(stream: Any, value: bytes) -> None:
     try:
         raw.settimeout(_SECONDS)
         raw.sendall(value)
-        raw.shutdown(socket.SHUT_WR)
+        _say_end(raw)
         with suppress(OSError):
             while raw.recv(4096):
                 pass
     finally:
         stream._response.close()  # the client library keeps it for the stream's sake
         raw.close()
+
+
+def _say_end(raw: socket.socket) -> None:
+    """That nothing more comes, while the answer is still read."""
+    if not isinstance(raw, ssl.SSLSocket):
+        raw.shutdown(socket.SHUT_WR)
+        return
+    raw.settimeout(0)
+    with suppress(ssl.SSLWantReadError):
+        raw.unwrap()  # says it, and would then wait for the other side to say it, too
+    raw.settimeout(_SECONDS)
 
 
 def mark(container: Any, values: Mapping[str, str]) -> str:

@@ -241,6 +241,12 @@ def _docker(package: Package) -> DockerTarget:
 
 def make(site: Site) -> Target:
     """The target of a lane."""
+    runner = runner_of(site)
+    return switched(site, runner, HostsFence(site.fence, runner) if isinstance(runner, HostsRunner) else None)
+
+
+def runner_of(site: Site) -> HostsRunner | DockerRunner:
+    """What runs a lane's instances: one engine suffices where no policy ever named hosts."""
     target = site.policy.target
     if not isinstance(target, DockerTarget):
         raise TargetError(f"a {target.type} target has no containers")
@@ -271,6 +277,5 @@ def make(site: Site) -> Target:
         )
 
     if not target.hosts and not (site.folder / MEMORY).exists():
-        return switched(site, runner(HERE, None))
-    hosts = HostsRunner(runner, site.blobs, target, site.folder)
-    return switched(site, hosts, HostsFence(site.fence, hosts))
+        return runner(HERE, None)
+    return HostsRunner(runner, site.blobs, target, site.folder)

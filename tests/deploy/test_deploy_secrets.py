@@ -17,7 +17,7 @@ from deploy.__main__ import make_context
 from deploy.context import AtOnce, Context
 from deploy.loop import Deployer
 from deploy.switch import Switch
-from deploy.targets import given
+from deploy.targets import docker_hosts, given
 from deploy.targets.command import CommandRunTarget
 from deploy.targets.docker import DockerRunner
 from deploy.targets.fence import Fence
@@ -40,6 +40,7 @@ from farmgate.store import repositories, secrets
 from farmgate.store.schema import metadata
 from farmgate.vault import load
 from tests.deploy import rows
+from tests.deploy.engines import SecondHost, lane_site, two_hosts
 from tests.deploy.parts import SERVICE, archive
 from tests.scheduler.farm import Farm
 
@@ -199,6 +200,26 @@ def test_a_container_has_its_secret_on_a_tmpfs_and_docker_inspect_does_not(tmp_p
     finally:
         runner().remove(1)
         client.close()
+
+
+@pytest.mark.needs("docker", "hosts")
+def test_a_container_on_another_host_has_its_secret_by_the_same_way(
+    tmp_path: Path, busybox_image: str, second_host: SecondHost
+) -> None:
+    script = 'test "$TOKEN" = "$(cat "$TOKEN_FILE")" && echo "has $TOKEN"; exec sleep 60'
+    hosts = {"far": two_hosts(second_host)["b"]}
+    common = {"image": busybox_image, "command": ("sh", "-c", script), "port": 8080, "hosts": hosts}
+    package = Package(1, "a" * 40, {}, DockerTarget(**common, secrets={"TOKEN": ""}))
+    site = lane_site("t" + tmp_path.name[-7:], tmp_path, 1, DockerTarget(**common), MemoryBlobs(), second_host)
+    runner = docker_hosts.runner_of(site)
+    try:
+        runner.ensure(package)
+        until(lambda: "has " + site.secret("TOKEN") in runner.log_tail(package, 0))
+        (container,) = second_host.client().containers.list()
+        assert site.secret("TOKEN") not in json.dumps(container.attrs)
+    finally:
+        runner.remove(1)
+    assert not any(site.secret("KEY").encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 
 @pytest.mark.needs("docker")
