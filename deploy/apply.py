@@ -49,6 +49,7 @@ from deploy.decisions import (
     Restore,
     Start,
     Stick,
+    Withdraw,
 )
 from deploy.plan_parts import PATIENCE
 from deploy.rollout_view import RolloutView
@@ -69,6 +70,7 @@ from farmgate.store import (
     lane_groups,
     lane_views,
     lanes,
+    late_reds,
     looks,
     releases,
     rollouts,
@@ -80,6 +82,7 @@ Asking = Ask | AskStart | AskBack | AskAgain
 Move = (
     Start
     | Cancel
+    | Withdraw
     | Prolong
     | Advance
     | BeginFinish
@@ -211,6 +214,13 @@ def _cut_rollback(
         events.record(connection, now, "rollback.refused", subject, decision.asked_by, said)
         return None
     _abandon_searches(connection, seen.lane.id, now)
+    red = late_reds.standing(connection, seen.lane.repository_id, [release.sha])
+    if red and not decision.together:
+        said = f"{release.sha[:12]} turned red since it was ordered: {red[-1].check}; choose another release"
+        events.record(connection, now, "rollback.refused", subject, decision.asked_by, said)
+        holds.place(connection, seen.lane.id, f"the rollback of {decision.asked_by} is refused: {said}", ACTOR, now)
+        events.record(connection, now, "page", subject, ACTOR, f"the rollback is refused: {said}")
+        return None
     policy = seen.view.policy
     soak = policy.waves[-1].soak
     waves = (Wave(share=100, soak=soak),)
@@ -281,6 +291,9 @@ def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move,
     rollout, subject = view.rollout, subject_of(seen.lane)
     match decision:
         case Start(deadline):
+            why = snapshot.unfit(connection, rollout, seen.lane)  # of this moment
+            if why is not None:
+                raise LostRace(why)
             kept = people.settle_start(connection, view, now)
             rollouts.moved(connection, rollout, states.Rollout.RUNNING, started_at=now, deadline=deadline, reason=kept)
         case Prolong(deadline):
@@ -288,6 +301,10 @@ def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move,
         case Cancel(reason):
             _cancel(connection, view, subject, reason, now)
             _abandon_searches(connection, seen.lane.id, now)
+        case Withdraw(reason):
+            _cancel(connection, view, subject, reason, now)
+            if rollout.search_id is not None:
+                searches.uncount(connection, rollout.search_id)
         case Advance(wave, deadline):
             people.settle_checks(connection, view, now)
             if rollout.state is states.Rollout.ASKING:

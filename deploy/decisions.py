@@ -159,6 +159,13 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdraw:
+    """What was cut may not go any more, and nothing was touched: it ends without blame, and the lane cuts again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Prolong:
     """Every lane is stopped: the rollout stays where it is, and its time does not run out meanwhile."""
 
@@ -306,6 +313,7 @@ class Rest:
 RolloutDecision = (
     Start
     | Cancel
+    | Withdraw
     | Prolong
     | BeginStep
     | AskChecks

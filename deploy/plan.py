@@ -48,6 +48,7 @@ from deploy.decisions import (
     Rest,
     RolloutDecision,
     Start,
+    Withdraw,
 )
 from deploy.plan_back import restoring
 from deploy.plan_parts import PATIENCE, aborted, back, patience, step, stop_words, stopped, wave_patience
@@ -69,7 +70,7 @@ def plan_rollout(view: RolloutView, now: datetime) -> RolloutDecision:
         case states.Rollout.PENDING:
             if view.order is not None:
                 return Cancel(aborted(view.order))
-            return _starting(view, now)
+            return Withdraw(view.unfit) if view.unfit is not None else _starting(view, now)
         case states.Rollout.RUNNING:
             return _running(view, now)
         case states.Rollout.ASKING:
@@ -265,6 +266,8 @@ def _asking(view: RolloutView, now: datetime) -> RolloutDecision:
     if view.order is not None:
         return back(view, Unblamed.ABORTED, aborted(view.order), now) if begun else Cancel(aborted(view.order))
     if not begun:
+        if view.unfit is not None:
+            return Withdraw(view.unfit)
         stop = stopped(view, now)
         return start_answered(view, now) or (
             Start(now + wave_patience(view.policy, 0)) if stop is None else Rest(stop.until, stop_words(stop))

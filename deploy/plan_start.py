@@ -11,6 +11,9 @@ Rules:
    asks: go on, or take it back anyway. Nobody answers: it pages again. A person who saw the question, or orders a
    rollback, has decided.
 5. To go on counts the wave as good, or begins the step that failed again.
+6. What was cut must still be what may go when it begins. A candidate that turned red meanwhile, or a commit that a
+   forced push dropped: it ends before anything is touched, whoever was asked, and the lane cuts again what may go then.
+   Once it has begun it goes on to its end.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ class RolloutView:
     """A rollout at one moment. `policy`: as it stood at the cut. `order`: a rollback that a person asked for.
 
     `tellings`: how often another tool that has it told something by itself; a step notes what it had heard.
+    `unfit`: why what was cut may not go any more; read while nothing is touched.
     `look`: what its batch carries, if that was asked. `crossed`: what a rollback crosses that cannot be taken back.
     """
 
@@ -27,6 +28,7 @@ class RolloutView:
     tellings: int = 0
     look: BatchLook | None = None
     crossed: tuple[str, ...] = ()
+    unfit: str | None = None
     joint: JointView | None = None
 
 

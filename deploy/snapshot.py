@@ -13,7 +13,7 @@ from farmgate import states
 from farmgate.lanes import LaneView, carried
 from farmgate.models import Joint, Lane, Rollout, RolloutKind
 from farmgate.policy import LanePolicy
-from farmgate.store import handovers, joints, lane_groups, lane_views, lanes, looks, releases, rollouts
+from farmgate.store import handovers, joints, lane_groups, lane_views, lanes, late_reds, looks, releases, rollouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +79,19 @@ def _rollout(connection: Connection, rollout: Rollout, lane: Lane, view: LaneVie
     back = rollout.kind is RolloutKind.ROLLBACK
     closed = carried.irreversible(looks.beyond(connection, lane.id, rollout.until_position) if back else ())
     look = looks.of_rollout(connection, rollout.id)
-    return RolloutView(rollout, policy, journal, lane.rollback, view, tellings, look, closed)
+    why = unfit(connection, rollout, lane) if rollout.started_at is None else None
+    return RolloutView(rollout, policy, journal, lane.rollback, view, tellings, look, closed, why)
+
+
+def unfit(connection: Connection, rollout: Rollout, lane: Lane) -> str | None:
+    """Why what was cut may not begin any more: it turned red, or its branch lost it."""
+    if rollout.kind is RolloutKind.ROLLBACK:
+        return None
+    red = late_reds.standing(connection, lane.repository_id, [rollout.until_sha])
+    if red:
+        return f"{rollout.until_sha[:12]} turned red before it began: {red[-1].check}: {red[-1].reason}"
+    branch = LanePolicy.model_validate(rollout.policy).branch
+    _, gone = lane_views.standing_at(connection, lane, lanes.policy_of(lane), rollout.until_sha, rollout.until_position)
+    if gone and rollout.kind is not RolloutKind.HOTFIX:
+        return f"a forced push dropped {rollout.until_sha[:12]} from {branch} before it began"
+    return None

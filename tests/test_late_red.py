@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
-from farmgate.store import bans, holds, lane_views, lanes, late_reds
+from farmgate.models import Rollout
+from farmgate.store import bans, holds, lane_views, lanes, late_reds, rollouts, searches
 from tests.simulation.acts import act
 from tests.simulation.farm import Farm
 from tests.simulation.look import Watcher
@@ -144,3 +146,81 @@ def test_the_same_check_is_told_once_and_ends_with_its_green(farm: Farm) -> None
         assert late_reds.end(connection, of, sha, "ada", "a flake", now) == ["lint"]
         assert put(sha, "test") == ["test"]
         assert len(late_reds.of_commit(connection, of, sha)) == 3
+
+
+# --- between the cut and the end -------------------------------------------------------------------------------------
+
+
+def test_what_has_begun_goes_on_to_its_end_and_what_follows_is_for_what_is_live(farm: Farm) -> None:
+    do(farm, policy="production", on_late_red="restore")
+    farm.doubtful.add("production")
+    do(farm, push=["b"])
+    begun(farm)
+    do(farm, turns_red="b")
+    farm.advance(400)
+    assert farm.outcomes_in("production")[-2:] == ["forward good b", "rollback good a"]
+
+
+def test_a_rollback_whose_aim_turns_red_meanwhile_is_refused_and_pages(farm: Farm) -> None:
+    do(farm, push=["b"])
+    farm.advance(400)
+    do(farm, push=["c"])
+    begun(farm)
+    do(farm, rollback="production")
+    do(farm, turns_red="b")
+    do(farm, turns_red="a")
+    farm.advance(400)
+    assert farm.outcomes_in("production")[-1] == "forward sick c", "nobody went back, and nothing went forward"
+    assert farm.live_in("production") == "b"
+    assert "turned red since it was ordered" in held(farm)[0]
+    do(farm, rollback="production")
+    farm.advance(400)
+    assert farm.live_in("production") == "root", "another one goes, whatever holds the lane"
+
+
+def test_a_half_of_a_search_that_turns_red_before_it_begins_is_withdrawn_and_not_counted(farm: Farm) -> None:
+    do(farm, push=["b", "c", "d", "e"], breaks={"d": ["production"]})
+    begun(farm)
+    do(farm, historian="away")
+    searched(farm)
+    farm.advance(30)
+    do(farm, turns_red="c")
+    do(farm, historian="back")
+    farm.advance(1500)
+    assert farm.outcomes_in("production")[-3:] == ["search cancelled c", "search good b", "search sick d"]
+    with farm.store.reading() as connection:
+        (search,) = searches.latest(connection, farm.ids["production"], 1)
+    assert (farm.by_sha[search.culprit or ""].name, search.rollouts) == ("d", 2)
+
+
+def test_a_forced_push_that_drops_a_sealed_batch_ends_its_search(farm: Farm) -> None:
+    do(farm, push=["b", "c", "d", "e"], breaks={"d": ["production"]})
+    searched(farm)
+    do(farm, force=4, commits=["x"])
+    farm.advance(600)
+    do(farm, lift_hold="production")
+    farm.advance(600)
+    assert farm.live_in("production") == "x"
+
+
+def begun(farm: Farm) -> None:
+    """Until a rollout runs."""
+    _until(farm, lambda connection: (found := _active(farm, connection)) is not None and found.started_at is not None)
+
+
+def searched(farm: Farm) -> None:
+    """Until the culprit of a sick batch is searched."""
+    _until(farm, lambda connection: searches.open_of(connection, farm.ids["production"]) is not None)
+
+
+def _active(farm: Farm, connection: Connection) -> Rollout | None:
+    return rollouts.active_of(connection, farm.ids["production"])
+
+
+def _until(farm: Farm, holds_now: Callable[[Connection], bool]) -> None:
+    for _ in range(400):
+        with farm.store.reading() as connection:
+            if holds_now(connection):
+                return
+        farm.advance(2)
+    raise AssertionError("it does not come to that")

@@ -35,7 +35,20 @@ from farmgate.models import HoldKind, Lane, Made, Release, Rollout, RolloutKind,
 from farmgate.pipeline import FILE_NAME
 from farmgate.refs import HEADS
 from farmgate.settings import SchedulerSettings
-from farmgate.store import answers, bans, events, holds, lane_views, lanes, made, releases, repositories, rollouts, runs
+from farmgate.store import (
+    answers,
+    bans,
+    events,
+    holds,
+    lane_views,
+    lanes,
+    late_reds,
+    made,
+    releases,
+    repositories,
+    rollouts,
+    runs,
+)
 from farmgate.store import fixes as store_fixes
 from farmgate.store import schema as t
 from farmgate.store.database import Store
@@ -317,6 +330,14 @@ class World:
         for name in names:
             self._commit(name, {"last": name})
         self.tell(before, webhook)
+
+    def turn_red(self, name: str) -> None:
+        """A late check says no of a candidate."""
+        with self.store.writing() as connection:
+            repository = repositories.by_name(connection, "shop").id
+            checks = ["nightly"]
+            late_reds.put(connection, repository, self.shas[name], "nightly", checks, "leaks", "ci", self.clock.now())
+        self.signals.wake(DEPLOY)
 
     def tell(self, before: str, webhook: str = "once", ref: str = HEADS + "main") -> None:
         """The webhook of a push to main: once, twice, lost."""

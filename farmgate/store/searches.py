@@ -66,6 +66,11 @@ def count(connection: Connection, search_id: int) -> None:
     connection.execute(update(searches).where(searches.c.id == search_id).values(rollouts=searches.c.rollouts + 1))
 
 
+def uncount(connection: Connection, search_id: int) -> None:
+    """One that was counted did not begin."""
+    connection.execute(update(searches).where(searches.c.id == search_id).values(rollouts=searches.c.rollouts - 1))
+
+
 def close(connection: Connection, search_id: int, state: states.Search, now: datetime, culprit: str | None) -> None:
     """Found or abandoned. Raises LostRace if it is closed already."""
     move(connection, searches, {"id": search_id}, states.Search.OPEN, state, culprit=culprit, closed_at=now)
