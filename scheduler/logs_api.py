@@ -23,7 +23,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from farmgate import states
 from farmgate.models import Attempt, Step
 from farmgate.store import attempts
-from scheduler import log_reading, log_search, views
+from scheduler import job_views, log_reading, log_search
 from scheduler.auth import Person
 from scheduler.changes import Ear
 from scheduler.context import Context
@@ -157,7 +157,7 @@ async def _one_attempt(
         for step in await run_in_threadpool(_steps, context, attempt.id):
             if told.get(step.number) != step:
                 told[step.number] = step
-                yield _event("step", views.step_body(step).model_dump(mode="json"))
+                yield _event("step", job_views.step_body(step).model_dump(mode="json"))
         if over and not pieces:
             if rest := decode.decode(b"", final=True):
                 yield _event("chunk", {"offset": offset, "text": rest}, str(offset))

@@ -10,34 +10,24 @@ from sqlalchemy import Connection
 
 from farmgate import models, states
 from farmgate.git.command import without_password
-from farmgate.models import Answer, Artifact, Attempt, Commit, Job, Repository, Run, Step
+from farmgate.models import Commit, Job, Repository, Run
 from farmgate.settings import SchedulerSettings
-from farmgate.store import answers, attempts, candidates, intakes, jobs, lanes, late_reds, nodes, repositories, runs
-from scheduler import outlook
+from farmgate.store import candidates, intakes, jobs, lanes, late_reds, repositories, runs
+from scheduler import job_views, outlook
 from scheduler.bodies import (
-    ArtifactBody,
-    AttemptBody,
     CommitBody,
     DeliveryBody,
     FirstRead,
     IntakeBody,
-    JobBody,
     JobSummary,
     NodeBody,
     PlaceBody,
-    QuestionBody,
     RepositoryBody,
     RepositoryDetail,
-    ReusedBody,
     RunDetail,
     RunSummary,
-    StepBody,
 )
-from scheduler.groups import name_of
-from scheduler.outlook import Outlook
 from scheduler.snapshot import rules_of
-
-SHOWN_ARTIFACTS = 10  # of a job; the others are read in parts, where they are listed
 
 
 def repository(connection: Connection, row: Repository, public_url: str) -> RepositoryBody:
@@ -162,7 +152,7 @@ def run_detail(connection: Connection, run_id: int, settings: SchedulerSettings,
         deadline=run.deadline,
         superseded_by=run.superseded_by,
         delays=_delays(run, found),
-        jobs=job_bodies(connection, found, told),
+        jobs=job_views.job_bodies(connection, found, told),
         templates=run.origin.get("templates", []),
     )
 
@@ -175,143 +165,6 @@ def _delays(run: Run, found: Sequence[Job]) -> dict[str, float]:
         "finished": run.finished_at,
     }
     return {name: (at - run.created_at).total_seconds() for name, at in stages.items() if at is not None}
-
-
-def job_bodies(connection: Connection, found: Sequence[Job], told: Outlook) -> list[JobBody]:
-    """Jobs with their attempts, steps and the first of their artifacts."""
-    tries = attempts.of_jobs(connection, [jobs.told_by(job) for job in found])
-    names = {job.id: job.name for job in found}
-    given = answers.of_jobs(connection, [jobs.told_by(job) for job in found])
-    named = nodes.names(connection)
-    ids = [attempt.id for attempt in tries]
-    steps: dict[int, list[StepBody]] = {number: [] for number in ids}
-    for step in attempts.steps_of(connection, ids):
-        steps[step.attempt_id].append(step_body(step))
-    of_job: dict[int, list[Attempt]] = {jobs.told_by(job): [] for job in found}
-    for attempt in tries:
-        of_job[attempt.job_id].append(attempt)
-    newest_ids = [mine[-1].id for mine in of_job.values() if mine]
-    shown, totals = attempts.some_artifacts_of(connection, newest_ids, SHOWN_ARTIFACTS)
-    artifacts: dict[int, list[Artifact]] = {number: [] for number in newest_ids}
-    for artifact in shown:
-        artifacts[artifact.attempt_id].append(artifact)
-    taken = reused(connection, found)
-    bodies = []
-    for job in found:
-        mine = of_job[jobs.told_by(job)]
-        newest = mine[-1].id if mine else None
-        kept = artifacts[newest] if newest else []
-        total = totals.get(newest, 0) if newest else 0
-        bodies.append(
-            JobBody(
-                id=job.id,
-                name=job.name,
-                kind=job.kind,
-                needs=job.needs,
-                runs_when=job.runs_when,
-                forgiven=job.forgiven,
-                failures=job.failures,
-                not_before=job.not_before,
-                emitted_by=None if job.emitted_by is None else names.get(job.emitted_by),
-                question=question_body(job, given.get(jobs.told_by(job))),
-                pool=job.pool,
-                image=job.spec.get("image"),
-                state=job.state,
-                attempt=job.attempt,
-                losses=job.losses,
-                reason=job.reason,
-                reused_from=taken.get(job.reused_from or 0),
-                why=told.why.get(job.id) or why_asking(job),
-                starts_at=told.starts[job.id].starts_at if job.id in told.starts else None,
-                estimate=told.words.get(job.id),
-                priority=job.priority,
-                labels=job.labels,
-                group=None if job.exclusion is None else name_of(job.exclusion),
-                cancel_asked=job.cancel_asked,
-                ready_at=job.ready_at,
-                rung_at=job.rung_at,
-                started_at=job.started_at,
-                finished_at=job.finished_at,
-                deadline=job.deadline,
-                attempts=[_attempt(one, named, steps[one.id]) for one in mine],
-                steps=steps[newest] if newest else [],
-                timings=mine[-1].timings if mine else {},
-                artifacts=[_artifact(one) for one in kept],
-                artifacts_total=total,
-                artifacts_next=f"{job.id}.{kept[-1].id}" if total > len(kept) else None,
-            )
-        )
-    return bodies
-
-
-def reused(connection: Connection, found: Sequence[Job]) -> dict[int, ReusedBody]:
-    """By job: what others took."""
-    originals = [job.reused_from for job in found if job.reused_from is not None]
-    return {
-        row.id: ReusedBody(job=row.id, run=row.run_id, name=row.name, finished_at=row.finished_at)
-        for row in jobs.by_ids(connection, originals)
-    }
-
-
-def question_body(job: Job, given: Answer | None) -> QuestionBody | None:
-    """What the job asks, and what was answered."""
-    asked = job.spec.get("approve")
-    if not asked:
-        return None
-    return QuestionBody(
-        text=asked["text"],
-        by=list(asked.get("by") or ()),
-        verdict=None if given is None else given.verdict,
-        answered_by=None if given is None else given.answered_by,
-        answer=None if given is None else given.text,
-        answered_at=None if given is None else given.answered_at,
-    )
-
-
-def why_asking(job: Job) -> str | None:
-    """Whom a job waits for that asks."""
-    asked = job.spec.get("approve")
-    if job.state is not states.Job.ASKING or not asked:
-        return None
-    return f"asks {', '.join(asked.get('by') or ()) or 'whoever may write'}: {asked['text']}"
-
-
-def _artifact(artifact: Artifact) -> ArtifactBody:
-    return ArtifactBody(
-        path=artifact.path,
-        sha256=artifact.sha256,
-        size_bytes=artifact.size_bytes,
-        url=f"/api/artifacts/{artifact.sha256}",
-    )
-
-
-def step_body(step: Step) -> StepBody:
-    """A step."""
-    return StepBody(
-        number=step.number,
-        name=step.name,
-        state=step.state,
-        exit_code=step.exit_code,
-        started_at=step.started_at,
-        finished_at=step.finished_at,
-        log_offset=step.log_offset,
-    )
-
-
-def _attempt(attempt: Attempt, named: dict[int, str], steps: list[StepBody]) -> AttemptBody:
-    return AttemptBody(
-        number=attempt.number,
-        node=named.get(attempt.node_id, "?"),
-        state=attempt.state,
-        claimed_at=attempt.claimed_at,
-        finished_at=attempt.finished_at,
-        exit_code=attempt.exit_code,
-        reason=attempt.reason,
-        timings=attempt.timings,
-        log_bytes=attempt.log_bytes,
-        log_cut=attempt.log_cut,
-        steps=steps,
-    )
 
 
 def commit_body(connection: Connection, of: Repository, prefix: str) -> CommitBody:

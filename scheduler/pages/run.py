@@ -15,7 +15,7 @@ from farmgate.errors import FarmgateError
 from farmgate.models import Answer, Artifact, Attempt, Job, JobKind, Repository, Run, Step
 from farmgate.pipeline import FILE_NAME
 from farmgate.store import answers, attempts, jobs, lanes, late_reds, nodes, repositories, runs
-from scheduler import outlook, report_reading, views
+from scheduler import job_views, outlook, report_reading
 from scheduler.context import Context
 from scheduler.outlook import Outlook
 from scheduler.pages import graph, words
@@ -76,7 +76,7 @@ def read(
     rows = jobs.of_run(connection, run_id)
     waiting = _told(context, connection, run, rows, now)
     tried = attempts.of_jobs(connection, [jobs.told_by(job) for job in rows])
-    taken = views.reused(connection, rows)
+    taken = job_views.reused(connection, rows)
     names = nodes.names(connection)
     by_source: dict[int, list[Attempt]] = {jobs.told_by(job): [] for job in rows}
     for attempt in tried:
@@ -84,7 +84,10 @@ def read(
     by_job = {job.id: by_source[jobs.told_by(job)] for job in rows}
     shown_attempts = {job.id: _choose(job, by_job[job.id], chosen) for job in rows}
     ids = [attempt.id for attempt in shown_attempts.values() if attempt is not None]
-    steps, made = attempts.steps_of(connection, ids), attempts.some_artifacts_of(connection, ids, views.SHOWN_ARTIFACTS)
+    steps, made = (
+        attempts.steps_of(connection, ids),
+        attempts.some_artifacts_of(connection, ids, job_views.SHOWN_ARTIFACTS),
+    )
     told = [_job(job, by_job[job.id], shown_attempts[job.id], steps, made, names, waiting) for job in rows]
     given = answers.of_jobs(connection, [jobs.told_by(job) for job in rows if job.kind is JobKind.APPROVAL])
     for job, one in zip(rows, told, strict=True):
@@ -150,7 +153,7 @@ def _more(job: Job, given: Answer | None) -> dict[str, Any]:
         told.append({"failed": "runs when something failed", "always": "runs however it went"}[job.runs_when])
     if job.emitted_by is not None:
         told.append("emitted by a job of this run")
-    return {"told": told, "question": views.question_body(job, given)}
+    return {"told": told, "question": job_views.question_body(job, given)}
 
 
 def where(connection: Connection, repository_id: int, sha: str) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import socket
 import subprocess
 import threading
@@ -168,14 +169,19 @@ def test_a_cache_for_which_the_server_has_no_room_costs_the_job_nothing(process_
     assert b"has no room for it" in record.log
 
 
-def test_an_image_without_a_shell_is_an_error_that_says_so(docker_node: Node) -> None:
+def test_an_image_without_a_shell_is_an_error_that_says_so_and_its_entrypoint_is_not_asked(docker_node: Node) -> None:
     import docker
 
     client = docker.from_env()
     try:
         client.api.import_image_from_data(_empty_tar(), repository="farmgate-test/empty", tag="latest")
+        failing = 'FROM farmgate-test/busybox:latest\nENTRYPOINT ["/bin/false"]\n'
+        client.images.build(fileobj=io.BytesIO(failing.encode()), tag="farmgate-test/failing", rm=True)
     finally:
         client.close()
+    result, record = docker_node.run("echo ran", image="farmgate-test/failing:latest")
+    assert result is not None
+    assert (result.outcome, b"ran\n" in record.log) == ("passed", True)
     result, _ = docker_node.run("true", image="farmgate-test/empty:latest")
     assert result is not None
     assert result.outcome == "error"
@@ -184,7 +190,6 @@ def test_an_image_without_a_shell_is_an_error_that_says_so(docker_node: Node) ->
 
 
 def _empty_tar() -> bytes:
-    import io
     import tarfile
 
     buffer = io.BytesIO()
