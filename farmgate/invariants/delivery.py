@@ -177,7 +177,7 @@ def _stays_away(connection: Connection, row: Row[Any], each: Made) -> Iterator[F
     """What a made commit took back in what was live does not come back without its fix, while its ban stands."""
     next_one = made_rows.of_rollout(connection, row.id)
     again = set(next_one.picks) if next_one is not None else set()
-    named = fixes.of_queue(connection, row.repository_id, each.branch, each.onto_position, also_gone=True)
+    named = {**fixes.of_queue(connection, row.repository_id, each.branch, each.onto_position, also_gone=True)}
     for sha, picks in reverts.answers(connection, [each]).items():
         named[sha] = (*named.get(sha, ()), *picks)
     batch = set(

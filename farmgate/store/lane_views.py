@@ -224,7 +224,7 @@ def _bans(
     connection: Connection, lane: Lane, policy: LanePolicy, base: int, taken: dict[str, BranchCommit]
 ) -> tuple[StandingBan, ...]:
     """`taken`: what made commits took back in what is live: bans of it stand although it is behind."""
-    own = bans.ahead(connection, lane.id, lane.repository_id, policy.branch, base)
+    own = [*bans.ahead(connection, lane.id, lane.repository_id, policy.branch, base)]
     if taken:
         there = {ban.id for ban in own}
         behind = [ban for ban in bans.standing(connection, lane.id) if taken.keys() & {ban.sha, *ban.covers}]
@@ -348,7 +348,7 @@ def _queue(
     *,
     full: bool,
 ) -> Sequence[QueuedCommit]:
-    named_by = fixes.of_queue(connection, lane.repository_id, policy.branch, base) if standing else {}
+    named_by = {**fixes.of_queue(connection, lane.repository_id, policy.branch, base)} if standing else {}
     for sha, picks in answers.items():
         named_by[sha] = tuple(dict.fromkeys((*named_by.get(sha, ()), *picks)))
     if full:

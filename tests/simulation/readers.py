@@ -24,7 +24,7 @@ import farmgate.store
 from deploy import snapshot
 from farmgate import invariants, states
 from farmgate.invariants import INVARIANTS
-from farmgate.store import approvals, handovers, holds, lane_views, leaders
+from farmgate.store import approvals, handovers, holds, lane_views, leaders, reverts
 from farmgate.store.schema import handovers as handover_table
 from farmgate.store.schema import holds as hold_table
 from farmgate.store.schema import leaders as leader_table
@@ -118,6 +118,9 @@ TIMED: Final[Sequence[tuple[ModuleType, str, Until]]] = (
     (approvals, "standing", _as_its_parts),
     (approvals, "of_commit", _as_its_parts),
     (lane_views, "_hotfix", _as_its_parts),
+    (reverts, "of_lane", _as_its_parts),
+    (reverts, "_open", _as_its_parts),
+    (reverts, "_agreed", _as_its_parts),
     (lane_views, "of_lane", _as_its_parts),
     (lane_views, "beside_mates", _as_its_parts),
     (lane_views, "view", _as_its_parts),
