@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,17 +12,19 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, update
 
 from farmgate import states
 from farmgate.blobs import LocalBlobs
 from farmgate.clock import SystemClock, stopwatch
-from farmgate.models import Rollout
+from farmgate.models import JournalEntry, Lane, Rollout
 from farmgate.settings import environment_for_child
+from farmgate.store import lane_groups, looks, releases, repositories, rollouts
 from farmgate.store import lanes as lane_rows
-from farmgate.store import looks, releases, repositories, rollouts
+from farmgate.store.schema import leaders
 from tests.databases import prepared
 from tests.deploy import rows
-from tests.deploy.parts import SERVICE, archive, load
+from tests.deploy.parts import SCRIPT, SERVICE, archive, load
 
 POLICY = """
 application: shop
@@ -69,6 +72,13 @@ class Farm:
         self.processes.append(process)
         return process
 
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """At once, and its lease is over at once, too: to wait for that is not what these tests are about."""
+        process.kill()
+        process.wait()
+        with self.store.writing() as connection:
+            connection.execute(update(leaders).values(until=self.clock.now()))
+
     def live(self) -> str | None:
         with self.store.reading() as connection:
             found = releases.live_of(connection, lane_rows.every(connection)[0].id)
@@ -108,8 +118,7 @@ def farm(tmp_path: Path, free_port: int) -> Iterator[Farm]:
     made = Farm(tmp_path, free_port)
     yield made
     for process in made.processes:
-        process.kill()
-        process.wait()
+        made.kill(process)
     assert made.deploy("retire").wait(timeout=60) == 0
     made.store.close()
 
@@ -124,8 +133,7 @@ def test_a_successor_finishes_what_a_killed_controller_began_and_no_request_fail
         seen.seen(rows.sha(1))
         farm.push(2)
         farm.wait(farm.under_way)
-        first.send_signal(signal.SIGKILL)
-        first.wait()
+        farm.kill(first)
         seen.seen(rows.sha(2))  # the switch and the instances live on
         second = farm.deploy()
         farm.wait(lambda: farm.live() == rows.sha(2))
@@ -167,3 +175,88 @@ def test_a_killed_switch_is_back_within_a_second_and_a_farm_is_taken_down_in_mid
     assert farm.live() is None
     assert states.is_final(last.state)
     assert list((farm.folder / "deploy" / "1").glob("releases/*")) == []
+
+
+TOGETHER = """
+application: {application}
+repository: shop
+target: {{{target}, artifact: a.tgz, drain: 5s}}
+lanes:
+  production:
+    listen: 127.0.0.1:{port}
+    waves: [{{share: 100, soak: 2s}}]
+    checks: [{{http: {path}, every: 1s}}]
+"""
+
+
+class Pair:
+    """Two applications that go together, out of one repository: api in containers, then web as processes."""
+
+    def __init__(self, farm: Farm, image: str, ports: tuple[int, int]) -> None:
+        self.farm, self.ports = farm, ports
+        api = f"type: docker, image: '{image}', command: [sh, run.sh], port: 8080"
+        web = "type: process, command: [python3, app.py]"
+        now = farm.clock.now()
+        with farm.store.writing() as connection:
+            rows.connect(connection, now)
+            for application, target, port, path in (("api", api, ports[0], "/"), ("web", web, ports[1], "/deep")):
+                text = TOGETHER.format(application=application, target=target, port=port, path=path)
+                rows.apply(connection, text, now)
+            lane_groups.apply(connection, "all", ["api/production", "web/production"], "ada", now)
+
+    def push(self, position: int, *, ill: bool = False) -> None:
+        blobs, now = LocalBlobs(self.farm.folder / "blobs"), self.farm.clock.now()
+        service = SERVICE.replace("send_response(200)", 'send_response(500 if "deep" in self.path else 200)')
+        files = {"run_sh": SCRIPT, "app_py": service if ill else SERVICE, "version": rows.sha(position)}
+        artifact = f"sha256:{blobs.put([archive(**files)]).sha256}"
+        with self.farm.store.writing() as connection:
+            repository = repositories.by_name(connection, "shop")
+            rows.push(connection, repository, [position], now, artifacts={"a.tgz": artifact})
+
+    def live(self) -> list[str | None]:
+        with self.farm.store.reading() as connection:
+            found = [releases.live_of(connection, lane.id) for lane in self._lanes(connection)]
+        return [release.sha if release is not None else None for release in found]
+
+    def last(self) -> list[tuple[Rollout, dict[str, JournalEntry]]]:
+        """The newest rollout of each, with its journal."""
+        with self.farm.store.reading() as connection:
+            newest = [rollouts.latest(connection, lane.id, 1)[0] for lane in self._lanes(connection)]
+            return [(each, {entry.key: entry for entry in rollouts.entries(connection, each.id)}) for each in newest]
+
+    def _lanes(self, connection: Connection) -> list[Lane]:
+        return sorted(lane_rows.every(connection), key=lambda lane: lane.application)
+
+
+@pytest.mark.slow
+@pytest.mark.needs("haproxy", "docker")
+def test_of_two_that_go_together_both_are_back_in_reverse_though_the_controller_died_between_their_shifts(
+    farm: Farm, busybox_image: str
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        pair = Pair(farm, busybox_image, (farm.port, probe.getsockname()[1]))
+    pair.push(1)
+    first = farm.deploy()
+    farm.wait(lambda: pair.live() == [rows.sha(1)] * 2)
+    with load(pair.ports[0]) as api, load(pair.ports[1]) as web:
+        pair.push(2, ill=True)
+        farm.wait(lambda: pair.last()[0][0].until_sha == rows.sha(2) and "wave-0/check-0" in pair.last()[0][1])
+        farm.kill(first)
+        assert "wave-0/shift" not in pair.last()[1][1]
+        api.seen(rows.sha(2))
+        farm.deploy()
+        farm.wait(lambda: all(states.is_final(rollout.state) for rollout, _ in pair.last()))
+        for seen in (api, web):
+            seen.served.clear()
+            seen.seen(rows.sha(1))
+            assert set(seen.served) == {rows.sha(1)}
+    assert (api.failed, web.failed) == ([], [])
+    assert pair.live() == [rows.sha(1)] * 2
+    (of_api, api_journal), (of_web, web_journal) = pair.last()
+    assert (of_api.until_sha, of_web.until_sha) == (rows.sha(2), rows.sha(2))
+    assert of_api.epoch == of_web.epoch == 2
+    ended, began = web_journal["restore"].finished_at, api_journal["restore"].started_at
+    assert ended is not None
+    assert began is not None
+    assert ended <= began, "the last lane first"
