@@ -110,15 +110,18 @@ def _twice(farm: Farm, line: Line) -> None:
 
 def _turns_red(farm: Farm, line: Line) -> None:
     """A late check says no of a commit."""
+    sha = sha_of(farm, line["turns_red"])
     with farm.store.writing() as connection:
         checks, now = [line.get("check", "nightly")], farm.clock.now()
-        late_reds.put(connection, 1, sha_of(farm, line["turns_red"]), "nightly", checks, "it leaks", WHO, now)
+        farm.late_red.add(line["turns_red"])
+        late_reds.put(connection, 1, sha, "nightly", checks, "it leaks", WHO, now)
     farm.signals.wake(DEPLOY)
 
 
 def _green_again(farm: Farm, line: Line) -> None:
+    sha = sha_of(farm, line["green_again"])
     with farm.store.writing() as connection:
-        late_reds.end(connection, 1, sha_of(farm, line["green_again"]), WHO, "a flake", farm.clock.now())
+        late_reds.end(connection, 1, sha, WHO, "a flake", farm.clock.now())
     farm.signals.wake(DEPLOY)
 
 

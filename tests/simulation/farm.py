@@ -151,6 +151,7 @@ class Farm:
         self.looked: dict[tuple[str, str], Any] = {}  # what was shown to whom of a lane, to be approved later
         self.times_tell = True  # False: the clock was set back, so times do not tell what came before what
         self.historian_away = False  # nobody says what batches carry
+        self.late_red: set[str] = set()  # of which a late check ever said no
         self.asks_again = LEASE / 3  # how soon a process asks again that does not lead
         self.steps = 0
         self.lives = 0

@@ -125,6 +125,7 @@ def truth(connection: Connection, farm: Farm, name: str) -> list[str]:
     for ban in bans.standing(connection, farm.ids[name]):
         covered = [farm.by_sha[sha] for sha in {ban.sha, *ban.covers}]
         guilty = any(name in each.breaks or each.sha in farm.places[name].stillborn for each in covered)
+        guilty = guilty or any(each.name in farm.late_red for each in covered)
         if ban.created_by == "farmgate" and not guilty:
             found.append(f"{', '.join(each.name for each in covered)} is banned, and breaks nothing: {ban.reason}")
     return found

@@ -119,6 +119,10 @@ def end(farm: Farm) -> None:
         place.sick_whatever = place.restore_fails = False
         place.silent.clear()
         place.faults.clear()
+        place.gone.clear()
+    farm.historian_away = False
+    for name in sorted(farm.late_red):
+        act(farm, {"green_again": name})
     del farm.loops[1:]
     farm.loops[0].away = farm.loops[0].dead = None
     for person in PEOPLE:
@@ -132,7 +136,7 @@ def end(farm: Farm) -> None:
         while _agree(farm) or not quiet(farm):
             for lane in farm.lanes:
                 if asking(farm, lane):
-                    act(farm, {"decide": "sick", "lane": lane})
+                    act(farm, {"decide": "good" if _before_its_start(farm, lane) else "sick", "lane": lane})
             if farm.clock.now() > until:
                 raise Broken(f"it does not come to rest: {[farm.outcomes_in(lane)[-5:] for lane in farm.lanes]}")
             farm.advance(60 if _busy(farm) else 1800)
@@ -153,6 +157,11 @@ def _agree(farm: Farm) -> bool:
         for person in PEOPLE if asks is not None else ():
             given = act(farm, {"approve": name, "by": person}) or given
     return given
+
+
+def _before_its_start(farm: Farm, lane: str) -> bool:
+    """It asks whether it may start at all."""
+    return not any(entry.key.startswith("prepare") for entry in farm.journal_in(lane))
 
 
 def _busy(farm: Farm) -> bool:

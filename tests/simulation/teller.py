@@ -49,6 +49,8 @@ def setting_of(dice: Dice) -> dict[str, Any]:
         told["starts"] = dice.choice(_STARTS)
     if dice.random() < 0.1:
         policy["on_culprit"] = "hold"
+    if dice.random() < 0.4:
+        policy["on_late_red"] = dice.choice(("hold", "restore"))
     return told
 
 
@@ -69,6 +71,7 @@ class Teller:
         dice = self.dice
         self.length = dice.randint(6, 22)
         self.breakage, self.red = dice.choice((0.05, 0.2, 0.5)), dice.choice((0, 0.2))
+        self.one_way = dice.choice((0, 0, 0.2))
         wild = dice.choice((0.0, 0.5, 2.0))
         self._weights = [
             (self._push, 4),
@@ -85,6 +88,8 @@ class Teller:
             (self._pause, 0.8),
             (self._outside, 0.5),
             (self._jump, 0.3 * wild),
+            (self._late_red, dice.choice((0, 0.5, 2))),
+            (self._ready, dice.choice((0, 0.5, 2))),
         ]
 
     def next(self, farm: Farm) -> Line:
@@ -115,6 +120,9 @@ class Teller:
             line["authors"] = {name: dice.choice(PEOPLE) for name in names}
         if dice.random() < 0.1:
             line["secures"] = names[-1:]
+        closed = [name for name in names if dice.random() < self.one_way]
+        if closed:
+            line["one_way"] = closed
         return line
 
     def _advance(self, farm: Farm) -> Line:
@@ -163,6 +171,7 @@ class Teller:
                 {"freezes": dice.choice(([], [[30, 200]], [[-10, 120], [100, 400]]))},
                 {"windows": dice.choice(([], dice.sample(_WINDOWS, 2)))},
                 {"waves": dice.choice(([100], [50, 100], [10, 30, 100])), "soak": dice.choice((0, 30))},
+                {"on_late_red": dice.choice(("tell", "hold", "restore"))},
             )
         )
         return {"policy": dice.choice(farm.lanes), **changes}
@@ -242,6 +251,23 @@ class Teller:
     def _outside(self, farm: Farm) -> Line:
         line: dict[str, Any] = {"outside": self.dice.choice(sorted(farm.known))}
         return line | ({"red": True} if self.dice.random() < 0.2 else {})
+
+    def _late_red(self, farm: Farm) -> Line:
+        if farm.late_red and self.dice.random() < 0.4:
+            return {"green_again": self.dice.choice(sorted(farm.late_red))}
+        return {"turns_red": self.dice.choice(farm.line()[-6:]).name}
+
+    def _ready(self, farm: Farm) -> Line:
+        """What a rollout asks of its surroundings before it starts."""
+        dice = self.dice
+        gone = sorted({farm.by_sha[sha].name for place in farm.places.values() for sha in place.gone})
+        match dice.choice(("gone", "gone", "back_again", "historian")):
+            case "historian":
+                return {"historian": "there" if farm.historian_away else "away"}
+            case "back_again" if gone:
+                return {"back_again": dice.choice(gone)}
+            case _:
+                return {"gone": dice.choice(farm.line()[-6:]).name}
 
     def _jump(self, farm: Farm) -> Line:
         return {"jump": self.dice.choice((90, 600, 5000, -30, -300, -4000))}
