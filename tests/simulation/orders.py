@@ -100,7 +100,9 @@ def outside(farm: Farm, line: Line) -> None:
     red = bool(line.get("red"))
     checks = [{"name": "test", "result": "failed" if red else "passed"}]
     submit(door(farm), "shop", sha, "jenkins", "", checks, {"app": IMAGE + sha.ljust(64, "0")}, WHO)
-    if not red:
+    if red:
+        farm.late_red.add(name)  # if it was a candidate before
+    else:
         farm.known[name] = farm.by_sha[sha] = replace(farm.known[name], red=False)
 
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from farmgate import states
 from farmgate.models import Rollout, RolloutKind
 from farmgate.policy import LanePolicy, Window
 
@@ -37,7 +38,8 @@ def paced(lane: Sequence[Rollout], secures: AbstractSet[int]) -> Iterator[str]:
             lately = sum(at - budget.per < other <= at for other in begun)
             if lately >= budget.rollouts and not (budget.spares == "security" and each.id in secures):
                 yield f"rollout {each.number} was cut although {lately} had begun in {budget.per}"
-        begun.append(at)
+        if each.state is not states.Rollout.CANCELLED:  # it carried nothing
+            begun.append(at)
 
 
 def is_open(window: Window, at: datetime) -> bool:
