@@ -4,7 +4,7 @@
                                      authors: {a: bob}, secures: [b]      else Ada wrote it; b fixes a weakness
 {revert: a} {fix: a} {force: 2, commits: [x]}
 {advance: 60} {moment: 1}                              seconds; one look of each process, and the time until its next
-{turns_red: a} {green_again: a}
+{turns_red: a} {green_again: a} {hotfix: [a], lane: production} ...                   see `hotfixes`
 {hold: production, minutes: 5} {lift_hold: production} {rollback: production, to: 1} {lift_ban: production}
 {decide: good, lane: production} {policy: production, max_commits: 2}  ...                       see `policies`
 {kill: 0, minutes: 1} {away: 0, minutes: 1}                           a deploy process dies; stands still
@@ -26,7 +26,7 @@ from farmgate.policy import LanePolicy
 from farmgate.store import bans, candidates, lanes, late_reds, rollouts
 from scheduler import holds_api, lanes_api
 from tests.simulated import Crash
-from tests.simulation import orders, policies
+from tests.simulation import hotfixes, orders, policies
 from tests.simulation.doors import WHO, Line, Refused, door, sha_of
 from tests.simulation.farm import LEASE, Farm, Loop, Trap
 
@@ -98,9 +98,9 @@ def _force(farm: Farm, line: Line) -> None:
 
 def _twice(farm: Farm, line: Line) -> None:
     """A candidate is handed over again."""
-    if farm.known[line["again"]].red:
+    sha = sha_of(farm, line["again"])
+    if farm.by_sha[sha].red:
         raise Refused
-    sha = farm.known[line["again"]].sha
     with farm.store.writing() as connection:
         if candidates.of_commit(connection, 1, sha) is None:
             raise Refused
@@ -314,4 +314,8 @@ ACTS: Mapping[str, Callable[[Farm, Line], None]] = {
     "outside": orders.outside,
     "jump": orders.jump,
     "moment": _moment,
+    "hotfix": hotfixes.ask,
+    "cancel_hotfix": hotfixes.cancel,
+    "contained": hotfixes.contained,
+    "side": hotfixes.side,
 }

@@ -62,8 +62,9 @@ class CreepingClock(VirtualClock):
 @dataclass(frozen=True, slots=True)
 class Known:
     """A commit as the story knows it, whatever the store says. `breaks`: the lanes it breaks by itself; `ill`: the
-    commits whose breakage it holds, by lane; `red`: it never turns green;
-    `one_way`: it cannot be taken back."""
+    commits whose breakage it holds, by lane; `red`: it never turns green; `one_way`: it cannot be taken back; `mends`:
+    the commit whose breakage it takes away; `uncovers`: the lanes in which it shows a breakage again, since a
+    forced push dropped what mended it."""
 
     name: str
     sha: str
@@ -73,6 +74,8 @@ class Known:
     ill: frozenset[tuple[str, str]] = frozenset()
     red: bool = False
     one_way: bool = False
+    mends: str | None = None
+    uncovers: frozenset[str] = frozenset()
 
     def is_ill(self, lane: str) -> bool:
         return any(where == lane for where, _ in self.ill)
@@ -150,6 +153,12 @@ class Farm:
         self.doubtful: set[str] = set()  # lanes where what a check said need not be true, or a person overruled it
         self.looked: dict[tuple[str, str], Any] = {}  # what was shown to whom of a lane, to be approved later
         self.times_tell = True  # False: the clock was set back, so times do not tell what came before what
+        self.uncovered: set[str] = set()  # lanes of which a forced push dropped what mended a breakage
+        self.sides: list[str] = []  # commits on branches of their own
+        self.told: dict[str, tuple[str, str]] = {}  # by hash: who wrote it, and what its message says
+        self.takes = timedelta(0), True  # how long the checks of a made commit take, and whether they are green
+        self.tested: dict[int, tuple[datetime, bool]] = {}  # the runs of made commits
+        self.make: Callable[[], list[datetime]] = list  # what the scheduler does about them
         self.historian_away = False  # nobody says what batches carry
         self.late_red: set[str] = set()  # of which a late check ever said no
         self.asks_again = LEASE / 3  # how soon a process asks again that does not lead
@@ -241,8 +250,10 @@ class Farm:
         authors: Mapping[str, str] | None = None,
         secures: Sequence[str] = (),
         one_way: Sequence[str] = (),
+        on_a_side: bool = False,
     ) -> None:
-        """Commits on main, whose checks begin. `mends`: the commit whose breakage the first of them takes away."""
+        """Commits on main, whose checks begin. `mends`: the commit whose breakage the first of them takes away;
+        `on_a_side`: on a branch of their own instead."""
         now = self.clock.now()
         with self.store.writing() as connection:
             for name in names:
@@ -253,39 +264,48 @@ class Farm:
                 if mends and name == names[0]:
                     ill -= {(lane, mends) for lane in self.lanes}
                 known = Known(name, "", parent.name if parent else None, 0, own, frozenset(ill), name in red)
-                known = replace(known, one_way=name in one_way)
+                known = replace(known, one_way=name in one_way, mends=mends if name == names[0] else None)
+                if not on_a_side:
+                    known, self.uncovered = replace(known, uncovers=frozenset(self.uncovered)), set()
                 told = f"{says}\nSecurity-fix: a weakness" if name in secures else says
-                self._record(connection, known, parent, (authors or {}).get(name, "Ada"), told, now)
+                known = self._known(known, parent)
+                self.see(connection, known, (authors or {}).get(name, "Ada"), told, now)
+                if on_a_side:
+                    self.sides.append(name)
+                else:
+                    repositories.place(connection, _REPOSITORY, "main", known.position, known.sha)
+                    self.head = name
                 for lane in (stillborn or {}).get(name, ()):
                     self.places[lane].stillborn.add(self.known[name].sha)
 
-    def _record(
-        self, connection: Connection, new: Known, parent: Known | None, author: str, says: str, now: datetime
-    ) -> None:
-        name = new.name
-        sha = hashlib.sha1(f"{name} {len(self.known)}".encode(), usedforsecurity=False).hexdigest()
+    def _known(self, new: Known, parent: Known | None) -> Known:
+        sha = hashlib.sha1(f"{new.name} {len(self.known)}".encode(), usedforsecurity=False).hexdigest()
         position = parent.position + 1 if parent is not None else 1
-        self.known[name] = self.by_sha[sha] = replace(new, sha=sha, position=position)
+        known = self.known[new.name] = self.by_sha[sha] = replace(new, sha=sha, position=position)
+        return known
+
+    def see(self, connection: Connection, known: Known, author: str, says: str, now: datetime) -> None:
+        """The repository holds it from now on."""
+        self.told[known.sha] = author, says
         row: dict[str, object] = {
             "repository_id": _REPOSITORY,
-            "sha": sha,
-            "parents": [parent.sha] if parent is not None else [],
-            "tree": sha,
+            "sha": known.sha,
+            "parents": [self.known[known.parent].sha] if known.parent is not None else [],
+            "tree": known.sha,
             "author_name": author,
             "author_email": f"{author.lower()}@example.org",
-            "title": name,
-            "message": f"{name}\n\n{says}",
+            "title": known.name,
+            "message": f"{known.name}\n\n{says}",
             "committed_at": now,
             "seen_at": now,
         }
         repositories.see(connection, [row])
-        repositories.place(connection, _REPOSITORY, "main", position, sha)
-        self.head = name
 
     def drop(self, many: int) -> None:
         """A forced push takes the newest commits from the branch; never the first one."""
         kept = self.line()[: max(1, len(self.known) and len(self.line()) - many)]
-        self.head = kept[-1].name
+        before, self.head = self.known[self.head], kept[-1].name
+        self.uncovered |= {lane for lane in self.lanes if kept[-1].is_ill(lane) and not before.is_ill(lane)}
         with self.store.writing() as connection:
             repositories.drop_after(connection, _REPOSITORY, "main", kept[-1].position, self.clock.now())
         self.signals.wake(DEPLOY)
@@ -324,6 +344,7 @@ class Farm:
             times = [until, *(at for at, _ in self.green), *self.tick()]
             if self.answer_looks():
                 times.append(self.clock.now())
+            times += self.make()
             self.look()
             now = self.clock.now()
             if now >= until:

@@ -125,7 +125,7 @@ def truth(connection: Connection, farm: Farm, name: str) -> list[str]:
     for ban in bans.standing(connection, farm.ids[name]):
         covered = [farm.by_sha[sha] for sha in {ban.sha, *ban.covers}]
         guilty = any(name in each.breaks or each.sha in farm.places[name].stillborn for each in covered)
-        guilty = guilty or any(each.name in farm.late_red for each in covered)
+        guilty = guilty or any(name in each.uncovers or each.name in farm.late_red for each in covered)
         if ban.created_by == "farmgate" and not guilty:
             found.append(f"{', '.join(each.name for each in covered)} is banned, and breaks nothing: {ban.reason}")
     return found
@@ -151,7 +151,7 @@ def words(farm: Farm, full: rules.LaneView, quick: rules.LaneView) -> list[str]:
     decided, seen = rules.cut(quick, now), rules.cut(full, now)
     if name_of(decided) != name_of(seen):
         found.append(f"who reads all decides {name_of(seen)}, who reads little {name_of(decided)}")
-    if isinstance(decided, rules.Cut):
+    if isinstance(decided, rules.Cut) and decided.kind is not RolloutKind.HOTFIX:  # the preview is of the queue
         shown = rules.preview(full, now)
         if shown.candidate is None or shown.candidate.sha != decided.commit.sha:
             found.append(f"the preview shows another batch than the one that is cut: {decided}")

@@ -29,9 +29,10 @@ def paced(lane: Sequence[Rollout], secures: AbstractSet[int]) -> Iterator[str]:
         if each.kind is RolloutKind.ROLLBACK:
             continue
         policy, at = _policy(each.id, each.policy_version, _Same(each.policy)), each.created_at
-        if policy.windows and not any(is_open(window, at) for window in policy.windows):
+        first = each.kind is RolloutKind.HOTFIX  # it goes before all that waits, at any time
+        if policy.windows and not first and not any(is_open(window, at) for window in policy.windows):
             yield f"rollout {each.number} was cut at {at:%F %T}, outside {[window.words for window in policy.windows]}"
-        if any(freeze.begins <= at < freeze.ends for freeze in policy.freezes):
+        if not first and any(freeze.begins <= at < freeze.ends for freeze in policy.freezes):
             yield f"rollout {each.number} was cut at {at:%F %T}, in a freeze"
         budget = policy.budget
         if each.kind is RolloutKind.FORWARD and budget is not None:

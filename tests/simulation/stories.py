@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ from datetime import timedelta
 from typing import Any, Final
 
 from farmgate import lanes as rules
-from farmgate.store import bans, lane_views, lanes, rollouts, searches
+from farmgate.store import bans, lane_views, lanes, made, rollouts, searches
 from tests.simulated import Dice
 from tests.simulation.acts import act, asking
 from tests.simulation.doors import Line
 from tests.simulation.farm import PEOPLE, Farm
+from tests.simulation.hotfixes import make
 from tests.simulation.look import Broken, Watcher, late
 from tests.simulation.teller import Teller, setting_of
 
@@ -96,7 +98,7 @@ def _play(setting: dict[str, Any], happen: Callable[[Farm, list[Line]], None]) -
     lines: list[Line] = []
     watcher = Watcher()
     farm = Farm(**setting)
-    farm.watch = watcher
+    farm.watch, farm.make = watcher, functools.partial(make, farm)
     broken = None
     try:
         happen(farm, lines)
@@ -132,6 +134,7 @@ def end(farm: Farm) -> None:
     for _ in range(8):
         for lane in farm.lanes:
             act(farm, {"lift_hold": lane})
+            act(farm, {"contained": lane, "by": farm.head})
         farm.advance(1)  # whoever has not looked since what happened last
         while _agree(farm) or not quiet(farm):
             for lane in farm.lanes:
@@ -178,6 +181,8 @@ def quiet(farm: Farm) -> bool:
         for name in farm.lanes:
             lane = farm.lane(connection, name)
             if lane.rollback is not None or rollouts.active_of(connection, lane.id) is not None:
+                return False
+            if made.open_of(connection, lane.id) is not None:
                 return False
             if searches.open_of(connection, lane.id) is not None and not _stopped(farm, name):
                 return False

@@ -90,6 +90,7 @@ class Teller:
             (self._jump, 0.3 * wild),
             (self._late_red, dice.choice((0, 0.5, 2))),
             (self._ready, dice.choice((0, 0.5, 2))),
+            (self._hotfix, dice.choice((0, 0.5, 2))),
         ]
 
     def next(self, farm: Farm) -> Line:
@@ -251,6 +252,23 @@ class Teller:
     def _outside(self, farm: Farm) -> Line:
         line: dict[str, Any] = {"outside": self.dice.choice(sorted(farm.known))}
         return line | ({"red": True} if self.dice.random() < 0.2 else {})
+
+    def _hotfix(self, farm: Farm) -> Line:
+        dice = self.dice
+        lane = dice.choice(farm.lanes)
+        match dice.choice(("hotfix", "hotfix", "hotfix", "cancel_hotfix", "contained", "side")):
+            case "cancel_hotfix":
+                return {"cancel_hotfix": lane}
+            case "contained":
+                return {"contained": lane, "by": dice.choice(farm.line()[-4:]).name}
+            case "side":
+                (name,) = self._names(1)
+                return {"side": name} | ({"breaks": {name: [lane]}} if dice.random() < self.breakage else {})
+            case _:
+                there = [each.name for each in farm.line()[1:][-6:]] + farm.sides[-2:] or [farm.head]
+                picks = sorted(dice.sample(there, min(len(there), dice.choice((1, 1, 2)))), key=there.index)
+                line: dict[str, Any] = {"hotfix": picks, "lane": lane, "green": dice.choice((0, 60, 200))}
+                return line | ({"red": True} if dice.random() < 0.1 else {})
 
     def _late_red(self, farm: Farm) -> Line:
         if farm.late_red and self.dice.random() < 0.4:
