@@ -184,3 +184,9 @@ def after(command: str) -> str:
 def exports(variables: Mapping[str, str], text: str) -> list[str]:
     """Lines of the shell for those of the source's own variables that a command asks for."""
     return [f'export {name}="{value}"' for name, value in variables.items() if re.search(rf"\$\{{?{name}\b", text)]
+
+
+def forgiven(text: str) -> str:
+    """Commands of which the first that fails ends them all, and does not decide. In the background, since a shell
+    forgets `-e` in front of `||`."""
+    return f"(\n{text}\n) &\nwait $! || true"

@@ -487,3 +487,21 @@ def test_a_tool_that_is_no_crate_is_left_and_so_is_a_cross_build() -> None:
         )
     )
     assert made.imported.steps_left == ("something of taiki-e/install-action", "something of actions-rs/cargo")
+
+
+def test_a_step_whose_failure_does_not_decide_ends_at_its_first_failure_and_the_job_goes_on() -> None:
+    made = job(
+        steps("run: |\n      echo one\n      false\n      echo two\n    continue-on-error: true", "run: echo three")
+    )
+    (first, second) = made.runs("test")
+    said = subprocess.run(["/bin/sh", "-ec", f"{first}\n{second}"], capture_output=True, text=True, check=True)
+    assert said.stdout == "one\nthree\n"
+    assert made.left == []
+
+
+def test_a_failure_that_an_expression_forgives_is_left() -> None:
+    made = job(
+        "strategy: {matrix: {rust: [stable, nightly]}}\n"
+        + steps("run: make\n    continue-on-error: ${{ matrix.rust == 'nightly' }}", "run: make more")
+    )
+    assert made.imported.steps_left == ("whether its failure decides is computed",)

@@ -126,3 +126,17 @@ def test_a_cache_that_plugins_restore_and_rebuild_is_one_cache() -> None:
     (job,) = made.pipeline.jobs.values()
     assert [(cache.key, cache.files, cache.paths) for cache in job.caches] == [("x", ("a.lock",), ("lib",))]
     assert made.left == []
+
+
+def test_a_step_whose_failure_is_ignored_does_not_decide() -> None:
+    made = imported(
+        Format.WOODPECKER,
+        """
+        steps:
+          lint: {image: alpine, commands: [./lint, ./more], failure: ignore}
+          test: {image: alpine, commands: [./test]}
+        """,
+    )
+    (runs,) = [made.runs(name) for name in made.pipeline.jobs]
+    assert runs == ["(\n./lint\n./more\n) &\nwait $! || true", "./test"]
+    assert made.left == []

@@ -121,19 +121,23 @@ def test_coverage_findings_and_components(process_node: Node) -> None:
     lcov = "SF:src/a.py\nDA:1,1\nDA:2,0\nend_of_record\nSF:/usr/lib/x.py\nDA:1,1\nend_of_record"
     sarif = {"runs": [{"results": [{"ruleId": "S1", "level": "error", "message": {"text": "bad"}}]}]}
     bom = {"bomFormat": "CycloneDX", "components": [{"type": "library"}]}
+    cobertura = '<coverage><class filename="src/b.py"><lines><line number="1" hits="3"/></lines></class></coverage>'
     _, record = process_node.run(
         write(lcov, "out/l.info"),
         write(json.dumps(sarif), "out/s.sarif"),
         write(json.dumps(bom), "out/b.json"),
-        reports=ReportsSpec(lcov=("out/l.info",), sarif=("out/s.sarif",), cyclonedx=("out/b.json",)),
+        write(cobertura, "out/c.xml"),
+        reports=ReportsSpec(
+            cobertura=("out/c.xml",), lcov=("out/l.info",), sarif=("out/s.sarif",), cyclonedx=("out/b.json",)
+        ),
     )
-    assert [row["path"] for row in record.reports["coverage"]["rows"]] == ["src/a.py"]
-    assert end(record, "coverage")["figures"]["covered"] == 1
+    assert sorted(row["path"] for row in record.reports["coverage"]["rows"]) == ["src/a.py", "src/b.py"]
+    assert end(record, "coverage")["figures"]["covered"] == 2
     assert end(record, "coverage")["figures"]["outside"] == 1
     assert [row["rule"] for row in record.reports["findings"]["rows"]] == ["S1"]
     assert end(record, "components")["figures"] == {"all": 1, "library": 1}
     said = record.log.decode()
-    assert "farmgate: coverage: 50.0 % of 2 lines in 1 files" in said
+    assert "farmgate: coverage: 66.7 % of 3 lines in 2 files" in said
     assert "1 files outside of the workspace are left out, such as '/usr/lib/x.py'" in said
 
 

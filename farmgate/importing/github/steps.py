@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from farmgate.importing.account import Kind, Part
-from farmgate.importing.commands import exports, ready
+from farmgate.importing.commands import exports, forgiven, ready
 from farmgate.importing.draft import Draft, name_of, pattern_of
 from farmgate.importing.github import actions, expressions
 from farmgate.importing.github.environment import variables
@@ -67,6 +67,7 @@ class Step:
         self.job, self.part = job, part
         self.lost = ELSEWHERE if job.elsewhere else ""  # why it is not converted
         self.guard = ""  # a line of the shell (rule 1)
+        self.forgiven = False  # its failure does not decide
         self.exports: list[str] = []
         self.environment: dict[str, str] = {}
         self.id = part.text("id")
@@ -115,8 +116,7 @@ class Step:
         env = step.part("env")
         if env is not None and not variables(self.job, env, self.environment, self.exports):
             self.lost = self.lost or "a variable that only GitHub knows"
-        if step.flag("continue-on-error"):
-            self.exports.append("# CHECK(import): its failure did not decide\nset +e")
+        self.forgiven = self._forgiven()
         if "timeout-minutes" in step:
             step.needless("timeout-minutes", "the job has a time limit")
         before = account.converted
@@ -144,6 +144,15 @@ class Step:
             self.part.say(Kind.LEFT, self.part.at, message, remedy)
         self.lost = why
         return False
+
+    def _forgiven(self) -> bool:
+        text = self.part.text("continue-on-error") or "false"
+        value = self.value(text)
+        if value is None or "${{" in value:
+            remedy = "a job of its own with 'allow_failure: true'"
+            why = "whether its failure decides is computed"
+            return self._left("continue-on-error", f"{why}: {summary(text)}", remedy, why)
+        return value.lower() == "true"
 
     def _condition(self) -> tuple[bool, list[str]]:
         """Rule 1: whether the step can be kept, and what must hold, as commands of the shell."""
@@ -259,13 +268,20 @@ class Step:
         if kept is None:
             return
         first: list[str] = []
-        if more.get("shell", "sh").split()[0] in ("sh", "bash"):
+        plain = more.get("shell", "sh").split()[0] in ("sh", "bash")
+        if self.forgiven and not plain:
+            self._left(
+                "continue-on-error", "a failure that does not decide, of another shell", "catch it there", "shell"
+            )
+            return
+        if plain:
             first = [*self._handed(kept), *exports(_EXPORTED, kept), *job.exports, *self.exports]
             if self.guard:
                 first.append(self.guard)
         name = more.pop("name", None) or self.name
-        if first and not name:
+        if (first or self.forgiven) and not name:
             name = summary(kept.strip().splitlines()[0])
+        kept = forgiven(kept) if self.forgiven else kept
         self.draft.step("\n".join([*first, kept]), name=name, **more, environment=dict(self.environment))
 
     def _handed(self, text: str) -> list[str]:

@@ -15,9 +15,9 @@ from typing import Any, Final
 from farmgate.documents import as_written
 from farmgate.importing import image_commands
 from farmgate.importing.account import Kind, Part
-from farmgate.importing.commands import add, exports, ready
+from farmgate.importing.commands import add, exports, forgiven, ready
 from farmgate.importing.draft import Draft, good_image, good_variable, pattern_of
-from farmgate.importing.shell import literal, summary
+from farmgate.importing.shell import literal, shell_for, summary
 from farmgate.importing.woodpecker.beside import variables
 from farmgate.importing.woodpecker.matrix import Matrix
 from farmgate.importing.woodpecker.plugins import plugin
@@ -68,8 +68,7 @@ def step(draft: Draft, name: str, step: Part, matrix: Matrix) -> None:
     for key in _OF_THE_MACHINE:  # rule 2
         if key in step:
             step.left(key, f"{key} of a step", "steps run in the sandbox: an image that has what is needed")
-    if step.text("failure") == "ignore":
-        step.look("failure", "its failure did not decide", "'|| true', or a job of its own with allow_failure")
+    may_fail = step.text("failure") == "ignore"
     folder = step.text("directory")
     commands = step.texts("commands")
     if "settings" in step and not commands:
@@ -95,7 +94,8 @@ def step(draft: Draft, name: str, step: Part, matrix: Matrix) -> None:
         more["image"] = image
     if folder and (found := pattern_of(folder)) and found != "**":
         more["working_directory"] = found
-    add(draft, text, exports(_SET, text), **more)
+    more["shell"] = shell_for(text)
+    add(draft, forgiven(text) if may_fail else text, exports(_SET, text), **more)
 
 
 def detached(name: str, step: Part) -> None:
