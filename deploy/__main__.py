@@ -68,6 +68,7 @@ def make_context(settings: DeploySettings) -> Context:
     folder = place / "deploy"
     folder.mkdir(mode=0o700, exist_ok=True)
     keys = cache(lambda: vault.load(settings))
+    secret = GivenSecrets(store, lambda: keys().keyring).of
     return Context(
         store=store,
         targets=RealTargets(
@@ -77,7 +78,7 @@ def make_context(settings: DeploySettings) -> Context:
             embedded=settings.embedded,
             in_container=settings.in_container,
             registry=settings.images(),
-            secret=GivenSecrets(store, lambda: keys().keyring).of,
+            secret=secret,
             digest=lambda policy, name, value: keys().digest(f"{policy.name} {name}", value),
             handovers=StoredHandovers(store, clock, keys, settings.public_url),
         ),
@@ -88,6 +89,7 @@ def make_context(settings: DeploySettings) -> Context:
         holder=f"{platform.node()}/{os.getpid()}/{random_token()[:8]}",
         tick=settings.tick,
         keyring=lambda: keys().keyring,
+        secret=secret,
         alive_file=settings.alive_file,
     )
 

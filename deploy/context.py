@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from deploy.checks import Prober
+from deploy.targets.given import none
 from deploy.targets.place import Targets
 from farmgate.broker import Signals
 from farmgate.clock import Clock
+from farmgate.policy import LanePolicy
 from farmgate.sealing import Keyring
 from farmgate.store.database import Store
 
@@ -64,6 +66,7 @@ class Context:
     lease: timedelta = timedelta(seconds=15)
     keyring: Callable[[], Keyring] | None = None  # None: nothing was signed, in a simulation
     alive_file: Path | None = None  # touched after every look
+    secret: Callable[[LanePolicy, str], str] = none  # of a lane, by its name, for its checks
     asks_scheduler: bool = True  # what a batch carries; without a scheduler nobody would answer
 
 

@@ -150,7 +150,7 @@ def _at_target(work: Work, key: str) -> Outcome:
 
 def _control(context: Context, work: Work, verdict: JournalEntry, since: datetime) -> Answer:
     """The check that failed, asked of what was live before: healthy as soon as one answer is."""
-    check = check_of(verdict.detail["check"])
+    check, secret = check_of(verdict.detail["check"]), partial(context.secret, work.policy)
     answer = Answer(Verdict.UNTOLD, "nobody was asked")
     for attempt in range(max(check.failures, CONTROL_ASKS)):
         if attempt:
@@ -159,7 +159,7 @@ def _control(context: Context, work: Work, verdict: JournalEntry, since: datetim
         if old is None:
             return answer
         now = context.clock.now()
-        answer = context.prober.ask(check, Question(old, now, shifted_at=since, log_since=since))
+        answer = context.prober.ask(check, Question(old, now, since, log_since=since, secret=secret))
         if answer.verdict is Verdict.HEALTHY:
             return answer
     return answer
@@ -185,7 +185,9 @@ def _witness(context: Context, view: RolloutView, lane_id: int, since: datetime)
                 context.clock.sleep(check.every)
             there = subject(doing, order.new, doing.target.observe(order))
             assert there is not None
-            said = context.prober.ask(check, Question(there, context.clock.now(), shifted_at=since, log_since=since))
+            secret = partial(context.secret, policy)
+            question = Question(there, context.clock.now(), since, log_since=since, secret=secret)
+            said = context.prober.ask(check, question)
             if said.verdict is Verdict.HEALTHY or answer.verdict is not Verdict.SICK:
                 answer = said
             if said.verdict is Verdict.HEALTHY:
@@ -230,7 +232,8 @@ def _question(context: Context, view: RolloutView, doing: Work, wave: int) -> Qu
     assert new is not None
     shifted = view.journal[f"wave-{wave}/shift"].finished_at or now
     share = view.policy.waves[wave].share
-    return Question(new, now, shifted, against=subject(doing, doing.order.old, seen), share=share)
+    old, secret = subject(doing, doing.order.old, seen), partial(context.secret, view.policy)
+    return Question(new, now, shifted, against=old, share=share, secret=secret)
 
 
 def subject(doing: Work, package: Package | None, seen: Observed) -> Subject | None:

@@ -85,6 +85,8 @@ BAD = [
     ('{prometheus: up, url: "http://p", below: .nan}', "checks[0].below: must be a finite number"),
     ('{prometheus: "up{{x}}", url: "http://p", below: 1}', "{{x}} is not known here"),
     ('{prometheus: up, url: "http://a:b@p", below: 1}', "holds a login"),
+    ('{prometheus: up, url: "http://p", below: 1, token: T}', "would send the secret T in the clear"),
+    ('{prometheus: up, url: "http://p", below: 1, ca: x}', "is no certificate"),
     ('{prometheus: up, url: "ftp://p", below: 1}', "is not the address of a Prometheus"),
     ('{prometheus: "rate(x[7h])", url: "http://p", below: 1}', "looks back further than 6h"),
     ('{canary: up, url: "http://p"}', "asks the same of what is new and what is old"),

@@ -32,17 +32,10 @@ def ask(check: CanaryCheck, question: Question) -> Answer:
         return healthy("nothing was live before: there is nothing to compare with", compared=False)
     since, until, before = spans(check, question)
     try:
-        new = prometheus.samples(
-            check.url, prometheus.about(check.query, question.about), since, until, check.step, check.timeout
-        )
-        old = prometheus.samples(
-            check.url,
-            prometheus.about(check.query, question.against),
-            since - before,
-            until - before,
-            check.step,
-            check.timeout,
-        )
+        of = prometheus.server(check, question)
+        new = prometheus.samples(of, prometheus.about(check.query, question.about), since, until, check.step)
+        then = prometheus.about(check.query, question.against)
+        old = prometheus.samples(of, then, since - before, until - before, check.step)
     except prometheus.Untold as error:
         return untold(str(error))
     counted = {"samples": len(new.values), "old_samples": len(old.values), "unusable": new.unusable + old.unusable}

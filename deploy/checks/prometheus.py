@@ -2,25 +2,31 @@
 
 Source: the HTTP API of Prometheus, 'Expression queries'. Rules:
 1. One series is an answer. None, several, NaN, an infinite value, an error, a page of something else: cannot tell.
-2. Nothing of what it says is more than a number; its words are shown, never acted on, and bounded.
+2. A token is sent to the address of the policy alone: a redirect is no answer, and is not followed. It is in no word,
+   row or log, whatever the other side answers.
+3. Nothing of what it says is more than a number; its words are shown, never acted on, and bounded.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from deploy.checks import web
 from deploy.checks.questions import Question, Subject, values
 from deploy.checks.verdicts import Answer, healthy, sick, untold
-from farmgate.policy import QueryCheck
+from farmgate.errors import FarmgateError
+from farmgate.masks import Masks
+from farmgate.policy import CanaryCheck, QueryCheck
 from farmgate.policy.checks import filled, slots
 
 LIMIT_BYTES: Final = 4 * 2**20
 _WORDS: Final = 300
+_TOKEN: Final = re.compile(r"[\x21-\x7e]{4,8192}")
 
 
 class Untold(Exception):
@@ -35,10 +41,37 @@ class Samples:
     unusable: int
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Who is asked. `token`: what it wants to see."""
+
+    url: str
+    timeout: timedelta
+    token: str | None = field(default=None, repr=False)
+    ca: str | None = None
+
+    def told(self, words: str) -> str:
+        """Its words, without the token."""
+        return Masks([self.token.encode()]).text(words) if self.token is not None else words
+
+
+def server(check: QueryCheck | CanaryCheck, question: Question) -> Server:
+    """Raises Untold where the token is not there, or is none."""
+    if check.token is None:
+        return Server(check.url, check.timeout, ca=check.ca)
+    try:
+        token = question.secret(check.token)
+    except FarmgateError as error:
+        raise Untold(str(error)) from None
+    if not _TOKEN.fullmatch(token):
+        raise Untold(f"the secret {check.token} is no token: it is empty, or has characters that no header may have")
+    return Server(check.url, check.timeout, token, check.ca)
+
+
 def ask(check: QueryCheck, question: Question) -> Answer:
     """The number against its bounds."""
     try:
-        value = number(check.url, about(check.query, question.about), question.now, check.timeout)
+        value = number(server(check, question), about(check.query, question.about), question.now)
     except Untold as error:
         return untold(str(error))
     figures = {"value": value, "below": check.below, "above": check.above}
@@ -56,29 +89,29 @@ def about(query: str, subject: Subject) -> str:
     return filled(query, values(subject))
 
 
-def number(url: str, query: str, at: datetime, timeout: timedelta) -> float:
+def number(of: Server, query: str, at: datetime) -> float:
     """An instant query. Raises Untold."""
-    form = {"query": query, "time": f"{at.timestamp():.3f}", "timeout": f"{timeout.total_seconds():g}s"}
-    kind, result = _data(f"{url}/api/v1/query", form, timeout)
+    form = {"query": query, "time": f"{at.timestamp():.3f}", "timeout": f"{of.timeout.total_seconds():g}s"}
+    kind, result = _data(of, "query", form)
     if kind == "scalar":
         return _finite(_value(result))
     if kind != "vector" or not isinstance(result, list):
-        raise Untold(f"the query answers with a {kind[:20]}, and one number is wanted")
+        raise Untold(f"the query answers with a {of.told(kind)[:20]}, and one number is wanted")
     return _finite(_value(_only(result).get("value")))
 
 
-def samples(url: str, query: str, since: datetime, until: datetime, step: timedelta, timeout: timedelta) -> Samples:
+def samples(of: Server, query: str, since: datetime, until: datetime, step: timedelta) -> Samples:
     """A range query. Raises Untold."""
     form = {
         "query": query,
         "start": f"{since.timestamp():.3f}",
         "end": f"{until.timestamp():.3f}",
         "step": f"{step.total_seconds():g}",
-        "timeout": f"{timeout.total_seconds():g}s",
+        "timeout": f"{of.timeout.total_seconds():g}s",
     }
-    kind, result = _data(f"{url}/api/v1/query_range", form, timeout)
+    kind, result = _data(of, "query_range", form)
     if kind != "matrix" or not isinstance(result, list):
-        raise Untold(f"the query answers with a {kind[:20]}, and samples are wanted")
+        raise Untold(f"the query answers with a {of.told(kind)[:20]}, and samples are wanted")
     if not result:
         return Samples((), 0)
     pairs = _only(result).get("values")
@@ -89,18 +122,22 @@ def samples(url: str, query: str, since: datetime, until: datetime, step: timede
     return Samples(usable, len(found) - len(usable))
 
 
-def _data(url: str, form: dict[str, str], timeout: timedelta) -> tuple[str, Any]:
+def _data(of: Server, what: str, form: dict[str, str]) -> tuple[str, Any]:
+    url = f"{of.url}/api/v1/{what}"
+    headers = {"authorization": f"Bearer {of.token}"} if of.token is not None else {}
     try:
-        found = web.fetch(url, timeout, form=form, limit_bytes=LIMIT_BYTES)
+        found = web.ask(web.Request("POST", url, headers, form=form, ca=of.ca), of.timeout, LIMIT_BYTES)
     except (web.Unreachable, web.Silent, web.Nonsense) as error:
-        raise Untold(str(error)) from None
+        raise Untold(of.told(str(error))) from None
+    if 300 <= found.status < 400:
+        raise Untold(f"{url} answered {found.status}, a redirect, which is not followed: write where it leads to")
     try:
         told = json.loads(found.body or b"")
     except (ValueError, RecursionError):
         raise Untold(f"{url} answered {found.status} with something that is no JSON") from None
     if not isinstance(told, dict) or told.get("status") != "success":
         why = told.get("error", "") if isinstance(told, dict) else ""
-        raise Untold(f"{url} answered {found.status}: {str(why)[:_WORDS] or 'no success'}")
+        raise Untold(f"{url} answered {found.status}: {of.told(str(why))[:_WORDS] or 'no success'}")
     data = told.get("data")
     if not isinstance(data, dict) or not isinstance(data.get("resultType"), str):
         raise Untold(f"{url} answered something that is no result")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from deploy.checks.verdicts import Answer
+from deploy.targets.given import nothing
 from deploy.targets.protocol import Instance
 from farmgate.policy import Check
 
@@ -30,7 +31,7 @@ class Subject:
 @dataclass(frozen=True, slots=True)
 class Question:
     """`against`: what was live before, None for a first release. `shifted_at`: when the wave under way began.
-    `log_since`: from where on lines count. `share`: of the traffic that the new release has."""
+    `log_since`: from where on lines count. `share`: of the traffic that the new release has. `secret`: by its name."""
 
     about: Subject
     now: datetime
@@ -38,6 +39,7 @@ class Question:
     against: Subject | None = None
     share: int = 100
     log_since: datetime | None = None
+    secret: Callable[[str], str] = field(default=nothing, repr=False)
 
 
 class Prober(Protocol):

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cache
+from functools import lru_cache
 from typing import Final
 
 import httpx
@@ -55,6 +55,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
     form: Mapping[str, str] | None = None
+    ca: str | None = None  # PEM; None: whom this machine trusts
 
 
 def fetch(url: str, timeout: timedelta, *, form: Mapping[str, str] | None = None, limit_bytes: int = 0) -> Fetched:
@@ -89,17 +90,17 @@ def ask(request: Request, timeout: timedelta, limit_bytes: int = 0) -> Fetched:
             raise Nonsense(f"{url} answered nonsense: {found}") from None
 
 
-@cache
-def _certificates() -> ssl.SSLContext:
+@lru_cache(maxsize=64)
+def _certificates(ca: str | None) -> ssl.SSLContext:
     """To read those that are trusted takes longer than most answers."""
-    return httpx.create_ssl_context(trust_env=False)
+    return httpx.create_ssl_context(trust_env=False) if ca is None else ssl.create_default_context(cadata=ca)
 
 
 def _exchange(request: Request, seconds: float, limit_bytes: int) -> Fetched:
     began = stopwatch()
     more = {"content": request.content} if request.content is not None else {"data": request.form}
     with (
-        httpx.Client(timeout=seconds, trust_env=False, headers=_HOST, verify=_certificates()) as client,
+        httpx.Client(timeout=seconds, trust_env=False, headers=_HOST, verify=_certificates(request.ca)) as client,
         client.stream(request.method, request.url, headers=dict(request.headers), **more) as answer,
     ):
         headers = {name.lower(): value for name, value in answer.headers.items()}

@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -21,9 +22,10 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 
 from farmgate.documents import Document, Location
 from farmgate.errors import Problem
-from farmgate.pipeline.values import Environment, Image
+from farmgate.pipeline.values import Environment, Image, Variable
 from farmgate.policy import checks as kept
 from farmgate.policy.targets import Target
+from farmgate.policy.targets.engines import Pem
 from farmgate.policy.values import Argv, PathOrUrl, SomeSpan, Span, Written
 from farmgate.quantities import show_duration
 
@@ -124,9 +126,32 @@ class CommandFile(_Asked):
         return kept.ContainerCheck(**asked, image=self.image, environment=self.environment or {})
 
 
-class PrometheusFile(_Asked):
-    prometheus: Query
+class _AskedOfPrometheus(_Asked):
     url: Server
+    token: Variable | None = None
+    ca: Pem | None = None
+
+    @model_validator(mode="after")
+    def _kept_secret(self) -> _AskedOfPrometheus:
+        parts = urlsplit(self.url)
+        if parts.scheme == "https":
+            return self
+        if self.token is not None and not _here(parts.hostname or ""):
+            raise ValueError(f"would send the secret {self.token} in the clear: its 'url' must begin with https://")
+        if self.ca is not None:
+            raise ValueError("'ca' is for an 'url' that begins with https://")
+        return self
+
+
+def _here(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class PrometheusFile(_AskedOfPrometheus):
+    prometheus: Query
     below: Number | None = None
     above: Number | None = None
     window: Span | None = None
@@ -145,9 +170,8 @@ class PrometheusFile(_Asked):
         return kept.QueryCheck(query=fields.pop("prometheus"), **fields)
 
 
-class CanaryFile(_Asked):
+class CanaryFile(_AskedOfPrometheus):
     canary: Query
-    url: Server
     worse: Literal["higher", "lower"] = "higher"
     tolerance: Annotated[tuple[Annotated[float, Field(ge=0, le=1e15)], bool], BeforeValidator(_borne)] = (0.1, True)
     samples: Annotated[int, Field(ge=LEAST_SAMPLES, le=200)] = 12

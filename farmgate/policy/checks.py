@@ -96,6 +96,8 @@ class QueryCheck(_Asked):
     kind: Literal["query"] = "query"
     query: str
     url: str
+    token: str | None = None  # the name of a secret, sent as a bearer's
+    ca: str | None = None  # who vouches for the server, PEM; None: whom this machine trusts
     below: float | None = None
     above: float | None = None
     window: timedelta | None = None
@@ -125,6 +127,8 @@ class CanaryCheck(_Asked):
     kind: Literal["canary"] = "canary"
     query: str
     url: str
+    token: str | None = None
+    ca: str | None = None
     worse: Literal["higher", "lower"] = "higher"
     tolerance: float = 0.1  # how much worse is borne: a share of the old median, or an amount of the query's unit
     relative: bool = True

@@ -39,12 +39,12 @@ class SecondHost:
         self._plug = f"fgp{number}"
         self._folder = folder
         self._running: subprocess.Popen[bytes] | None = None
-        self._ca_key, self._ca = _certificate("farmgate test", None)
-        self.ca = _pem(self._ca)
-        own_key, own = _certificate(self.address, (self._ca_key, self._ca))
-        key, certificate = _certificate("deploy loop", (self._ca_key, self._ca))
-        self.certificate, self.key = _pem(certificate), _private(key)
-        for name, text in (("ca.pem", self.ca), ("cert.pem", _pem(own)), ("key.pem", _private(own_key))):
+        self._ca_key, self._ca = signed("farmgate test", None)
+        self.ca = pem(self._ca)
+        own_key, own = signed(self.address, (self._ca_key, self._ca))
+        key, certificate = signed("deploy loop", (self._ca_key, self._ca))
+        self.certificate, self.key = pem(certificate), private(key)
+        for name, text in (("ca.pem", self.ca), ("cert.pem", pem(own)), ("key.pem", private(own_key))):
             (folder / name).write_text(text)
 
     @property
@@ -162,7 +162,7 @@ def lane_site(
     return Site(1, policy, place, Fence(place), blobs, SystemClock(), farm, secrets.__getitem__)
 
 
-def _certificate(name: str, by: tuple[Any, Any] | None) -> tuple[Any, Any]:
+def signed(name: str, by: tuple[Any, Any] | None) -> tuple[Any, Any]:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = SystemClock().now()
@@ -176,16 +176,16 @@ def _certificate(name: str, by: tuple[Any, Any] | None) -> tuple[Any, Any]:
         .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=by is None, path_length=None), critical=True)
     )
-    if name.startswith("10."):
+    if name.startswith(("10.", "127.")):
         made = made.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(name))]), critical=False)
     return key, made.sign(by[0] if by is not None else key, hashes.SHA256())
 
 
-def _pem(certificate: Any) -> str:
+def pem(certificate: Any) -> str:
     return str(certificate.public_bytes(serialization.Encoding.PEM).decode())
 
 
-def _private(key: Any) -> str:
+def private(key: Any) -> str:
     text = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -14,7 +16,9 @@ import pytest
 
 from deploy.checks import Answer, Question, RealProber, Subject, Verdict
 from deploy.targets.protocol import Instance
+from farmgate.errors import TargetError
 from farmgate.policy import CanaryCheck, QueryCheck
+from tests.deploy.engines import pem, private, signed
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -29,6 +33,8 @@ class Server:
     def __init__(self) -> None:
         self.reply: Reply = lambda _: b""
         self.asked: list[dict[str, str]] = []
+        self.tokens: list[str | None] = []
+        self.elsewhere: str | None = None
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -36,9 +42,12 @@ class Server:
                 body = self.rfile.read(int(self.headers["content-length"])).decode()
                 form = {name: values[0] for name, values in parse_qs(body).items()}
                 outer.asked.append({"path": self.path, **form})
+                outer.tokens.append(self.headers["authorization"])
                 said = outer.reply(form)
                 status, content = said if isinstance(said, tuple) else (200, said)
                 self.send_response(status)
+                if outer.elsewhere is not None:
+                    self.send_header("location", outer.elsewhere)
                 self.send_header("content-length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
@@ -50,6 +59,13 @@ class Server:
         self.url = f"http://127.0.0.1:{self._web.server_port}"
         self._thread = threading.Thread(target=self._web.serve_forever, args=(0.01,))
         self._thread.start()
+
+    def over_tls(self, own: Path) -> None:
+        """From the next connection on."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(own)
+        self._web.socket = context.wrap_socket(self._web.socket, server_side=True)
+        self.url = self.url.replace("http:", "https:")
 
     def close(self) -> None:
         self._web.shutdown()
@@ -225,3 +241,78 @@ def test_the_old_one_is_asked_at_the_same_time_and_before_the_wave_once_it_serve
     spans = [(float(each["start"]) - NOW.timestamp(), float(each["end"]) - NOW.timestamp()) for each in server.asked]
     assert spans == [(-540, 0), (-540, 0), (-540, 0), (-1140, -600)]
     assert {each["step"] for each in server.asked} == {"30"}
+
+
+# --- the token -------------------------------------------------------------------------------------------------------
+
+TOKEN = "glc_eyJvIjoiMTIzNDU2Nzg5"
+
+
+def secret(name: str) -> str:
+    if name != "PROMETHEUS":
+        raise TargetError(f"there is no secret {name} for shop/production")
+    return TOKEN
+
+
+def test_the_token_goes_to_the_server_and_into_nothing_else(server: Server) -> None:
+    told: list[Reply] = [
+        lambda _: vector("0.5"),
+        lambda _: (401, json.dumps({"status": "error", "error": f"no such token: {TOKEN}"}).encode()),
+        lambda _: result(TOKEN, []),
+    ]
+    check = QueryCheck(query="up", url=server.url, below=1, token="PROMETHEUS")
+    answers = []
+    for server.reply in told:
+        answers.append(ask(check, secret=secret))
+    assert server.tokens == [f"Bearer {TOKEN}"] * 3
+    assert [each.verdict for each in answers] == [Verdict.HEALTHY, Verdict.UNTOLD, Verdict.UNTOLD]
+    assert "no such token: ***" in answers[1].words
+    assert TOKEN not in f"{answers} {check} {check.model_dump()} {Question(NEW, NOW, NOW, secret=secret)}"
+    canary = CanaryCheck(query='e{sha="{{sha}}"}', url=server.url, token="PROMETHEUS")
+    ask(canary, secret=secret)
+    assert server.tokens[-1] == f"Bearer {TOKEN}"
+
+
+def test_a_redirect_is_no_answer_and_carries_the_token_nowhere(server: Server) -> None:
+    other = Server()
+    server.elsewhere, server.reply = f"{other.url}/api/v1/query", lambda _: (307, vector("0.5"))
+    answer = ask(QueryCheck(query="up", url=server.url, below=1, token="PROMETHEUS"), secret=secret)
+    other.close()
+    assert answer.verdict is Verdict.UNTOLD
+    assert "answered 307, a redirect, which is not followed" in answer.words
+    assert (len(server.asked), other.asked) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("OTHER", "", "there is no secret OTHER"),
+        ("PROMETHEUS", f"{TOKEN}\nx-admin: 1", "the secret PROMETHEUS is no token"),
+        ("PROMETHEUS", f"{TOKEN}\u00e9", "the secret PROMETHEUS is no token"),
+        ("PROMETHEUS", "", "the secret PROMETHEUS is no token"),
+    ],
+)
+def test_without_a_token_that_can_be_sent_nobody_is_asked(server: Server, name: str, value: str, words: str) -> None:
+    def given(wanted: str) -> str:
+        return secret(wanted) and value
+
+    answer = ask(QueryCheck(query="up", url=server.url, below=1, token=name), secret=given)
+    assert answer.verdict is Verdict.UNTOLD
+    assert words in answer.words
+    assert TOKEN not in answer.words
+    assert server.asked == []
+
+
+def test_a_server_is_asked_over_tls_if_its_authority_vouches_for_it(server: Server, tmp_path: Path) -> None:
+    authority, stranger = signed("authority", None), signed("stranger", None)
+    key, own = signed("127.0.0.1", authority)
+    (tmp_path / "server.pem").write_text(private(key) + pem(own))
+    server.over_tls(tmp_path / "server.pem")
+    server.reply = lambda _: vector("0.5")
+    check = QueryCheck(query="up", url=server.url, below=1, token="PROMETHEUS", ca=pem(authority[1]))
+    assert ask(check, secret=secret).verdict is Verdict.HEALTHY
+    for ca in (pem(stranger[1]), None):
+        answer = ask(check.model_copy(update={"ca": ca}), secret=secret)
+        assert answer.verdict is Verdict.UNTOLD
+        assert "certificate verify failed" in answer.words
+    assert server.tokens == [f"Bearer {TOKEN}"], "who cannot show who it is gets none"
