@@ -190,3 +190,9 @@ def forgiven(text: str) -> str:
     """Commands of which the first that fails ends them all, and does not decide. In the background, since a shell
     forgets `-e` in front of `||`."""
     return f"(\n{text}\n) &\nwait $! || true"
+
+
+def event(*, tag: str = "tag", pull: str, person: str) -> str:
+    """What started the run, in the source's words, as the shell finds it out."""
+    words = f"(tag) echo {tag} ;; (pull) echo {pull} ;; (person) echo {person} ;; (*) echo push ;;"
+    return f'$(case "$FARMGATE_TRIGGER" in {words} esac)'

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+
+import pytest
+
 from farmgate.importing import Format, Source, convert
 from farmgate.pipeline import parse
 from tests.importing.conversions import imported
@@ -140,3 +144,15 @@ def test_a_step_whose_failure_is_ignored_does_not_decide() -> None:
     (runs,) = [made.runs(name) for name in made.pipeline.jobs]
     assert runs == ["(\n./lint\n./more\n) &\nwait $! || true", "./test"]
     assert made.left == []
+
+
+@pytest.mark.parametrize(
+    ("trigger", "event"), [("push", "push"), ("tag", "tag"), ("pull", "pull_request"), ("person", "manual")]
+)
+def test_what_started_the_run_has_woodpeckers_word(trigger: str, event: str) -> None:
+    made = imported(W, "steps: [{name: tell, image: alpine, commands: ['echo $CI_PIPELINE_EVENT']}]")
+    (run,) = [made.runs(name)[0] for name in made.pipeline.jobs]
+    said = subprocess.run(
+        ["/bin/sh", "-ec", run], env={"FARMGATE_TRIGGER": trigger}, capture_output=True, text=True, check=True
+    )
+    assert said.stdout == f"{event}\n"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,8 @@ from farmgate.pipeline.expanding import expanded
 from farmgate.pipeline.schema import schema, schema_text, template_schema
 from farmgate.pipeline.templates import Found, problems_of
 from farmgate.pipeline.use import UseFile
+from scheduler import claims
+from workers import run
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "pipeline.md").read_text()
@@ -118,3 +122,10 @@ def test_the_schema_is_not_stale() -> None:
     assert written.read_text() == schema_text(), "run: python -m farmgate.pipeline > schemas/pipeline.schema.json"
     command = [sys.executable, "-m", "farmgate.pipeline"]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode() == schema_text()
+
+
+@pytest.mark.parametrize("given", [claims.variables, run._order])
+def test_the_page_names_each_variable_that_a_step_is_given(given: Callable[..., object]) -> None:
+    names = set(re.findall(r'"((?:FARMGATE|CI|HOME|TMPDIR)\w*)"', inspect.getsource(given)))
+    assert len(names) > 3
+    assert {name for name in names if f"`{name}`" not in PAGE} == set()

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from farmgate.importing.account import Kind, Part
-from farmgate.importing.commands import exports, forgiven, ready
+from farmgate.importing.commands import event, exports, forgiven, ready
 from farmgate.importing.draft import Draft, name_of, pattern_of
 from farmgate.importing.github import actions, expressions
 from farmgate.importing.github.environment import variables
@@ -48,7 +48,7 @@ _EXPORTED: Final = {
     "GITHUB_WORKSPACE": "$FARMGATE_WORKSPACE",
     "GITHUB_RUN_ID": "$FARMGATE_RUN",
     "GITHUB_RUN_NUMBER": "$FARMGATE_RUN",
-    "GITHUB_EVENT_NAME": "$FARMGATE_TRIGGER",
+    "GITHUB_EVENT_NAME": event(tag="push", pull="pull_request", person="workflow_dispatch"),
     "RUNNER_OS": "Linux",
     "RUNNER_TEMP": "$TMPDIR",
     "GITHUB_JOB": "$FARMGATE_JOB",

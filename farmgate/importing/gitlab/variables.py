@@ -15,6 +15,7 @@ from typing import Final
 
 from farmgate.documents import Location
 from farmgate.importing.account import Kind, Part
+from farmgate.importing.commands import event
 from farmgate.importing.draft import good_variable, put_variables
 from farmgate.importing.shell import literal
 
@@ -28,7 +29,7 @@ SET: Final = {
     "CI_JOB_NAME": "$FARMGATE_JOB",
     "CI_PIPELINE_ID": "$FARMGATE_RUN",
     "CI_PIPELINE_IID": "$FARMGATE_RUN",
-    "CI_PIPELINE_SOURCE": "$FARMGATE_TRIGGER",
+    "CI_PIPELINE_SOURCE": event(tag="push", pull="merge_request_event", person="web"),
     "CI_DEFAULT_BRANCH": "$FARMGATE_DEFAULT_BRANCH",
     "CI_PROJECT_NAME": "${FARMGATE_REPOSITORY##*/}",
     "CI_PROJECT_PATH": "$FARMGATE_REPOSITORY",

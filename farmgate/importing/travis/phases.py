@@ -15,7 +15,7 @@ from typing import Final
 
 from farmgate.documents import as_written
 from farmgate.importing.account import Kind, Part, flat, kind_of
-from farmgate.importing.commands import Shell, after
+from farmgate.importing.commands import Shell, after, event
 from farmgate.importing.draft import Draft
 from farmgate.importing.travis.environment import Environment
 from farmgate.importing.travis.languages import Language
@@ -32,7 +32,7 @@ _TRAVIS: Final = {
     "TRAVIS_REPO_SLUG": "$FARMGATE_REPOSITORY",
     "TRAVIS_OS_NAME": "linux",
     "TRAVIS_PULL_REQUEST": "${FARMGATE_PULL:-false}",
-    "TRAVIS_EVENT_TYPE": "$FARMGATE_TRIGGER",
+    "TRAVIS_EVENT_TYPE": event(tag="push", pull="pull_request", person="api"),
     "TRAVIS": "true",
     "TRAVIS_DIST": "noble",
     "TRAVIS_CPU_ARCH": "amd64",

@@ -15,7 +15,7 @@ from typing import Any, Final
 from farmgate.documents import as_written
 from farmgate.importing import image_commands
 from farmgate.importing.account import Kind, Part
-from farmgate.importing.commands import add, exports, forgiven, ready
+from farmgate.importing.commands import add, event, exports, forgiven, ready
 from farmgate.importing.draft import Draft, good_image, good_variable, pattern_of
 from farmgate.importing.shell import literal, shell_for, summary
 from farmgate.importing.woodpecker.beside import variables
@@ -34,14 +34,14 @@ _SET: Final = {
     "CI_REPO_OWNER": "${FARMGATE_REPOSITORY%%/*}",
     "CI_COMMIT_REF": "$FARMGATE_REF",
     "CI_COMMIT_MESSAGE": "$FARMGATE_TITLE",
-    "CI_PIPELINE_EVENT": "$FARMGATE_TRIGGER",
+    "CI_PIPELINE_EVENT": event(pull="pull_request", person="manual"),
     "CI_COMMIT_PULL_REQUEST": "$FARMGATE_PULL",
     "CI_REPO_DEFAULT_BRANCH": "$FARMGATE_DEFAULT_BRANCH",
     "DRONE_TAG": "$FARMGATE_TAG",
     "DRONE_COMMIT_SHA": "$FARMGATE_SHA",
     "DRONE_BRANCH": "$FARMGATE_BRANCH",
     "DRONE_BUILD_NUMBER": "$FARMGATE_RUN",
-    "CI_BUILD_EVENT": "$FARMGATE_TRIGGER",
+    "CI_BUILD_EVENT": event(pull="pull_request", person="manual"),
 }
 _OF_THE_MACHINE: Final = (
     "volumes",
