@@ -4,20 +4,17 @@ Rules:
 1. Reports are read however the job ended: a failed one is when they matter. They never change how it ended: a file that
    is missing, too large or cannot be read is told in the log and with the report.
 2. Files are strangers' bytes: opened as artifacts are, read in pieces, up to READ_BYTES each and KIND_BYTES together.
-3. A test that is told several times is one test: failed if any of it failed. Where a later one passed and the job
-   passed too, it passed after tries that failed: that is how Gradle, gotestsum and others write their re-runs.
-4. Rows go in pages of bounded size; what failed goes last, with texts of TEXT_BYTES together at most.
-5. Of a job with secrets a masked copy is read and sent, never the file itself; and what its rows say is masked again.
+3. Rows go in pages of bounded size; of tests, what failed goes last (workers.tries).
+4. Of a job with secrets a masked copy is read and sent, never the file itself; and what its rows say is masked again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from tempfile import TemporaryFile
@@ -30,6 +27,7 @@ from farmgate.reports import BadReport, Case, Coverage, cobertura, cyclonedx, ju
 from farmgate.reports.results import name_of
 from workers.artifacts import Found, NothingThere, OutsideWorkspace, Workspace
 from workers.logs import while_it_may_speak
+from workers.tries import Cases
 
 if TYPE_CHECKING:
     from workers.around import Around
@@ -38,10 +36,7 @@ Kind = Literal["tests", "coverage", "findings", "components"]
 READ_BYTES: Final = 64 * 2**20
 KIND_BYTES: Final = 512 * 2**20
 MOST_FILES: Final = 1000
-MOST_CASES: Final = 500_000
-MOST_FAILURES: Final = 5_000
 MOST_FINDINGS: Final = 20_000
-TEXT_BYTES: Final = 16 * 2**20
 PAGE_ROWS: Final = 2_000
 PAGE_BYTES: Final = 1 * 2**20
 _PIECE: Final = 256 * 1024
@@ -88,7 +83,7 @@ class _Reading:
     # --- kinds ---------------------------------
 
     def tests(self, patterns: Sequence[str], *, passed: bool) -> None:
-        gathered = _Cases(self._case)
+        gathered = Cases(self._case)
         for file in self._each("junit", patterns):
             self._read(file, lambda chunks: gathered.take(junit.read(chunks)))
         figures = gathered.finish(passed=passed)
@@ -274,67 +269,6 @@ class _Reading:
         self._around.say(f"farmgate: {self._kind}: {text}")
 
 
-class _Cases:
-    """Rule 3: passes go on at once, failures when all is known. `give` takes a case and its place."""
-
-    def __init__(self, give: Callable[[Case, int], None]) -> None:
-        self._give = give
-        self._count = 0
-        self._sums: Counter[str] = Counter()
-        self._failed: dict[tuple[str, str, str, str], tuple[Case, int, bool]] = {}
-        self._text = 0
-
-    def take(self, cases: Iterator[Case]) -> None:
-        for case in cases:
-            self._count += 1
-            if self._count > MOST_CASES:
-                raise BadReport(f"has more tests than the {MOST_CASES} that are kept")
-            self._one(case)
-
-    def _one(self, case: Case) -> None:
-        known = self._failed.get(case.key) if self._failed else None
-        bad = case.outcome in ("failed", "error")
-        if known is not None:  # told before, with tries that failed
-            before, ordinal, _ = known
-            tries = before.failed_tries + case.failed_tries + (before.outcome in ("failed", "error"))
-            merged = replace(case if bad else before, failed_tries=tries, seconds=case.seconds)
-            self._failed[case.key] = (merged, ordinal, case.outcome == "passed")
-        elif bad or case.failed_tries:
-            if len(self._failed) >= MOST_FAILURES:
-                self._sums.update({case.outcome: 1})
-                self._give(replace(case, text="", message=case.message[:200]), self._count)
-                return
-            self._text += len(case.text)
-            kept = case if self._text <= TEXT_BYTES else replace(case, text="")
-            # The texts of most failures share nothing; their names are shared with every run.
-            self._failed[case.key] = (replace(kept, class_name=sys.intern(kept.class_name)), self._count, not bad)
-        else:
-            self._sums.update({case.outcome: 1})
-            self._sums["milliseconds"] += round(case.seconds * 1000)
-            self._give(case, self._count)
-
-    def finish(self, *, passed: bool) -> dict[str, float]:
-        """Give what failed; the sums."""
-        for case, ordinal, passed_later in self._failed.values():
-            told_itself = case.outcome == "passed"
-            if passed_later and (passed or told_itself):
-                self._sums.update(passed=1, flaky=1)
-                self._give(replace(case, outcome="passed", failed_tries=max(1, case.failed_tries)), ordinal)
-            else:
-                self._sums.update({case.outcome: 1})
-                self._give(case, ordinal)
-            self._sums["milliseconds"] += round(case.seconds * 1000)
-        sums = self._sums
-        return {
-            "passed": float(sums["passed"]),
-            "failed": float(sums["failed"]),
-            "errors": float(sums["error"]),
-            "skipped": float(sums["skipped"]),
-            "flaky": float(sums["flaky"]),
-            "seconds": sums["milliseconds"] / 1000,
-        }
-
-
 def _pieces(descriptor: int, limit: int) -> Iterator[bytes]:
     at = 0
     while at < limit:
@@ -366,7 +300,7 @@ def _keep(around: Around, path: str, descriptor: int) -> str:
 
 
 def _masked(masks: Masks, descriptor: int, size: int, copy: IO[bytes]) -> int:
-    """Rule 5: write it masked, as far as it is read at all; the size to go by."""
+    """Rule 4: write it masked, as far as it is read at all; the size to go by."""
     masking = Masking(masks)
     for data in _pieces(descriptor, min(size, READ_BYTES)):
         copy.write(masking.feed(data))
