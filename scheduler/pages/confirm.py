@@ -49,6 +49,8 @@ def asked(title: str, action: str, back: str, submit: str, *lines: str, **more: 
         "text": None,
         "commit": None,
         "commits": None,
+        "scopes": [],
+        "days": {},
         "live": False,
     }
     return {**values, **more}

@@ -37,6 +37,7 @@ from scheduler.pages import (
     secrets,
     signin,
     vulnerabilities,
+    vulnerability_forms,
     where,
 )
 from scheduler.pages.guard import PageRoute, error_page
@@ -175,6 +176,7 @@ def router(context: Context) -> APIRouter:
     results.add(pages, context, live)
     audit.add(pages, show)
     vulnerabilities.add(pages, show)
+    vulnerability_forms.add(pages, context, show)
     where.add(pages, show)
     ledger.add(pages, context, show)
     secrets.add(pages, context, show)

@@ -220,6 +220,25 @@ def test_the_pages_tell_the_same(world: World) -> None:
     one = page("/vulnerabilities/GHSA-jinja")
     assert "CVE-2024-1 is live in shop/production since rollout 1, fixed in the waiting batch." in one
     assert page("/vulnerabilities/CVE-9999-1", 404)
+    path = "/vulnerabilities/CVE-2024-1"
+    asks = page(f"{path}/decide?scope=shop/production")
+    assert '<option value="shop/production" selected>' in asks
+    assert "Accept it until then" in asks
+    said = {"verdict": "accepted", "scope": "shop/production", "days": "30", "reason": "<b>behind a proxy</b>"}
+    for wrong in ({"days": "9999"}, {"verdict": "fine"}, {"reason": " "}):
+        assert world.farm.http.post(f"{path}/decide", data={**said, **wrong}).status_code == 400
+    assert world.farm.http.post(f"{path}/decide", data={**said, "scope": "moon"}).status_code == 404
+    assert world.farm.http.post(f"{path}/decide", data=said, follow_redirects=False).status_code == 303
+    decided = page(path)
+    assert "<b>accepted</b> in shop/production" in decided
+    assert "&lt;b&gt;behind a proxy" in decided
+    assert "Sign in" in world.farm.stranger.post(f"{path}/decide", data=said).text
+    (number,) = [each["id"] for each in world.farm.http.get(f"/api{path}").json()["decisions"]]
+    assert "behind a proxy" in page(f"{path}/decisions/{number}/withdraw")
+    again = world.farm.http.post(f"{path}/decisions/{number}/withdraw", follow_redirects=False)
+    assert again.status_code == 303
+    assert "withdrawn by ada" in page(path)
+    assert page(f"{path}/decisions/{number}/withdraw", 404)
     assert "OSV has no name for packages such as generic" in page("/vulnerabilities/untold")
     assert "fixes it" in page("/lanes/shop/production")
     assert "CVE-2024-1" in page("/lanes/shop/production/rollouts/1")
