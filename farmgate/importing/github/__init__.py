@@ -7,7 +7,8 @@ Rules:
 3. What a step says by an expression that only GitHub can answer leaves that step; the rest of the job is converted.
 
 `file` has a workflow, `triggers` what starts it, `jobs` a job with its `matrix`, `machine`, `environment`, `conditions`
-and `limits`, `steps` a step, `actions` the marketplace's; `trees` reads expressions, `expressions` says them.
+and `limits`, `steps` a step, `actions` the marketplace's; `trees` reads expressions,
+`names` knows what they name, `expressions` says them.
 """
 
 from __future__ import annotations

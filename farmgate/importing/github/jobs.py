@@ -14,7 +14,7 @@ from farmgate.importing.account import Kind, Part
 from farmgate.importing.commands import without_root
 from farmgate.importing.draft import Draft
 from farmgate.importing.github import conditions, environment, expressions, limits, machine, matrix
-from farmgate.importing.github.expressions import Scope
+from farmgate.importing.github.names import Scope
 from farmgate.importing.github.steps import Step
 from farmgate.importing.github.trees import Unsaid
 
