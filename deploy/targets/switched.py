@@ -131,8 +131,8 @@ class SwitchedTarget:
     def restore(self, order: Order) -> Outcome:
         self._fence.enter(order.epoch)
         if order.old is None:
-            left = self._take_down(order.epoch)
-            return Outcome(words="; ".join(("taken down: nothing was live before", *left)))
+            silent = self._take_down(order.epoch)
+            return Outcome(words="; ".join(("taken down: nothing was live before", *_left(silent))))
         started = self._start(order.old, order.epoch, everywhere=False)
         if started.ended is not Ended.DONE:
             return started
@@ -172,17 +172,18 @@ class SwitchedTarget:
 
     def remove(self, epoch: int) -> None:
         self._fence.enter(epoch)
-        left = self._take_down(epoch)
-        if left:
-            raise TargetError("; ".join(left))  # nobody looks at the lane any more: whoever removes it has to know
+        silent = self._take_down(epoch)
+        if silent:  # nobody looks at the lane any more
+            raise TargetError(f"{silent}: something is left there, take it down again when it does")
 
     def _everywhere(self, package: Package) -> tuple[Instance, ...]:
         """The package's instances. Raises TargetError if a host of one does not answer."""
         instances = self._runner.ensure(package)
         lost = [instance for instance in instances if instance.lost]
         if lost:
-            numbers = ", ".join(str(instance.index + 1) for instance in lost)
-            raise TargetError(f"{_why(lost)}: it must take instance {numbers} of {len(instances)}")
+            numbers = " and ".join(str(instance.index + 1) for instance in lost)
+            plural = "s" if len(lost) > 1 else ""
+            raise TargetError(f"{_why(lost)}: it must take instance{plural} {numbers} of {len(instances)}")
         return instances
 
     def _start(self, package: Package, epoch: int, *, everywhere: bool) -> Outcome:
@@ -245,24 +246,23 @@ class SwitchedTarget:
         lost = [instance for instance in served_by if instance.lost]
         if lost:
             told.append(f"{_why(lost)}: {len(lost)} of {len(served_by)} instances are missing until it is back")
-        told += self._remove_all(self._others(kept), order.epoch)
+        told += _left(self._remove_all(self._others(kept), order.epoch))
         figures = {"drained_seconds": round(stopwatch() - began, 3), "cut_off": left}
         return Outcome(words="; ".join(told), figures=figures)
 
     def _others(self, kept: Package) -> dict[int, tuple[Instance, ...]]:
         return {each: found for each, found in self._runner.running().items() if each != kept.rollout_id}
 
-    def _take_down(self, epoch: int) -> list[str]:
+    def _take_down(self, epoch: int) -> str:
         self._switch.stop()
         return self._remove_all(self._runner.running(), epoch)
 
-    def _remove_all(self, rollouts: Mapping[int, tuple[Instance, ...]], epoch: int) -> list[str]:
-        """In words, what is left where nobody answers."""
+    def _remove_all(self, rollouts: Mapping[int, tuple[Instance, ...]], epoch: int) -> str:
+        """In words, which hosts with something left do not answer; empty if there are none."""
         for rollout in rollouts:
             self._fence.check(epoch)
             self._runner.remove(rollout)
-        lost = [instance for found in rollouts.values() for instance in found if instance.lost]
-        return [f"{_why(lost)}: what is left there is removed when it does"] if lost else []
+        return _why(instance for found in rollouts.values() for instance in found if instance.lost)
 
 
 def switched(site: Site, runner: Runner, guard: Guard | None = None) -> SwitchedTarget:
@@ -281,6 +281,10 @@ def _route(package: Package, instances: tuple[Instance, ...], share: int) -> Rou
 def _addresses(instances: Iterable[Instance]) -> tuple[str, ...]:
     """All that are known: whether one serves whose host does not answer us, the switch finds out by itself."""
     return tuple(instance.address for instance in instances if instance.address)
+
+
+def _left(silent: str) -> list[str]:
+    return [f"{silent}: what is left there is removed when it does"] if silent else []
 
 
 def _why(lost: Iterable[Instance]) -> str:

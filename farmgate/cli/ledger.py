@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Row = dict[str, Any]
 
 PATHS = 40
+WIDEST = 240
 OWN_PATHS = 5
 _NUMBER = "A rollout's number."
 
@@ -151,7 +152,10 @@ def _paths(out: Console, paths: Sequence[str], cut: bool) -> None:
 
 
 def _value(value: Any) -> str:
-    return "nothing" if value is None else plain_json.dumps(value, ensure_ascii=False)
+    if value is None:
+        return "nothing"
+    text = plain_json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= WIDEST else f"{text[:WIDEST]} ... (--json has it whole)"
 
 
 def _say(out: Console, text: str) -> None:

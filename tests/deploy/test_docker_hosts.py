@@ -9,10 +9,14 @@ import pytest
 
 from deploy.checks import Answer, Verdict
 from deploy.steps import blameless
+from deploy.switch import Route
 from deploy.targets.docker_hosts import HERE, HostsRunner
-from deploy.targets.protocol import Instance, Package
+from deploy.targets.fence import Fence
+from deploy.targets.protocol import Instance, Order, Package
 from deploy.targets.spot import Spot
+from deploy.targets.switched import SwitchedTarget
 from farmgate.blobs import MemoryBlobs
+from farmgate.clock import VirtualClock
 from farmgate.errors import TargetError
 from farmgate.policy import DockerTarget
 from farmgate.policy.targets.engines import Engine
@@ -49,6 +53,9 @@ class Machine:
     def remove(self, rollout_id: int) -> None:
         self.answers()
         self.there.pop(rollout_id, None)
+
+    def mark(self, epoch: int) -> int:
+        return epoch
 
     def _instances(self, rollout: int) -> tuple[Instance, ...]:
         return tuple(Instance(index, address, True) for index, address in self.there[rollout].items())
@@ -156,6 +163,90 @@ def test_before_the_start_it_is_told_what_could_not_be_had_back_and_where(room: 
         "the host web2: no such image",
         "1 of 4 instances of 000000000000 could not be had back: the host web3 does not answer (no route)",
     )
+
+
+class Routes:
+    """What a switch was told last, which is all that a target asks of it here."""
+
+    def __init__(self) -> None:
+        self.told: dict[int, Route] = {}
+
+    def route(self, listen: str, health: str, routes: Sequence[Route]) -> None:
+        self.told = {each.rollout_id: each for each in routes}
+
+    def shares(self) -> dict[int, int]:
+        return {rollout: route.share for rollout, route in self.told.items()}
+
+    def addresses(self, rollout: int) -> tuple[str, ...]:
+        return self.told[rollout].addresses if rollout in self.told else ()
+
+    def sessions(self, rollout: int) -> int:
+        return 0
+
+    def mend(self) -> bool:
+        return False
+
+    def stop(self) -> None:
+        self.told = {}
+
+
+@pytest.fixture
+def switch() -> Routes:
+    return Routes()
+
+
+def _target(room: Room, switch: Routes, *hosts: str) -> SwitchedTarget:
+    runner = room.runner(*hosts)
+    return SwitchedTarget(runner, switch, Fence(room.folder), "127.0.0.1:1", VirtualClock())  # type: ignore[arg-type]
+
+
+def test_a_wave_waits_for_a_host_that_must_take_it_in_and_its_end_does_not(room: Room, switch: Routes) -> None:
+    order = Order("x/y", 1, room.package(2, "web1", "web2"), room.package(1, "web1", "web2"))
+    _target(room, switch, "web1", "web2").shift(order, 100)
+    room.machines["web2"].on = False
+    target = _target(room, switch, "web1", "web2")
+    with pytest.raises(TargetError, match=r"web2 does not answer \(no route\): it must take instances 2 and 4 of 4"):
+        target.shift(order, 100)
+    finished = target.finish(order)
+    assert finished.words == (
+        "the host web2 does not answer (no route): 2 of 4 instances are missing until it is back; "
+        "the host web2 does not answer (no route): what is left there is removed when it does"
+    )
+    assert switch.told[2].addresses == ("web1:20", "web2:21", "web1:22", "web2:23"), "the switch sees for itself"
+    room.machines["web2"].on = True
+    _target(room, switch, "web1", "web2").tend(order.new, 1)
+    assert [set(room.machines[name].there) for name in ("web1", "web2")] == [{2}, {2}]
+
+
+def test_the_hosts_of_the_old_release_may_be_gone_when_a_new_one_goes_elsewhere(room: Room, switch: Routes) -> None:
+    order = Order("x/y", 1, room.package(2, "web2"), room.package(1, "web1"))
+    room.runner("web1").ensure(order.old or order.new)
+    room.machines["web1"].on = False
+    target = _target(room, switch, "web2")
+    target.shift(order, 50)
+    assert switch.shares() == {1: 50, 2: 50}
+    target.finish(order)
+    assert switch.shares() == {2: 100}
+
+
+def test_going_back_waits_if_no_host_of_the_old_release_answers(room: Room, switch: Routes) -> None:
+    order = Order("x/y", 1, room.package(2, "web2"), room.package(1, "web1"))
+    _target(room, switch, "web2").shift(order, 50)
+    room.machines["web1"].on = False
+    with pytest.raises(TargetError, match=r"the host web1 does not answer"):
+        _target(room, switch, "web2").restore(order)
+    assert switch.shares() == {1: 50, 2: 50}
+
+
+def test_who_takes_a_lane_down_is_told_where_something_is_left(room: Room, switch: Routes) -> None:
+    room.runner("web1", "web2").ensure(room.package(1, "web1", "web2"))
+    room.machines["web2"].on = False
+    with pytest.raises(TargetError, match=r"web2 does not answer .*: something is left there, take it down again"):
+        _target(room, switch, "web1", "web2").remove(1)
+    assert room.machines["web1"].there == {}
+    room.machines["web2"].on = True
+    _target(room, switch, "web1", "web2").remove(1)
+    assert room.machines["web2"].there == {}
 
 
 def test_a_check_that_is_sick_blames_nobody_while_a_host_is_silent() -> None:
