@@ -197,7 +197,7 @@ class Switch:
     hard-stop-after 10m
 defaults
     mode http
-    timeout connect 2s
+    timeout connect 1s
     timeout client 60s
     timeout server 60s
     timeout queue 10s
@@ -207,7 +207,7 @@ defaults
     timeout check 2s
     option http-server-close
     option redispatch 1
-{_NOTICES if _CAN_NOTICE else ""}    retries 5
+{_NOTICES if _CAN_NOTICE else ""}    retries 8
     retry-on conn-failure empty-response
 frontend in
     bind {state.listen}
@@ -218,7 +218,7 @@ backend app
     option httpchk
     http-check send meth GET uri {state.health} ver HTTP/1.1 hdr host farmgate.local
     http-check expect status 200
-    default-server check inter 2s fastinter 500ms fall 3 rise 1{" tcp-ut 4s" if _CAN_NOTICE else ""}
+    default-server check inter 2s fastinter 500ms fall 3 rise 1{" tcp-ut 3s" if _CAN_NOTICE else ""}
 {slots}
 """
 

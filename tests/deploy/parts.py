@@ -95,7 +95,7 @@ def slow(port: int) -> str:
 
 
 def _client(port: int, seen: Load, stop: threading.Event) -> None:
-    clock, connection = SystemClock(), http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    clock, connection = SystemClock(), http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     while not stop.is_set():
         try:
             connection.request("GET", "/")
