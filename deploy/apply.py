@@ -302,7 +302,8 @@ def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move,
             _cancel(connection, view, subject, reason, now)
             _abandon_searches(connection, seen.lane.id, now)
         case Withdraw(reason):
-            _cancel(connection, view, subject, reason, now)
+            again = rollout.kind is RolloutKind.REVERT  # the lane asks for another one if it needs that
+            _cancel(connection, view, subject, reason, now, states.Made.NEEDLESS if again else states.Made.CANCELLED)
             if rollout.search_id is not None:
                 searches.uncount(connection, rollout.search_id)
         case Advance(wave, deadline):
@@ -382,13 +383,21 @@ def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move,
             assert_never(decision)
 
 
-def _cancel(connection: Connection, view: RolloutView, subject: str, reason: str, now: datetime) -> None:
-    """It ends before anything was touched, and what goes together with it is taken back."""
+def _cancel(
+    connection: Connection,
+    view: RolloutView,
+    subject: str,
+    reason: str,
+    now: datetime,
+    made: states.Made = states.Made.CANCELLED,
+) -> None:
+    """It ends before anything was touched, and what goes together with it is taken back. `made`: what becomes of the
+    made commit that it delivers."""
     if together.is_bound(view):
         apply_together.take_back_others(connection, view, reason, now + PATIENCE, now)
     people.settle_start(connection, view, now)
     rollouts.moved(connection, view.rollout, states.Rollout.CANCELLED, finished_at=now, reason=reason)
-    made_rows.delivered(connection, view.rollout.id, states.Made.CANCELLED, reason, now)
+    made_rows.delivered(connection, view.rollout.id, made, reason, now)
     tell(connection, now, "rollout.cancelled", subject, view.rollout.number, reason)
 
 

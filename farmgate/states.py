@@ -201,7 +201,7 @@ MOVES: dict[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
         Made.ASKED: frozenset({Made.TESTING, Made.NEEDLESS, Made.FAILED, Made.CANCELLED}),
         Made.TESTING: frozenset({Made.ASKED, Made.READY, Made.NEEDLESS, Made.FAILED, Made.CANCELLED}),
         Made.READY: frozenset({Made.ASKED, Made.DELIVERING, Made.NEEDLESS, Made.FAILED, Made.CANCELLED}),
-        Made.DELIVERING: frozenset({Made.LIVE, Made.SICK, Made.CANCELLED}),
+        Made.DELIVERING: frozenset({Made.LIVE, Made.SICK, Made.NEEDLESS, Made.CANCELLED}),
     },
     Search: {
         Search.OPEN: frozenset({Search.FOUND, Search.ABANDONED}),

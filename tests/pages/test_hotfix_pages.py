@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import html
+from datetime import timedelta
 from typing import Any, cast
 
 from sqlalchemy import insert
 
 from farmgate import states
-from farmgate.models import MadeKind
+from farmgate.invariants import INVARIANTS
+from farmgate.lanes import OpenRevert
+from farmgate.models import MadeKind, RolloutKind
 from farmgate.policy import Approvals
-from farmgate.store import bans, lanes, made, repositories, schema
+from farmgate.store import bans, lane_views, lanes, made, repositories, reverts, rollouts, schema
 from scheduler import making
 from tests.pages.farm import Farm, OneHistory, TestClient
 from tests.store import rows
@@ -105,10 +108,10 @@ def test_a_lane_that_asks_people_lets_them_approve_exactly_the_hotfix(farm: Farm
     assert "needs 1 approval" not in client.get(LANE).text
 
 
-def without_culprit(farm: Farm) -> tuple[str, str]:
+def without_culprit(farm: Farm, **policy: Any) -> tuple[str, str]:
     """A lane with a culprit in what waits, and a commit without it that is asked for."""
     history = cast("OneHistory", farm.context.mirrors).history
-    live_and_fix(farm, on_culprit="revert")
+    live_and_fix(farm, on_culprit="revert", **policy)
     bad = history.add("Faster `checkout`", {"cart": "3"}, author="Linus")
     later = history.add("A footer", {"footer": "1"})
     with farm.context.store.writing() as connection:
@@ -155,3 +158,51 @@ def test_a_commit_without_a_culprit_is_offered_as_a_pull_request(farm: Farm, cli
     assert "-3\n" in patch
     assert "is open" not in client.get(f"{LANE}/hotfix").text  # a hotfix may be asked for: the revert gives way
     assert client.get(f"{LANE}/reverts/7").status_code == 404
+
+
+def test_people_approve_a_batch_without_its_culprit_as_one_commit(farm: Farm, client: TestClient) -> None:
+    without_culprit(farm, approvals=Approvals(count=1))
+    making.make(farm.context, 1)
+    assert "is not tested yet" in client.get(f"{LANE}/approve").text
+    with farm.context.store.writing() as connection:
+        row = made.by_id(connection, 1)
+        assert row.sha is not None
+        rows.a_candidate(connection, farm.repository, row.sha, farm.ago(20))
+        made.ready(connection, row)
+        live = connection.execute(schema.releases.select()).one().sha
+    shown = client.get(f"{LANE}/approve").text
+    assert "A footer" in shown
+    assert f"({row.sha[:9]}) needs 1 approval" in client.get(LANE).text
+    stale = client.post(f"{LANE}/approve", data={"since": row.onto, "until": row.sha})
+    assert stale.status_code == 409
+    farm.token("write", name="ada")
+    assert client.post(f"{LANE}/approve", data={"since": live, "until": row.sha}).status_code == 303
+    assert f"({row.sha[:9]}) needs 1 approval" not in client.get(LANE).text
+    with farm.context.store.reading() as connection:
+        lane = lanes.by_name(connection, "shop", "production")
+        assert lane_views.of_lane(connection, lane, farm.now).revert == OpenRevert(
+            1, states.Made.READY, row.sha, 4, row.run_id, row.onto, 3, tuple(row.picks), stands=True, agreed=True
+        )
+        own = reverts.of_lane(connection, lane, lanes.policy_of(lane), 1, farm.now)[0]
+        assert own is not None
+        connection.execute(schema.commits.update().values(author_name="ada"))
+        ours = reverts.of_lane(connection, lane, lanes.policy_of(lane), 1, farm.now)[0]
+        assert (own.agreed, ours.agreed if ours is not None else None) == (True, False)
+    with farm.context.store.writing() as connection:
+        view = lane_views.of_lane(connection, lane, farm.now)
+        assert view.live is not None
+        ends = view.base, live, row.onto_position, row.sha, view.live.release_id
+        new = rollouts.NewRollout(
+            lane, RolloutKind.REVERT, 4, *ends, None, lane.policy, "main", "farmgate", None, timedelta(hours=1)
+        )
+        number = rollouts.cut(connection, new, 0, farm.now).id
+        made.deliver(connection, row.id, row.sha, number, farm.now)
+    with farm.context.store.reading() as connection:
+        now = farm.now + timedelta(seconds=1)
+        asked = ("I9", "I14")
+        assert [list(INVARIANTS[name](connection, now)) for name in asked] == [[], []]
+        connection.execute(schema.approvals.update().values(withdrawn_at=farm.ago(5), withdrawn_by="ada"))
+        connection.execute(schema.made.update().values(picks=[]))
+        found = [words for name in asked for _, words in INVARIANTS[name](connection, now)]
+    assert [words[:9] for words in found if "needs 1 approvals; nobody" in words] == [row.picks[0][:9], row.onto[:9]]
+    assert f"it holds a commit of the ban of {row.picks[0][:9]}, and no fix of it" in found
