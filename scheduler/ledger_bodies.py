@@ -12,7 +12,7 @@ from scheduler.lane_bodies import RolloutDetail
 
 class LedgerCommit(BaseModel):
     """A commit of a batch. `url`: where its forge shows it. `paths`: the first that it changed, of `path_count`; none
-    where git cannot tell."""
+    where git cannot tell. `taken_back`: in this batch itself, by the commit that Farmgate made of it."""
 
     sha: str
     position: int
@@ -23,6 +23,7 @@ class LedgerCommit(BaseModel):
     url: str | None
     paths: list[str] = []
     path_count: int | None = None
+    taken_back: bool = False
 
 
 class DifferenceBody(BaseModel):

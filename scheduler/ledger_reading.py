@@ -17,9 +17,9 @@ from sqlalchemy import Connection
 from farmgate import states
 from farmgate.errors import FarmgateError, NotFound
 from farmgate.ledger import commit_link, differences
-from farmgate.models import Commit, Lane, Release, Repository, Rollout
+from farmgate.models import Commit, Lane, MadeKind, Release, Repository, Rollout
 from farmgate.policy.targets import with_digests
-from farmgate.store import bans, candidates, lanes, releases, repositories, rollouts, submissions
+from farmgate.store import bans, candidates, lanes, made, releases, repositories, rollouts, submissions
 from farmgate.store.database import many, newest
 from farmgate.store.schema import releases as releases_table
 from scheduler import lane_reading
@@ -48,6 +48,9 @@ def rollout(context: Context, connection: Connection, lane: Lane, number: int) -
     of = repositories.by_id(connection, lane.repository_id)
     batch = rollouts.commits_of(connection, [row.id])[::-1]
     carried = _described(connection, of, [(each.sha, each.position) for each in batch])
+    own = made.of_rollout(connection, row.id)
+    if own is not None and own.kind is MadeKind.REVERT:
+        carried = [each.model_copy(update={"taken_back": each.sha in own.picks}) for each in carried]
     candidate = candidates.by_id(connection, row.candidate_id)
     came_from = releases.by_id(connection, row.from_release_id) if row.from_release_id is not None else None
     prepared = {each.key: each for each in rollouts.entries(connection, row.id)}.get("prepare")

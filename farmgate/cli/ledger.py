@@ -125,7 +125,8 @@ def where(
 def _commits(out: Console, commits: Sequence[Row], count: int, authors: Sequence[str]) -> None:
     _say(out, f"{count} commits by {', '.join(authors) or 'nobody'}, the newest first:")
     for each in commits:
-        _say(out, f"  {show.short(each['sha'])} {each['title']} ({each['author']})")
+        back = ", taken back in it" if each.get("taken_back") else ""
+        _say(out, f"  {show.short(each['sha'])} {each['title']} ({each['author']}){back}")
         if each.get("paths"):
             more = each["path_count"] - OWN_PATHS
             told = ", ".join(each["paths"][:OWN_PATHS]) + (f" and {more} more" if more > 0 else "")

@@ -197,6 +197,9 @@ def test_people_approve_a_batch_without_its_culprit_as_one_commit(farm: Farm, cl
         )
         number = rollouts.cut(connection, new, 0, farm.now).id
         made.deliver(connection, row.id, row.sha, number, farm.now)
+    shown = client.get(f"{LANE}/rollouts/3").text
+    assert shown.count("taken back in it") == 1
+    assert shown.index("A footer") < shown.index("Faster `checkout`") < shown.index("taken back in it")
     with farm.context.store.reading() as connection:
         now = farm.now + timedelta(seconds=1)
         asked = ("I9", "I14")
