@@ -39,6 +39,8 @@ class SecondHost:
         self._plug = f"fgp{number}"
         self._folder = folder
         self._running: subprocess.Popen[bytes] | None = None
+        self.farms: set[str] = set()
+        """Whose lanes were on this host and on this machine's engine."""
         self._ca_key, self._ca = signed("farmgate test", None)
         self.ca = pem(self._ca)
         own_key, own = signed(self.address, (self._ca_key, self._ca))
@@ -100,9 +102,16 @@ class SecondHost:
         self._running = None
 
     def scrap(self) -> None:
-        """For good."""
+        """For good, with the marks that its farms left beside it."""
+        import docker
+
         self.kill()
         _ip("link", "del", self._wire)
+        here = docker.from_env()
+        for farm in self.farms:
+            for mark in here.volumes.list(filters={"label": f"farmgate.farm={farm}"}):
+                mark.remove()
+        here.close()
 
     def load(self, image: str) -> None:
         """Take an image over from this machine's engine."""
@@ -156,6 +165,7 @@ def lane_site(
     """As the deploy loop hands it to a target of these hosts. `copy`: the folder that it keeps its files in."""
     listen, names = f"127.0.0.1:{port}", {"application": "shop", "environment": "production", "repository": "shop"}
     policy = LanePolicy(**names, branch="main", target=target, listen=listen)
+    second.farms.add(farm)
     place = folder / copy
     place.mkdir(exist_ok=True)
     secrets = {"KEY": second.key, "TOKEN": "a value that nobody may see"}
