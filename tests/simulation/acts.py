@@ -147,8 +147,10 @@ def _lift_hold(farm: Farm, line: Line) -> None:
 
 
 def _rollback(farm: Farm, line: Line) -> None:
-    """`to`: a rollout's number; without, the one before what is live."""
-    lanes_api.roll_back(door(farm), "shop", line["rollback"], line.get("to"), "it is worse", WHO)
+    """`to`: a rollout's number; without, the one before what is live. `together`: with the others of its group."""
+    lanes_api.roll_back(
+        door(farm), "shop", line["rollback"], line.get("to"), "it is worse", WHO, together=line.get("together")
+    )
 
 
 def _lift_ban(farm: Farm, line: Line) -> None:

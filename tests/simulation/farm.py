@@ -29,7 +29,7 @@ from deploy.targets.scripted import Place, ScriptedProber, ScriptedTarget
 from farmgate.clock import VirtualClock
 from farmgate.models import JournalEntry, Lane, Release, Rollout, TokenKind
 from farmgate.policy import Check, CommandCheck, CommandTarget, LanePolicy
-from farmgate.store import candidates, lanes, looks, releases, repositories, rollouts
+from farmgate.store import candidates, lane_groups, lanes, looks, releases, repositories, rollouts
 from farmgate.store.database import Store
 from farmgate.store.schema import tokens
 from tests.simulated import Crash, SimulatedSignals
@@ -130,13 +130,15 @@ def _empty_farm() -> bytes:
 
 
 class Farm:
-    """The lanes of one application, and their surroundings. `root` is the branch's first commit, green at once."""
+    """The lanes of one application, and their surroundings; `together`: they are a group, in this order. `root` is the
+    branch's first commit, green at once."""
 
     def __init__(
         self,
         lanes_there: Sequence[str] = ("production",),
         *,
         loops: int = 1,
+        together: bool = False,
         policy: Mapping[str, Any] | None = None,
         starts: str = "2026-01-01T00:00:00+00:00",
     ) -> None:
@@ -144,6 +146,7 @@ class Farm:
         self.store = begin_with(_empty_farm())
         self.signals = SimulatedSignals()
         self.lanes = tuple(lanes_there)
+        self.together = together
         self.known: dict[str, Known] = {}  # by name
         self.by_sha: dict[str, Known] = {}
         self.head = ""
@@ -169,6 +172,9 @@ class Farm:
         with self.store.writing() as connection:
             lanes.apply_policy(connection, list(self.policies.values()), "story", self.clock.now())
             self.ids = {lane.environment: lane.id for lane in lanes.every(connection)}
+            if together:
+                named = [f"shop/{lane}" for lane in self.lanes]
+                lane_groups.apply(connection, "all", named, "story", self.clock.now())
         self.loops = [Loop(self.begin()) for _ in range(loops)]
         self.push(["root"])
         self.turn_green("root")

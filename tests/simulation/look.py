@@ -1,7 +1,7 @@
 """What must hold after each step of simulated delivery: the farm's own invariants, and what no single look can see.
 
 Rules:
-1. The rows: the invariants of delivery (I4 to I9, I14 to I17), on each look after something was written.
+1. The rows: the invariants of delivery (I4 to I9, I14 to I18), on each look after something was written.
 2. The place: it serves what the store says is live; while a rollout is under way, nothing but its two releases. What
    the store calls good is not ill, and who is banned by automation holds a breakage, wherever checks tell the truth.
 3. The words: no waiting commit is lost, each has a reason, no estimate lies in the past, and who explains agrees with
@@ -26,11 +26,13 @@ from farmgate.invariants.bounds import i10
 from farmgate.models import RolloutKind
 from farmgate.store import bans, events, lane_views, rollouts
 from farmgate.store import schema as t
-from tests.simulation.farm import Farm
+from tests.simulation.farm import Farm, Known
 from tests.simulation.memory import raw
 from tests.simulation.reckoning import paced
 
-_ROWS: Final = [name for name in INVARIANTS if name in {"I5", "I6", "I7", "I8", "I9", "I14", "I15", "I16", "I17"}]
+_ROWS: Final = [
+    name for name in INVARIANTS if name in {"I5", "I6", "I7", "I8", "I9", "I14", "I15", "I16", "I17", "I18"}
+]
 _BY_TIMES: Final = frozenset({"I7", "I9", "I14", "I16"})
 _LATE: Final = timedelta(minutes=30)
 
@@ -116,7 +118,8 @@ def place(connection: Connection, farm: Farm, name: str, view: rules.LaneView) -
 
 def truth(connection: Connection, farm: Farm, name: str) -> list[str]:
     """Rule 2, what is said of commits."""
-    if name in farm.doubtful:
+    where = farm.lanes if farm.together else (name,)  # lanes that go together are taken back together
+    if farm.doubtful & {*where}:
         return []
     found = []
     live = farm.live(connection, name)
@@ -124,11 +127,14 @@ def truth(connection: Connection, farm: Farm, name: str) -> list[str]:
         found.append(f"{farm.by_sha[live.sha].name} was verified good, and holds a breakage")
     for ban in bans.standing(connection, farm.ids[name]):
         covered = [farm.by_sha[sha] for sha in {ban.sha, *ban.covers}]
-        guilty = any(name in each.breaks or each.sha in farm.places[name].stillborn for each in covered)
-        guilty = guilty or any(name in each.uncovers or each.name in farm.late_red for each in covered)
+        guilty = any(each.name in farm.late_red or _breaks(farm, each, lane) for each in covered for lane in where)
         if ban.created_by == "farmgate" and not guilty:
             found.append(f"{', '.join(each.name for each in covered)} is banned, and breaks nothing: {ban.reason}")
     return found
+
+
+def _breaks(farm: Farm, commit: Known, lane: str) -> bool:
+    return lane in commit.breaks or lane in commit.uncovers or commit.sha in farm.places[lane].stillborn
 
 
 def words(farm: Farm, full: rules.LaneView, quick: rules.LaneView) -> list[str]:
@@ -161,7 +167,9 @@ def words(farm: Farm, full: rules.LaneView, quick: rules.LaneView) -> list[str]:
         shown = rules.preview(full, now)
         if not shown.reasons:
             found.append(f"nothing is cut ({decided.reasons[0].words}), and the preview gives no reason")
-        if shown.at is not None and (shown.at < now or (shown.at == now and quick.active is None)):
+        if shown.at is not None and (
+            shown.at < now or (shown.at == now and not any(each.active for each in quick.members))
+        ):
             found.append(f"nothing is cut ({decided.reasons[0].words}), and the preview says now")
     return found
 

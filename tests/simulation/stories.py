@@ -209,7 +209,7 @@ def all_live(farm: Farm, name: str) -> list[str]:
         return []
     live = farm.live_in(name)
     with farm.store.reading() as connection:
-        followed = [lane for lane in farm.lanes if lane != name and name == "production"]
+        followed = [lane for lane in farm.lanes if lane != name and (name == "production" or farm.together)]
         banned = any(bans.standing(connection, farm.ids[lane]) for lane in (name, *followed))
     if banned:
         return []

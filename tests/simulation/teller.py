@@ -39,7 +39,11 @@ def setting_of(dice: Dice) -> dict[str, Any]:
         policy["adaptive"] = [dice.randint(1, 3), 1, dice.randint(3, 6)]
     if dice.random() < 0.3:
         policy["minimum_interval"] = dice.choice((30, 120))
+    if len(lanes) > 1 and dice.random() < 0.4:
+        lanes = ["east", "west"] if dice.random() < 0.7 else ["east", "west", "north"]
     told: dict[str, Any] = {"lanes_there": lanes, "loops": dice.randint(1, 2), "policy": policy}
+    if lanes[0] == "east":
+        told["together"] = True
     if dice.random() < 0.3:
         policy["approvals"] = _approvals(dice)
     if dice.random() < 0.15:
@@ -90,7 +94,7 @@ class Teller:
             (self._jump, 0.3 * wild),
             (self._late_red, dice.choice((0, 0.5, 2))),
             (self._ready, dice.choice((0, 0.5, 2))),
-            (self._hotfix, dice.choice((0, 0.5, 2))),
+            (self._hotfix, dice.choice((0, 1, 5))),
         ]
 
     def next(self, farm: Farm) -> Line:
@@ -155,7 +159,7 @@ class Teller:
             case "rollback":
                 numbers = [each.number for each in farm.rollouts_in(lane) if each.state == "good"]
                 to = {"to": dice.choice(numbers)} if numbers and dice.random() < 0.6 else {}
-                return {"rollback": lane, **to}
+                return {"rollback": lane, **to, **({"together": dice.random() < 0.7} if farm.together else {})}
             case verb:
                 return {verb: lane}
 
@@ -253,9 +257,11 @@ class Teller:
         line: dict[str, Any] = {"outside": self.dice.choice(sorted(farm.known))}
         return line | ({"red": True} if self.dice.random() < 0.2 else {})
 
-    def _hotfix(self, farm: Farm) -> Line:
+    def _hotfix(self, farm: Farm) -> Line | None:
         dice = self.dice
         lane = dice.choice(farm.lanes)
+        if farm.live_in(lane) is None:
+            return None
         match dice.choice(("hotfix", "hotfix", "hotfix", "cancel_hotfix", "contained", "side")):
             case "cancel_hotfix":
                 return {"cancel_hotfix": lane}
