@@ -37,6 +37,7 @@ def test_whatever_happens_to_delivery_all_that_must_hold_holds(seed: int) -> Non
 
 
 def test_a_story_that_broke_once_does_not_break_again() -> None:
+    assert STORIES
     for story in STORIES:
         kept = yaml.safe_load(story.read_text())
         assert set(kept) == {"says", "farm", "do"}
