@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 from farmgate.lanes.view import Approval, LaneView
@@ -40,13 +41,20 @@ def agreed(view: LaneView) -> Agreed | None:
     rules = view.policy.approvals
     if rules is None:
         return None
-    here = {commit.position for commit in view.commits if commit.candidate_id is not None}
     ends: dict[int, set[str]] = {}
     for approval in view.approvals:
-        if approval.until in here and not _wrote(view, approval.by, approval.until):
+        if _is_candidate(view, approval.until) and not _wrote(view, approval.by, approval.until):
             ends.setdefault(approval.until, set()).add(approval.by)
     enough = frozenset(position for position, people in ends.items() if len(people) >= rules.count)
     return Agreed(_covered(view, rules.count), enough, rules.count, rules.by)
+
+
+def _is_candidate(view: LaneView, position: int) -> bool:
+    """True if the queue has a candidate there. A long queue is not gone through for it."""
+    at = bisect_left(view.commits, position, key=lambda commit: commit.position)
+    return (
+        at < len(view.commits) and (found := view.commits[at]).position == position and found.candidate_id is not None
+    )
 
 
 def _covered(view: LaneView, count: int) -> int:

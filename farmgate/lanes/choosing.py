@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from farmgate.lanes.eligible import Gate, is_eligible
@@ -19,10 +20,11 @@ from farmgate.lanes.view import LaneView, QueuedCommit
 def choose(view: LaneView, stands: Gate) -> QueuedCommit | None:
     """The commit of the next cut, by rule 1."""
     limit = most_commits(view)
+    commits = _approved(view, stands)
     if limit is None:
-        return next((commit for commit in reversed(view.commits) if is_eligible(view, commit, stands)), None)
+        return next((commit for commit in reversed(commits) if is_eligible(view, commit, stands)), None)
     within = None
-    for commit in view.commits:
+    for commit in commits:
         beyond = commit.position > start(view) + limit
         if beyond and within is not None:
             break
@@ -69,4 +71,15 @@ def start(view: LaneView) -> int:
 
 
 def oldest_eligible(view: LaneView, stands: Gate) -> QueuedCommit | None:
-    return next((commit for commit in view.commits if is_eligible(view, commit, stands)), None)
+    return next((commit for commit in _approved(view, stands) if is_eligible(view, commit, stands)), None)
+
+
+def _approved(view: LaneView, stands: Gate) -> Sequence[QueuedCommit]:
+    """Where people are asked, the few commits that they agreed to; else all. Nothing else can be eligible."""
+    if stands.agreed is None:
+        return view.commits
+    places = (
+        bisect_left(view.commits, position, key=lambda commit: commit.position)
+        for position in sorted(stands.agreed.candidates)
+    )
+    return [view.commits[at] for at in places if at < len(view.commits)]
