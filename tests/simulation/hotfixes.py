@@ -22,7 +22,7 @@ from farmgate import states
 from farmgate.git import Clash
 from farmgate.git.history import GitCommit
 from farmgate.git.making import clash
-from farmgate.models import Made, Trigger, Trust
+from farmgate.models import Made, MadeKind, Trigger, Trust
 from farmgate.refs import HEADS
 from farmgate.store import candidates, made, runs
 from farmgate.store import schema as t
@@ -47,9 +47,9 @@ class Bench:
         tip, grown = self.farm.by_sha[onto], list[str]()
         for sha in commits:
             pick = self.farm.by_sha[sha]
-            if sha in self.farm.past(tip.sha):
+            if not back and sha in self.farm.past(tip.sha):
                 return clash(sha, pick.name, ())
-            tip = self._picked(tip, pick)
+            tip = self._taken_back(tip, pick) if back else self._picked(tip, pick)
             grown.append(tip.sha)
         return tuple(grown)
 
@@ -69,6 +69,22 @@ class Bench:
         for place in self.farm.places.values():
             if pick.sha in place.stillborn:
                 place.stillborn.add(sha)
+        return found
+
+    def _taken_back(self, onto: Known, pick: Known) -> Known:
+        sha = hashlib.sha1(f"without {pick.sha} on {onto.sha}".encode(), usedforsecurity=False).hexdigest()
+        ill = {(lane, whose) for lane, whose in onto.ill if whose != pick.name}
+        if pick.mends in self.farm.known:
+            ill |= {(lane, pick.mends) for lane in self.farm.known[pick.mends].breaks}
+        found = replace(
+            onto,
+            name=f"without {pick.name} on {onto.name}",
+            sha=sha,
+            parent=onto.name,
+            ill=frozenset(ill),
+            breaks=frozenset(),
+        )
+        self.farm.known[found.name] = self.farm.by_sha[sha] = found
         return found
 
     def commit(self, sha: str) -> GitCommit:
@@ -148,13 +164,15 @@ def make(farm: Farm) -> list[datetime]:
 
 
 def _build(farm: Farm, connection: Any, row: Made, now: datetime) -> None:
-    grown = Bench(farm).grow(row.onto, row.picks, at=row.created_at)
+    back = row.kind is MadeKind.REVERT
+    grown = Bench(farm).grow(row.onto, row.picks, at=row.created_at, back=back)
     if isinstance(grown, Clash):
         making.end(connection, EndMade(row.id, states.Made.FAILED, grown.words), now)
         return
     for pick, sha in zip(row.picks, grown, strict=True):
         author, says = farm.told[pick]
-        farm.see(connection, farm.by_sha[sha], author, f"{says}\n(cherry picked from commit {pick})", now)
+        told = f"This reverts commit {pick}." if back else f"{says}\n(cherry picked from commit {pick})"
+        farm.see(connection, farm.by_sha[sha], "farmgate" if back else author, told, now)
     same = [run for run in runs.find(connection, repository_id=1, ref=row.ref) if run.sha == grown[-1]]
     new = runs.NewRun(1, grown[-1], row.ref, Trigger.PUSH, Trust.TRUSTED, row.asked_by, now, ordinal=len(same) + 1)
     run_id = runs.create(connection, new, now)

@@ -157,7 +157,7 @@ def words(farm: Farm, full: rules.LaneView, quick: rules.LaneView) -> list[str]:
     decided, seen = rules.cut(quick, now), rules.cut(full, now)
     if name_of(decided) != name_of(seen):
         found.append(f"who reads all decides {name_of(seen)}, who reads little {name_of(decided)}")
-    if isinstance(decided, rules.Cut) and decided.kind is not RolloutKind.HOTFIX:  # the preview is of the queue
+    if isinstance(decided, rules.Cut) and decided.made_id is None:  # the preview is of the queue
         shown = rules.preview(full, now)
         if shown.candidate is None or shown.candidate.sha != decided.commit.sha:
             found.append(f"the preview shows another batch than the one that is cut: {decided}")

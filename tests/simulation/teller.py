@@ -51,8 +51,11 @@ def setting_of(dice: Dice) -> dict[str, Any]:
     if dice.random() < 0.2:
         policy["windows"] = dice.sample(_WINDOWS, dice.randint(1, 2))
         told["starts"] = dice.choice(_STARTS)
-    if dice.random() < 0.1:
+    goes_on = dice.random()
+    if goes_on < 0.1:
         policy["on_culprit"] = "hold"
+    elif goes_on < 0.3 and "together" not in told:  # in a group it is refused
+        policy["on_culprit"] = "revert"
     if dice.random() < 0.4:
         policy["on_late_red"] = dice.choice(("hold", "restore"))
     return told
