@@ -69,14 +69,17 @@ class _ByText(dict[str | None, StrEnum | None]):
 
 
 def row_id() -> Column[int]:
+    """The number of a row, given by the database and never twice."""
     return Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
 
 
 def ref(name: str, target: str, *, nullable: bool = False, **more: Any) -> Column[int]:
+    """The number of a row of another table. `target`: jobs.id."""
     return Column(name, ForeignKey(target), nullable=nullable, **more)
 
 
 def when(name: str, *, nullable: bool = False, **more: Any) -> Column[datetime]:
+    """A time, aware and UTC."""
     return Column(name, Utc, nullable=nullable, **more)
 
 
