@@ -19,7 +19,7 @@ from farmgate import lanes as rules
 from farmgate.errors import Conflict, Forbidden
 from farmgate.lanes import LaneView, QueuedCommit
 from farmgate.models import Lane
-from farmgate.store import approvals, candidates, events, lane_views, lanes
+from farmgate.store import approvals, candidates, events, lane_views, lanes, made
 from scheduler import approving_made
 from scheduler.approval_bodies import ApproveAsked, ToApproveBody
 from scheduler.approving_made import TOLD_COMMITS, asks
@@ -85,7 +85,7 @@ def to_approve(connection: Connection, lane: Lane, who: str, now: datetime, unti
     candidate = candidates.by_id(connection, chosen.candidate_id)
     return body.model_copy(
         update={
-            "since_sha": _sha_at(view, since),
+            "since_sha": _sha_at(connection, lane, view, since),
             "until_sha": chosen.sha,
             "until_title": chosen.title,
             "artifacts": dict(candidate.artifacts) if candidate is not None else {},
@@ -133,7 +133,10 @@ def approve(context: Context, application: str, environment: str, asked: Approve
         count = [commit for commit in view.commits if since < commit.position <= until.position]
         if count and all(commit.position in wrote for commit in count):
             raise Forbidden(f"{who} wrote all of it: this lane asks for somebody else")
-        ends = (since, asked.since_sha), (until.position, until.sha)
+        began = asked.since_sha
+        if began is not None and view.live is not None and began == view.live.sha:
+            began = _sha_at(connection, lane, view, view.live.base)
+        ends = (since, began), (until.position, until.sha)
         approvals.give(connection, lane.id, *ends, until.candidate_id, who, asked.reason, now)
         told = f"{len(count)} commits up to {until.sha[:12]}{f': {asked.reason}' if asked.reason else ''}"
         events.record(connection, now, "batch.approved", f"lane/{application}/{environment}", who, told)
@@ -164,8 +167,9 @@ def _chosen(view: LaneView, until: str | None) -> QueuedCommit | None:
     return found[0]
 
 
-def _sha_at(view: LaneView, position: int) -> str | None:
-    """The commit at a position: a waiting one, or what is live."""
+def _sha_at(connection: Connection, lane: Lane, view: LaneView, position: int) -> str | None:
+    """The commit of the branch at a position: a waiting one, or what is live, or what a live hotfix stands on."""
     if view.live is not None and position == view.live.base:
-        return None if view.live.gone else view.live.sha
+        sha = made.root(connection, lane.repository_id, view.live.sha) if view.brought else view.live.sha
+        return None if approvals.place(connection, lane, view.policy, sha) != position else sha
     return next((commit.sha for commit in view.commits if commit.position == position), None)

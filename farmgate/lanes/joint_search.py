@@ -7,15 +7,18 @@ Rules:
    stays live, a sick one narrows. So a batch of n points takes at most ceil(log2 n) further joint rollouts.
 3. When one point is left it is the culprit, by elimination, in every lane of its line that does not have it. The ban
    covers what is after the live commit there up to the culprit: red commits rode along and may be to blame.
-4. A point that stands on its branch no more, or that came live by itself, ends the search: nobody can tell then.
+4. A prefix that would lose what a live hotfix brought is neither a point nor tried: what is left is found by
+   elimination.
+5. A point that stands on its branch no more, or that came live by itself, ends the search: nobody can tell then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from farmgate.lanes.eligible import Gate, blocked, is_eligible
+from farmgate.lanes.hotfix import contains_all
 from farmgate.lanes.search import Culprit
 from farmgate.lanes.together import JointCut, Line, Share, in_lines
 from farmgate.lanes.view import JointSearch, LaneView, Point, QueuedCommit
@@ -52,7 +55,7 @@ class JointLost:
 def joint_points(parts: Sequence[Part]) -> tuple[Point, ...]:
     """Rule 1. The last commit of each line's batch is a point in any case."""
     views = [part.view for part in parts]
-    stands = in_lines(views, {view.lane_id: Gate(blocked(view)) for view in views})
+    stands = in_lines(views, {view.lane_id: Gate(blocked(view), brought=view.brought) for view in views})
     found: list[Point] = []
     for line in dict.fromkeys(view.line for view in views):
         first = min((part for part in parts if part.view.line == line), key=lambda part: part.since)
@@ -69,25 +72,34 @@ def joint_points(parts: Sequence[Part]) -> tuple[Point, ...]:
 
 
 def next_prefix(view: LaneView, search: JointSearch) -> JointCut | JointCulprit | JointLost:
-    """Rules 2 to 4: what the search does next."""
+    """Rules 2 to 5: what the search does next."""
     left = search.points[search.good : search.sick]
     waiting = _waiting(view, left)
     places = [waiting.get((point.line, point.sha)) for point in left]
     if not left or any(place is None for place in places):
         return JointLost(search.id, "the commits of the joint batch do not all wait on their branches any more")
-    if len(left) == 1:
-        return culprit(view, search.id, left[0])
-    upto = search.good + len(left) // 2
-    goal: dict[Line, QueuedCommit] = {}
-    for point, place in zip(left[: len(left) // 2], places, strict=False):
-        assert place is not None
-        goal[point.line] = place
+    ends = [place for place in places if place is not None]
+    goals = [{point.line: place for point, place in zip(left[:many], ends, strict=False)} for many in range(len(left))]
+    may = [many for many in range(1, len(left)) if _keeps_all(view, goals[many])]
+    if not may:
+        return culprit(view, search.id, left[-1])
+    many = may[(len(may) + 1) // 2 - 1]
+    upto, goal = search.good + many, goals[many]
     taking_part = tuple(
         Share(member, goal[member.line], goal[member.line])
         for member in view.members
         if member.line in goal and member.base < goal[member.line].position
     )
     return JointCut(taking_part, RolloutKind.SEARCH, search.id, upto)
+
+
+def _keeps_all(view: LaneView, goal: Mapping[Line, QueuedCommit]) -> bool:
+    """Rule 4."""
+    return all(
+        contains_all(member, goal[member.line].position)
+        for member in view.members
+        if member.line in goal and member.base < goal[member.line].position
+    )
 
 
 def culprit(view: LaneView, search_id: int | None, point: Point) -> JointCulprit:
