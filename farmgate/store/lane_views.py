@@ -355,6 +355,8 @@ def _queue(
         rows = connection.execute(_all(lane, policy).where(branch_commits.c.position > base, _stands()))
         return tuple(_shown(row, named_by) for row in rows)
     named = {sha for ban in standing for sha in (ban.sha, *ban.covers)} | named_by.keys()
+    if not base:
+        named |= _first(connection, lane, policy)
     rows = connection.execute(_deciding(lane, policy, base, named))
 
     def made(row: Row[Any]) -> QueuedCommit:
@@ -368,6 +370,12 @@ def _queue(
         )
 
     return Queue(rows.all(), made)
+
+
+def _first(connection: Connection, lane: Lane, policy: LanePolicy) -> set[str]:
+    """The branch's first commit, from which a batch is counted where nothing is live, whatever its checks say."""
+    first = select(branch_commits.c.sha).where(_branch(lane, policy), _stands()).order_by(branch_commits.c.position)
+    return set(connection.execute(first.limit(1)).scalars())
 
 
 def _deciding(lane: Lane, policy: LanePolicy, base: int, named: Iterable[str]) -> Select[Any]:

@@ -135,7 +135,6 @@ def end(farm: Farm) -> None:
     for _ in range(8):
         for lane in farm.lanes:
             act(farm, {"lift_hold": lane})
-            act(farm, {"contained": lane, "by": farm.head})
         farm.advance(1)  # whoever has not looked since what happened last
         while _agree(farm) or not quiet(farm):
             for lane in farm.lanes:
@@ -152,12 +151,16 @@ def end(farm: Farm) -> None:
 
 
 def _agree(farm: Farm) -> bool:
-    """Everyone who may agrees to what is next; True if that says anything new."""
+    """Everyone who may agrees to what is next, and what live hotfixes brought is said to be in the head of the branch;
+    True if that says anything new."""
     farm.looked.clear()
     given = False
     for name in farm.lanes:
         with farm.store.reading() as connection:
+            brought = lane_views.view(connection, farm.lane(connection, name), farm.clock.now()).brought
             asks = lanes.policy_of(farm.lane(connection, name)).approvals
+        if any(each.at is None for each in brought):
+            given = act(farm, {"contained": name, "by": farm.head}) or given
         for person in PEOPLE if asks is not None else ():
             given = act(farm, {"approve": name, "by": person}) or given
     return given
