@@ -304,8 +304,6 @@ def _move(connection: Connection, seen: Seen, view: RolloutView, decision: Move,
         case Withdraw(reason):
             again = rollout.kind is RolloutKind.REVERT  # the lane asks for another one if it needs that
             _cancel(connection, view, subject, reason, now, states.Made.NEEDLESS if again else states.Made.CANCELLED)
-            if rollout.search_id is not None:
-                searches.uncount(connection, rollout.search_id)
         case Advance(wave, deadline):
             people.settle_checks(connection, view, now)
             if rollout.state is states.Rollout.ASKING:
@@ -398,6 +396,8 @@ def _cancel(
     people.settle_start(connection, view, now)
     rollouts.moved(connection, view.rollout, states.Rollout.CANCELLED, finished_at=now, reason=reason)
     made_rows.delivered(connection, view.rollout.id, made, reason, now)
+    if view.rollout.search_id is not None:
+        searches.uncount(connection, view.rollout.search_id)
     tell(connection, now, "rollout.cancelled", subject, view.rollout.number, reason)
 
 
