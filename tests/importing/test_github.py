@@ -505,3 +505,9 @@ def test_a_failure_that_an_expression_forgives_is_left() -> None:
         + steps("run: make\n    continue-on-error: ${{ matrix.rust == 'nightly' }}", "run: make more")
     )
     assert made.imported.steps_left == ("whether its failure decides is computed",)
+
+
+def test_a_command_of_which_a_matrix_leaves_nothing_does_nothing() -> None:
+    made = job("env: {B: 2}\nstrategy: {matrix: {v: [1]}}\n" + steps("{run: '${{ matrix.more.of }}', env: {A: 1}}"))
+    (one,) = made.pipeline.jobs.values()
+    assert [step.run for step in one.steps] == [":"]

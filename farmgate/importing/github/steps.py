@@ -267,6 +267,7 @@ class Step:
             self.lost = account.left_steps.pop()
         if kept is None:
             return
+        kept = kept if kept.strip() else ":"  # of a matrix's value that no combination says nothing is left to do
         first: list[str] = []
         plain = more.get("shell", "sh").split()[0] in ("sh", "bash")
         if self.forgiven and not plain:
