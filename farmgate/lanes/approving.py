@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from farmgate.lanes.view import Approval, LaneView
@@ -32,8 +33,13 @@ class Agreed:
     @property
     def words(self) -> str:
         """What is missing."""
-        people = "1 approval" if self.count == 1 else f"{self.count} approvals"
-        return f"the batch up to it needs {people}" + (f" of {', '.join(self.by)}" if self.by else "")
+        return f"the batch up to it needs {people_asked(self.count, self.by)}"
+
+
+def people_asked(count: int, by: Sequence[str]) -> str:
+    """2 approvals of ada, bob"""
+    people = "1 approval" if count == 1 else f"{count} approvals"
+    return people + (f" of {', '.join(by)}" if by else "")
 
 
 def agreed(view: LaneView) -> Agreed | None:

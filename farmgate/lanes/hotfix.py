@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from farmgate import states
+from farmgate.lanes.approving import people_asked
 from farmgate.lanes.made_view import Brought, OpenHotfix
 from farmgate.lanes.reasons import Reason, Why
 from farmgate.lanes.view import LaneView
@@ -34,9 +35,7 @@ def waits_for(view: LaneView, hotfix: OpenHotfix) -> tuple[Reason, ...]:
     found.extend(refused(view, hotfix.candidate_id))
     rules = view.policy.approvals
     if rules is not None and hotfix.state is states.Made.READY and len(hotfix.approved_by) < rules.count:
-        people = "1 approval" if rules.count == 1 else f"{rules.count} approvals"
-        of = f" of {', '.join(rules.by)}" if rules.by else ""
-        found.append(Reason(Why.APPROVAL, f"{name(hotfix)} needs {people}{of}"))
+        found.append(Reason(Why.APPROVAL, f"{name(hotfix)} needs {people_asked(rules.count, rules.by)}"))
     return tuple(found)
 
 

@@ -22,6 +22,7 @@ from typing import Final
 
 from farmgate import states
 from farmgate.lanes import hotfix
+from farmgate.lanes.approving import people_asked
 from farmgate.lanes.choosing import choose_among, most_commits, start
 from farmgate.lanes.eligible import Blocked, Gate, is_eligible, own_gate, verified_at
 from farmgate.lanes.made_view import OpenRevert, PastRevert
@@ -116,9 +117,7 @@ def waits_for(view: LaneView, revert: OpenRevert) -> tuple[Reason, ...]:
     found.extend(hotfix.refused(view, revert.candidate_id))
     rules = view.policy.approvals
     if rules is not None and revert.state is states.Made.READY and not revert.agreed:
-        people = "1 approval" if rules.count == 1 else f"{rules.count} approvals"
-        of = f" of {', '.join(rules.by)}" if rules.by else ""
-        found.append(Reason(Why.APPROVAL, f"{name(revert)} needs {people}{of}"))
+        found.append(Reason(Why.APPROVAL, f"{name(revert)} needs {people_asked(rules.count, rules.by)}"))
     return tuple(found)
 
 
